@@ -1,0 +1,48 @@
+//! The vocabulary of WeightScope: what a weight is, what a measurement is, what a report holds.
+//!
+//! A plugin author depends on this crate alone: implement [`Analyzer`], hand it to the engine. A reader of
+//! reports deserialises [`Report`]. There is no I/O here; bytes come through [`TensorSource`].
+//!
+//! The way of one tensor: a loader offers [`TensorEntry`]s, the graph walker turns them into [`Weight`]s,
+//! the engine lends [`Unit`]s of [`WeightView`]s to every [`Analyzer`], their [`Output`] becomes a
+//! [`WeightRecord`], and when the last is done, judging turns the [`Report`]'s numbers into [`Finding`]s.
+#![forbid(unsafe_code)]
+
+mod analyzer;
+mod event;
+mod figure;
+mod finding;
+mod parameters;
+mod report;
+mod role;
+mod siblings;
+mod source;
+mod summarize;
+mod tensor;
+mod value;
+mod view;
+mod weight;
+
+pub use analyzer::{
+    AnalyzeError, Analyzer, Cost, Descriptor, FindingSpec, MetricSpec, Output, UnitSpec, WeightId,
+};
+pub use event::Event;
+pub use figure::{Axes, BoxStatistics, Figure, FigureData, Series};
+pub use finding::{Conclusion, Evidence, Finding, Reference, ReferenceKind, Severity, Verdicts};
+pub use parameters::{ParameterSpec, Parameters};
+pub use report::{
+    CategoryRecord, ErrorRecord, ErrorScope, FileRecord, FindingCounts, IgnoreRule, ModelSummary,
+    Report, ReportKind, SCHEMA_MAJOR, SCHEMA_MINOR, SCHEMA_NAME, SchemaRecord, SeriesDetail,
+    Settings, ShapeMismatch, SourceRecord, Status, Timings, ToolRecord, Totals, WeightRecord,
+    WeightStatus,
+};
+pub use role::{Category, Kind, Part, Role, Stack};
+pub use siblings::{SIBLING_PARAMETERS, SIBLING_SECTION, judge_siblings, trend_figures};
+pub use source::{EntryId, Metadata, SourceError, TensorEntry, TensorSource};
+pub use summarize::summary_scratch;
+pub use tensor::{Tensor, TensorSizeError, element_count};
+pub use value::{Key, Metrics, Value};
+pub use view::{Axis, Cancel, Scalar, Shared, Unit, WeightView};
+pub use weight::{Confidence, Heads, Layout, ModelGraph, Weight};
+pub use weightscope_codec::DType;
+pub use weightscope_stats as stats;

@@ -1,0 +1,429 @@
+//! The machine report: what a scan hands back and what judging reads.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Category, Conclusion, Confidence, Figure, Finding, Heads, Key, Kind, Metrics, Parameters, Part,
+    Role, Severity, Stack, Value,
+};
+
+/// Name in [`SchemaRecord`].
+pub const SCHEMA_NAME: &str = "weightscope-report";
+/// Major version of the report: changes when a reader must change.
+pub const SCHEMA_MAJOR: u32 = 1;
+/// Minor version of the report: changes when something is added.
+pub const SCHEMA_MINOR: u32 = 0;
+
+/// Everything one run found. Serialised, this is the JSON report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Report {
+    /// Which version of this format it is.
+    pub schema: SchemaRecord,
+    /// Who wrote it.
+    pub tool: ToolRecord,
+    /// What was run.
+    pub kind: ReportKind,
+    /// Whether everything was measured.
+    pub status: Status,
+    /// The inputs.
+    pub sources: Vec<SourceRecord>,
+    /// What the inputs are, in the same order.
+    pub models: Vec<ModelSummary>,
+    /// What changes numbers.
+    pub settings: Settings,
+    /// Every weight, in model order.
+    pub weights: Vec<WeightRecord>,
+    /// Judgements, by severity (worst first), code, weight order and metric.
+    pub findings: Vec<Finding>,
+    /// Statements about the model.
+    pub conclusions: Vec<Conclusion>,
+    /// Figures as data.
+    pub figures: Vec<Figure>,
+    /// What could not be read or measured.
+    pub errors: Vec<ErrorRecord>,
+    /// Counts.
+    pub totals: Totals,
+    /// How long it took; null when times were not asked for.
+    pub timings: Option<Timings>,
+}
+
+/// Name and version of the report format.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SchemaRecord {
+    /// Always `weightscope-report`.
+    pub name: String,
+    /// Changes when a reader must change.
+    pub major: u32,
+    /// Changes when something is added.
+    pub minor: u32,
+}
+
+impl Default for SchemaRecord {
+    fn default() -> Self {
+        Self { name: SCHEMA_NAME.to_owned(), major: SCHEMA_MAJOR, minor: SCHEMA_MINOR }
+    }
+}
+
+/// The program that wrote a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ToolRecord {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// What kind of run a report is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ReportKind {
+    /// One checkpoint.
+    Scan,
+    /// Two checkpoints, weight by weight.
+    Compare,
+}
+
+/// How far a run came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Status {
+    /// Everything that was declared was measured.
+    Complete,
+    /// Something could not be read or measured; `errors` says what.
+    Partial,
+    /// The user stopped it; what was measured is here.
+    Interrupted,
+    /// The input could not be used at all.
+    Rejected,
+}
+
+impl Status {
+    /// The name reports use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Partial => "partial",
+            Self::Interrupted => "interrupted",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// One input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SourceRecord {
+    /// As the user typed it.
+    pub path: String,
+    /// Container format.
+    pub format: String,
+    /// Its files.
+    pub files: Vec<FileRecord>,
+}
+
+/// One file of an input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FileRecord {
+    /// File name without its folder.
+    pub name: String,
+    /// Size.
+    pub bytes: u64,
+}
+
+/// What a checkpoint is, from names, shapes and config.json alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ModelSummary {
+    /// Architecture family, for example `gpt2`; `generic` when unknown.
+    pub family: String,
+    /// Trained parameters, tied tensors counted once.
+    pub parameters: u64,
+    /// The same with every stored copy counted.
+    pub parameters_with_tied_copies: u64,
+    /// Stored tensors, buffers included.
+    pub tensors: u64,
+    /// Stored bytes of all tensors.
+    pub bytes: u64,
+    /// Number of blocks (of all towers).
+    pub blocks: u64,
+    /// Query heads per block.
+    pub heads: Option<u64>,
+    /// Key-value heads per block.
+    pub kv_heads: Option<u64>,
+    /// Features per head.
+    pub head_dim: Option<u64>,
+    /// Width of the residual stream.
+    pub hidden_size: Option<u64>,
+    /// Rows of the token embedding.
+    pub vocab_size: Option<u64>,
+    /// Parameters and bytes per category, in the order of [`Category::ALL`]; empty ones left out.
+    pub categories: Vec<CategoryRecord>,
+    /// Whether config.json (or the family's default) ties the head to the token embedding.
+    pub tie_word_embeddings: Option<bool>,
+    /// Pairs of stored tensors that are one parameter: (copy, original).
+    pub tied: Vec<(String, String)>,
+    /// Tensors that config.json promises and the checkpoint lacks.
+    pub missing: Vec<String>,
+    /// Tensors that a known family does not have.
+    pub unexpected: Vec<String>,
+    /// Tensors whose shape is not what config.json implies.
+    pub misshapen: Vec<ShapeMismatch>,
+}
+
+/// Share of one category.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CategoryRecord {
+    /// The category.
+    pub category: Category,
+    /// Tensors in it, buffers left out.
+    pub tensors: u64,
+    /// Parameters, tied ones counted once.
+    pub parameters: u64,
+    /// Stored bytes of those.
+    pub bytes: u64,
+}
+
+/// A tensor whose shape contradicts config.json.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ShapeMismatch {
+    /// Tensor name.
+    pub name: String,
+    /// Stored shape.
+    pub shape: Vec<u64>,
+    /// Shape that config.json implies, as it would be stored.
+    pub expected: Vec<u64>,
+}
+
+/// What changes numbers, and so must agree when a run is resumed or compared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Settings {
+    /// Analyzers by id with their versions, in the order they ran.
+    pub analyzers: IndexMap<Key, u32>,
+    /// Every parameter's value by analyzer.
+    pub parameters: Parameters,
+    /// Only weights whose names match one of these globs; all when empty.
+    pub include: Vec<String>,
+    /// But none whose names match one of these.
+    pub exclude: Vec<String>,
+    /// Whether fused q, k, v (and gate, up) were measured apart.
+    pub split_fused: bool,
+    /// Whether long series in figures were thinned.
+    pub series: SeriesDetail,
+    /// Findings that were left out on request.
+    pub ignore: Vec<IgnoreRule>,
+}
+
+/// How much of long series a report keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum SeriesDetail {
+    /// Everything.
+    #[default]
+    Full,
+    /// Thinned, and per-weight figures only for weights with findings.
+    Summary,
+}
+
+/// A finding the user does not want to see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct IgnoreRule {
+    /// Finding code.
+    pub code: String,
+    /// Glob on weight names; a finding without a weight matches `*`.
+    pub weight: String,
+    /// Why it is all right.
+    pub reason: String,
+}
+
+/// One weight and everything measured on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WeightRecord {
+    /// Unique name.
+    pub name: String,
+    /// The stored tensor it lies in.
+    pub source_tensor: String,
+    /// What it does.
+    pub role: Role,
+    /// Which part of its module it is.
+    pub part: Part,
+    /// Which tower it belongs to.
+    pub stack: Option<Stack>,
+    /// Depth, from 0.
+    pub block: Option<u32>,
+    /// Expert, from 0.
+    pub expert: Option<u32>,
+    /// Element type as the file spells it.
+    pub dtype: String,
+    /// Shape as stored.
+    pub shape: Vec<u64>,
+    /// `[out, in]`, however stored.
+    pub matrix: Option<[u64; 2]>,
+    /// Whether it is stored `[in, out]`.
+    pub transposed: bool,
+    /// Attention heads, where known.
+    pub heads: Option<Heads>,
+    /// How sure role and orientation are.
+    pub confidence: Confidence,
+    /// Elements that are trained parameters; 0 for buffers.
+    pub parameters: u64,
+    /// Whether it was measured.
+    pub status: WeightStatus,
+    /// Why it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Metrics by analyzer.
+    pub analyses: IndexMap<Key, Metrics>,
+    /// Why a metric has no value, by `analyzer.metric`.
+    pub undefined: IndexMap<Key, String>,
+}
+
+/// Whether a weight was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum WeightStatus {
+    /// Yes.
+    Ok,
+    /// Not attempted; `reason` says why.
+    Skipped,
+    /// Attempted in vain; `reason` says why.
+    Failed,
+}
+
+impl WeightRecord {
+    /// A metric's value; `None` when it was not measured or does not exist.
+    pub fn metric(&self, analyzer: &str, metric: &str) -> Option<&Value> {
+        self.analyses.get(analyzer)?.get(metric).filter(|v| !v.is_null())
+    }
+
+    /// A numeric metric.
+    pub fn number(&self, analyzer: &str, metric: &str) -> Option<f64> {
+        self.metric(analyzer, metric)?.as_f64()
+    }
+
+    /// How verdicts treat it.
+    pub fn kind(&self) -> Kind {
+        Kind::of(self.role, self.part, self.matrix)
+    }
+
+    /// Number of stored elements.
+    pub fn elements(&self) -> u64 {
+        crate::element_count(&self.shape).unwrap_or(0)
+    }
+
+    /// Rows and columns that are not exactly zero, as far as `sparsity` was run; `None` for vectors.
+    pub fn live(&self) -> Option<[u64; 2]> {
+        let [out, input] = self.matrix?;
+        let zero = |metric| {
+            self.metric("sparsity", metric).and_then(|v| v.get("count")?.as_u64()).unwrap_or(0)
+        };
+        Some([out.saturating_sub(zero("zero_rows")), input.saturating_sub(zero("zero_columns"))])
+    }
+
+    /// Whether it is large enough for statistical verdicts above info: at least 16 live rows and
+    /// columns, 4096 live values, and not constant.
+    pub fn is_statistical(&self) -> bool {
+        let large =
+            self.live().is_some_and(|[out, input]| out.min(input) >= 16 && out * input >= 4096);
+        let constant =
+            self.metric("integrity", "constant").and_then(Value::as_bool).unwrap_or(false);
+        self.status == WeightStatus::Ok && large && !constant
+    }
+}
+
+/// Something that could not be read or measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ErrorRecord {
+    /// What it is about.
+    pub scope: ErrorScope,
+    /// The tensor, file or analyzer.
+    pub name: String,
+    /// The analyzer that failed, when the scope is a tensor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analyzer: Option<Key>,
+    /// Stable kebab-case code.
+    pub code: Key,
+    /// One sentence with the numbers.
+    pub message: String,
+}
+
+/// What an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ErrorScope {
+    /// A weight or stored tensor.
+    Tensor,
+    /// A file with weights.
+    Shard,
+    /// config.json, an index.
+    SideFile,
+    /// An analyzer's judging.
+    Analyzer,
+}
+
+/// Counts over the whole report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Totals {
+    /// Weights the checkpoint has, after `include` and `exclude`.
+    pub declared: u64,
+    /// Of these, measured.
+    pub measured: u64,
+    /// Not attempted.
+    pub skipped: u64,
+    /// Attempted in vain.
+    pub failed: u64,
+    /// Findings by severity, ignored ones left out.
+    pub findings: FindingCounts,
+}
+
+/// Findings by severity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FindingCounts {
+    /// Worth knowing.
+    pub info: u64,
+    /// Worth a look.
+    pub warning: u64,
+    /// Broken.
+    pub critical: u64,
+}
+
+impl FindingCounts {
+    /// Counts `findings`.
+    pub fn of(findings: &[Finding]) -> Self {
+        let count = |severity| findings.iter().filter(|f| f.severity == severity).count() as u64;
+        Self {
+            info: count(Severity::Info),
+            warning: count(Severity::Warning),
+            critical: count(Severity::Critical),
+        }
+    }
+}
+
+/// How long a run took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Timings {
+    /// Wall time of measuring and judging.
+    pub seconds: f64,
+    /// Bytes of weights measured.
+    pub bytes: u64,
+    /// Worker threads.
+    pub threads: u64,
+}

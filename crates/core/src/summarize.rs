@@ -1,0 +1,330 @@
+//! One look at a weight's values for every analyzer.
+//!
+//! The stored matrix streams by in chunks of whole rows that stay in the second-level cache. Each chunk is
+//! hashed, counted (by bit pattern up to 16 bits, by key prefix beyond, or collected when the tensor is
+//! small), decoded once, and summed by rows, columns and groups of four. How a tensor is cut depends on its
+//! shape alone, and no sum depends on the cut, so results are the same for any number of threads.
+
+use std::ops::Range;
+
+use weightscope_codec::pattern_values;
+use weightscope_stats::{
+    Bands, ContentHasher, Demands, Grouping, Ladder, MomentSums, PatternCounter, PrefixCounter,
+    RefineCounter, Sketch, Summary, Tally,
+};
+
+use crate::view::{Scalar, WeightView};
+use crate::{AnalyzeError, DType, Weight};
+
+/// Values a chunk holds, about: 64 KiB of BF16 and 128 KiB once decoded.
+const CHUNK_VALUES: u64 = 32 * 1024;
+/// Above this many values in four rows, rows are cut into column blocks.
+const WIDE_VALUES: u64 = 4 * 1024 * 1024;
+/// Up to this many values, the values themselves are sorted: cheaper than a table of 65 536 counts.
+const SMALL_VALUES: u64 = 16 * 1024;
+/// Rows that the sketch samples, about.
+const SKETCH_ROWS: u64 = 64;
+
+/// Peak scratch of [`WeightView::summary`], in bytes.
+pub fn summary_scratch(weight: &Weight) -> u64 {
+    let Some(dtype) = weight.dtype else { return 0 };
+    let chunks = Chunks::of(weight, CHUNK_VALUES);
+    let element = dtype.bytes() as u64 + if dtype.bits() > 32 { 8 } else { 4 };
+    let lines = 8 * (weight.layout.rows() + weight.layout.columns());
+    let tables = match Counting::of(dtype, weight.elements()) {
+        Counting::Values => SMALL_VALUES * 24,
+        Counting::Patterns => 8 << 20,
+        Counting::Prefixes => (12 << 20) + RefineCounter::MAX_BYTES,
+    };
+    chunks.values() * element + lines + tables
+}
+
+/// How values are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counting {
+    /// Collected and sorted.
+    Values,
+    /// One counter per bit pattern.
+    Patterns,
+    /// One counter per key prefix, then refined.
+    Prefixes,
+}
+
+impl Counting {
+    fn of(dtype: DType, elements: u64) -> Self {
+        if elements <= SMALL_VALUES {
+            Self::Values
+        } else if dtype.bits() <= 16 {
+            Self::Patterns
+        } else {
+            Self::Prefixes
+        }
+    }
+}
+
+/// How a stored matrix is cut: `rows` at a time (a multiple of four), `columns` at a time (all of them, or
+/// a multiple of 64).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Chunks {
+    rows: u64,
+    columns: u64,
+}
+
+impl Chunks {
+    fn of(weight: &Weight, values: u64) -> Self {
+        let width = weight.layout.columns().max(1);
+        let band = weight.layout.rows().clamp(1, 4);
+        if width.saturating_mul(band) > WIDE_VALUES {
+            return Self { rows: 4, columns: (values / 64).max(1) * 64 };
+        }
+        Self { rows: (values / width / 4).max(1) * 4, columns: width }
+    }
+
+    fn values(self) -> u64 {
+        self.rows.saturating_mul(self.columns)
+    }
+
+    /// Calls `visit` with the rows and columns of every chunk, bands from top to bottom, blocks from left
+    /// to right.
+    fn each(
+        self,
+        weight: &Weight,
+        mut visit: impl FnMut(Range<u64>, Range<u64>) -> Result<(), AnalyzeError>,
+    ) -> Result<(), AnalyzeError> {
+        let (rows, columns) = (weight.layout.rows(), weight.layout.columns());
+        for top in (0..rows).step_by(self.rows as usize) {
+            for left in (0..columns).step_by(self.columns as usize) {
+                visit(top..rows.min(top + self.rows), left..columns.min(left + self.columns))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Computes the summary of a weight.
+pub(crate) fn summarize(view: &WeightView<'_>) -> Result<Summary, AnalyzeError> {
+    summarize_in(view, CHUNK_VALUES)
+}
+
+/// The same with another chunk size, which changes nothing but speed.
+fn summarize_in(view: &WeightView<'_>, chunk_values: u64) -> Result<Summary, AnalyzeError> {
+    let dtype = view.dtype()?;
+    if dtype.bits() <= 16 || dtype == DType::F32 {
+        Pass::<f32>::run(view, dtype, chunk_values)
+    } else {
+        Pass::<f64>::run(view, dtype, chunk_values)
+    }
+}
+
+/// The state of the first pass.
+struct Pass<'a, T> {
+    view: &'a WeightView<'a>,
+    dtype: DType,
+    chunks: Chunks,
+    counting: Counting,
+    hasher: ContentHasher,
+    tally: Tally,
+    values: Vec<f64>,
+    patterns: Option<PatternCounter>,
+    prefixes: Option<PrefixCounter>,
+    moments: Option<MomentSums>,
+    bands: Option<Bands>,
+    sketch: Sketch,
+    decoded: Vec<T>,
+}
+
+impl<'a, T: Scalar> Pass<'a, T> {
+    fn run(
+        view: &'a WeightView<'a>,
+        dtype: DType,
+        chunk_values: u64,
+    ) -> Result<Summary, AnalyzeError> {
+        let weight = view.weight();
+        let counting = Counting::of(dtype, weight.elements());
+        let [rows, columns] = [weight.layout.rows(), weight.layout.columns()];
+        let grouping = if weight.transposed { Grouping::AcrossRows } else { Grouping::AlongRow };
+        let pass = Self {
+            view,
+            dtype,
+            chunks: Chunks::of(weight, chunk_values),
+            counting,
+            hasher: ContentHasher::default(),
+            tally: Tally::default(),
+            values: Vec::new(),
+            patterns: (counting == Counting::Patterns).then(PatternCounter::default),
+            prefixes: (counting == Counting::Prefixes).then(PrefixCounter::default),
+            moments: None,
+            bands: weight.matrix.map(|_| Bands::new(rows as usize, columns as usize, grouping)),
+            sketch: Sketch::default(),
+            decoded: Vec::new(),
+        };
+        pass.measure()
+    }
+
+    fn measure(mut self) -> Result<Summary, AnalyzeError> {
+        let (view, weight) = (self.view, self.view.weight());
+        let mut bytes = Vec::new();
+        let width = weight.layout.columns();
+        let whole_rows = self.chunks.columns >= width;
+        self.chunks.each(weight, |rows, columns| {
+            view.check_cancelled()?;
+            view.read_block(rows.clone(), columns.clone(), &mut bytes)?;
+            if whole_rows || weight.layout.rows() == 1 {
+                self.hasher.update(&bytes);
+            }
+            let values = ((rows.end - rows.start) * (columns.end - columns.start)) as usize;
+            self.decoded.resize(values, T::default());
+            view.decode(self.dtype, &bytes, &mut self.decoded)?;
+            self.count(&bytes, (columns.end - columns.start) as usize);
+            self.sum(&rows, &columns, width);
+            view.cover(bytes.len() as u64);
+            Ok(())
+        })?;
+        if !whole_rows && weight.layout.rows() > 1 {
+            // Column blocks came out of stored order, and the hash is of the bytes in stored order.
+            self.hash_rows(&mut bytes)?;
+        }
+        self.finish()
+    }
+
+    fn hash_rows(&mut self, bytes: &mut Vec<u8>) -> Result<(), AnalyzeError> {
+        let layout = &self.view.weight().layout;
+        for row in 0..layout.rows() {
+            for left in (0..layout.columns()).step_by(self.chunks.columns as usize) {
+                self.view.read_block(
+                    row..row + 1,
+                    left..layout.columns().min(left + self.chunks.columns),
+                    bytes,
+                )?;
+                self.hasher.update(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the decoded chunk, whose rows are `width` long.
+    fn count(&mut self, bytes: &[u8], width: usize) {
+        if let Some(patterns) = &mut self.patterns {
+            if self.dtype.bits() == 8 {
+                patterns.push_8(bytes)
+            } else {
+                patterns.push_16(bytes)
+            }
+            return;
+        }
+        let normal = self.dtype.min_positive_normal().unwrap_or(0.0);
+        for value in &self.decoded {
+            self.tally.push((*value).into(), 1, normal);
+        }
+        match &mut self.prefixes {
+            None => self.values.extend(self.decoded.iter().map(|v| -> f64 { (*v).into() })),
+            Some(prefixes) => {
+                prefixes.push(&self.decoded);
+                let moments =
+                    self.moments.get_or_insert_with(|| MomentSums::new(centre(&self.decoded)));
+                self.decoded.chunks(width.max(1)).for_each(|row| moments.push(row));
+            }
+        }
+    }
+
+    /// Adds the decoded chunk to the sums over rows, columns and groups, and to the sketch.
+    fn sum(&mut self, rows: &Range<u64>, columns: &Range<u64>, row_length: u64) {
+        let width = (columns.end - columns.start) as usize;
+        let Some(bands) = &mut self.bands else { return };
+        let lines: Vec<&[T]> = self.decoded.chunks_exact(width.max(1)).collect();
+        for band in lines.chunks(4) {
+            bands.push(columns.start as usize, band);
+            if columns.end == row_length {
+                bands.end_band(band.len());
+            }
+        }
+        let stride = (self.view.weight().layout.rows() / SKETCH_ROWS).max(1);
+        for (row, line) in rows.clone().zip(lines).filter(|(row, _)| row % stride == 0) {
+            // The same lanes for the same matrix, whatever the cut.
+            self.sketch.push(
+                row * row_length + columns.start,
+                line.iter().map(|v| -> f64 { (*v).into() }),
+            );
+        }
+    }
+
+    fn finish(mut self) -> Result<Summary, AnalyzeError> {
+        let mut summary = match self.counting {
+            Counting::Values => {
+                let ladder = Ladder::from_values(std::mem::take(&mut self.values));
+                Summary::new(self.tally, &ladder, ladder.moments()).with_exact(&ladder)
+            }
+            Counting::Patterns => {
+                let counts = self.patterns.take().map(PatternCounter::finish).unwrap_or_default();
+                let values = pattern_values(self.dtype).unwrap_or_default();
+                let normal = self.dtype.min_positive_normal().unwrap_or(0.0);
+                for (value, count) in values.iter().zip(&counts) {
+                    self.tally.push(f64::from(*value), *count, normal);
+                }
+                let ladder = Ladder::from_patterns(&values, &counts);
+                Summary::new(self.tally, &ladder, ladder.moments()).with_exact(&ladder)
+            }
+            Counting::Prefixes => self.refine()?,
+        };
+        if let Some(bands) = self.bands.take() {
+            let (norms, fours) = bands.finish();
+            summary.norms = Some(norms);
+            summary.fours = Some(fours).filter(|f| f.groups > 0 && summary.all_finite());
+        }
+        summary.content_hash = self.hasher.finish();
+        summary.sketch = self.sketch.to_hex();
+        Ok(summary)
+    }
+
+    /// Further passes over a wide format until the ladder answers everything exactly.
+    fn refine(&mut self) -> Result<Summary, AnalyzeError> {
+        let moments = self.moments.as_ref().and_then(MomentSums::finish);
+        let mut ladder = self.prefixes.take().map(|p| p.finish::<T>()).unwrap_or_default();
+        // The sums kept about 1e-16 of the largest value: a constant has exactly no variance.
+        let moments = moments.map(|m| match ladder.extremes() {
+            Some((min, max)) if min == max => ladder.moments().unwrap_or(m),
+            _ => m,
+        });
+        let demands = Demands::of(moments.as_ref());
+        let mut histogram =
+            Summary::new(self.tally, &Ladder::default(), moments).histogram_counter();
+        let mut first = true;
+        loop {
+            let wanted = ladder.unresolved(&demands);
+            if wanted.is_empty() && !first {
+                break;
+            }
+            let mut counter = RefineCounter::new::<T>(&ladder, &wanted);
+            let view = self.view;
+            let mut bytes = Vec::new();
+            self.chunks.each(view.weight(), |rows, columns| {
+                view.check_cancelled()?;
+                view.read_block(rows.clone(), columns.clone(), &mut bytes)?;
+                self.decoded.resize(
+                    ((rows.end - rows.start) * (columns.end - columns.start)) as usize,
+                    T::default(),
+                );
+                view.decode(self.dtype, &bytes, &mut self.decoded)?;
+                counter.push(&self.decoded);
+                if let Some(histogram) = histogram.as_mut().filter(|_| first) {
+                    for value in self.decoded.iter().filter(|v| v.is_finite()) {
+                        histogram.push((*value).into(), 1);
+                    }
+                }
+                Ok(())
+            })?;
+            ladder = counter.finish::<T>(&ladder);
+            first = false;
+        }
+        let mut summary = Summary::new(self.tally, &ladder, moments);
+        summary.histogram = histogram.map(weightscope_stats::HistogramCounter::finish);
+        Ok(summary)
+    }
+}
+
+/// A provisional centre for power sums: the mean of the first finite values.
+fn centre<T: Scalar>(values: &[T]) -> f64 {
+    let first: Vec<f64> =
+        values.iter().filter(|v| v.is_finite()).take(64).map(|v| (*v).into()).collect();
+    first.iter().sum::<f64>() / first.len().max(1) as f64
+}

@@ -1,0 +1,170 @@
+//! A weight as a person means it, and the model it belongs to.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DType, EntryId, Kind, ModelSummary, Part, Role, Stack};
+
+/// One weight: a stored tensor, one expert of a stack, or one part of a fused tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weight {
+    /// The tensor's name; `<tensor>#<expert>` or `<tensor>#q` for a part of it.
+    pub name: String,
+    /// The stored tensor it lies in.
+    pub entry: EntryId,
+    /// That tensor's name.
+    pub source_tensor: String,
+    /// What it does.
+    pub role: Role,
+    /// Which part of its module it is.
+    pub part: Part,
+    /// Which tower it belongs to.
+    pub stack: Option<Stack>,
+    /// Depth within the tower, from 0.
+    pub block: Option<u32>,
+    /// Expert number, from 0.
+    pub expert: Option<u32>,
+    /// Element type; `None` when unknown, and the weight is skipped.
+    pub dtype: Option<DType>,
+    /// Shape as stored (of the part, when it is one).
+    pub shape: Vec<u64>,
+    /// Where its elements lie in the stored tensor.
+    pub layout: Layout,
+    /// `[out, in]`, output units first, however it is stored; `None` with fewer than two dimensions.
+    pub matrix: Option<[u64; 2]>,
+    /// Whether it is stored `[in, out]`.
+    pub transposed: bool,
+    /// Attention heads, where known.
+    pub heads: Option<Heads>,
+    /// How sure the graph walker is of role and orientation.
+    pub confidence: Confidence,
+}
+
+impl Weight {
+    /// Number of elements.
+    pub fn elements(&self) -> u64 {
+        self.layout.rows() * self.layout.columns()
+    }
+
+    /// How verdicts treat it.
+    pub fn kind(&self) -> Kind {
+        Kind::of(self.role, self.part, self.matrix)
+    }
+}
+
+/// Attention heads of a projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Heads {
+    /// Query heads.
+    pub query: u32,
+    /// Key and value heads; fewer than query heads with grouped-query attention.
+    pub key_value: u32,
+    /// Features per head.
+    pub head_dim: u32,
+}
+
+/// How sure the graph walker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Confidence {
+    /// A known family's name, with shapes that agree.
+    Known,
+    /// A known name, but the shapes left the orientation open; the family's usual one is assumed.
+    Assumed,
+    /// Guessed from words in the name.
+    Guessed,
+}
+
+/// Which elements of a stored tensor make a weight: some of the rows, and a range of the columns, of the
+/// tensor seen as a matrix with its last dimension (or, of more than two, all but the first) as columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Columns of the stored matrix.
+    pub stored_columns: u64,
+    /// Stored rows in order: one range for a whole tensor or an expert, one a head for interleaved qkv.
+    pub row_ranges: Vec<Range<u64>>,
+    /// Stored columns that belong to the weight.
+    pub column_range: Range<u64>,
+}
+
+impl Layout {
+    /// The whole of a `rows` x `columns` matrix.
+    pub fn whole(rows: u64, columns: u64) -> Self {
+        Self { stored_columns: columns, row_ranges: vec![0..rows], column_range: 0..columns }
+    }
+
+    /// Rows of the weight as stored.
+    pub fn rows(&self) -> u64 {
+        self.row_ranges.iter().map(|r| r.end - r.start).sum()
+    }
+
+    /// Columns of the weight as stored.
+    pub fn columns(&self) -> u64 {
+        self.column_range.end - self.column_range.start
+    }
+
+    /// Where the columns `columns` of the weight's row `row` lie in the stored tensor, in elements.
+    pub fn span(&self, row: u64, columns: Range<u64>) -> Option<Range<u64>> {
+        let mut left = row;
+        for range in &self.row_ranges {
+            let count = range.end - range.start;
+            if left < count {
+                let start = (range.start + left) * self.stored_columns + self.column_range.start;
+                return (columns.end <= self.columns())
+                    .then(|| start + columns.start..start + columns.end);
+            }
+            left -= count;
+        }
+        None
+    }
+
+    /// How many rows from `row` on lie in one unbroken span with it (1 when columns are left out).
+    pub fn unbroken_rows(&self, row: u64) -> u64 {
+        if self.columns() != self.stored_columns {
+            return 1;
+        }
+        let mut left = row;
+        for range in &self.row_ranges {
+            let count = range.end - range.start;
+            if left < count {
+                return count - left;
+            }
+            left -= count;
+        }
+        0
+    }
+}
+
+/// A checkpoint as a model: its weights in report order and what their names and shapes say of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelGraph {
+    /// Embeddings, blocks by depth, head; then by name. [`crate::WeightId`] indexes this.
+    pub weights: Vec<Weight>,
+    /// Family, sizes, categories, tied and missing tensors.
+    pub summary: ModelSummary,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_of_interleaved_rows() {
+        // Two heads of (q, k, v) with two rows each: q is rows 0..2 and 6..8.
+        let q = Layout { stored_columns: 4, row_ranges: vec![0..2, 6..8], column_range: 0..4 };
+        assert_eq!((q.rows(), q.columns()), (4, 4));
+        assert_eq!(q.span(2, 1..3), Some(25..27));
+        assert_eq!((q.unbroken_rows(0), q.unbroken_rows(3)), (2, 1));
+        assert_eq!((q.span(4, 0..4), q.span(0, 0..5)), (None, None));
+    }
+
+    #[test]
+    fn spans_of_a_column_range() {
+        let k = Layout { stored_columns: 12, row_ranges: vec![0..3], column_range: 4..8 };
+        assert_eq!(k.span(2, 0..4), Some(28..32));
+        assert_eq!(k.unbroken_rows(0), 1);
+    }
+}

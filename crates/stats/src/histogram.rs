@@ -1,0 +1,71 @@
+//! Histograms with equal bins.
+
+/// Bins of the standard histogram: odd, so that one is centred on the mean.
+pub const HISTOGRAM_BINS: usize = 101;
+
+/// Counts in equal bins from `low`, each `width` wide, with what fell outside on either side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    /// Left edge of the first bin.
+    pub low: f64,
+    /// Width of every bin.
+    pub width: f64,
+    /// Values per bin; a bin holds its left edge, the last also its right one.
+    pub counts: Vec<u64>,
+    /// Values below `low`.
+    pub below: u64,
+    /// Values above the last bin.
+    pub above: u64,
+}
+
+/// Fills a [`Histogram`] of [`HISTOGRAM_BINS`] bins over mean ± 6 standard deviations.
+#[derive(Clone, Debug)]
+pub struct HistogramCounter(Histogram);
+
+impl HistogramCounter {
+    /// An empty histogram around `mean`. `None` when `std` is zero or not finite.
+    pub fn new(mean: f64, std: f64) -> Option<Self> {
+        let width = 12.0 * std / HISTOGRAM_BINS as f64;
+        let low = mean - 6.0 * std;
+        (width > 0.0 && width.is_finite() && low.is_finite()).then(|| {
+            Self(Histogram { low, width, counts: vec![0; HISTOGRAM_BINS], below: 0, above: 0 })
+        })
+    }
+
+    /// Adds `count` times the finite value `x`.
+    #[inline]
+    pub fn push(&mut self, x: f64, count: u64) {
+        let Histogram { low, width, counts, below, above } = &mut self.0;
+        let position = (x - *low) / *width;
+        if position < 0.0 {
+            *below += count;
+        } else if let Some(bin) = counts.get_mut(position as usize) {
+            *bin += count;
+        } else if position == HISTOGRAM_BINS as f64 {
+            counts[HISTOGRAM_BINS - 1] += count;
+        } else {
+            *above += count;
+        }
+    }
+
+    /// The finished histogram.
+    pub fn finish(self) -> Histogram {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_lands_once() {
+        let mut counter = HistogramCounter::new(0.0, 101.0 / 12.0).unwrap(); // width 1, from -50.5
+        for (x, count) in [(-50.5, 1), (50.5, 2), (0.0, 3), (-60.0, 4), (51.0, 5)] {
+            counter.push(x, count);
+        }
+        let h = counter.finish();
+        assert_eq!((h.counts[0], h.counts[100], h.counts[50], h.below, h.above), (1, 2, 3, 4, 5));
+        assert!(HistogramCounter::new(0.0, 0.0).is_none());
+    }
+}

@@ -1,0 +1,399 @@
+//! The multiset of a tensor's finite values, ascending by magnitude.
+
+use crate::robust::{lerp, rank};
+use crate::{Demands, Moments, normal_cdf};
+
+/// All values whose magnitude lies in `low..=high`, how many of each sign, and their summed squares.
+///
+/// An *exact* rung has `low == high`. Zeros of both signs are one rung and count as positive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rung {
+    /// Smallest magnitude that falls here.
+    pub low: f64,
+    /// Largest magnitude that falls here.
+    pub high: f64,
+    /// Values below zero.
+    pub negative: u64,
+    /// Values at or above zero.
+    pub positive: u64,
+    /// Sum of squares of the values here.
+    pub energy: f64,
+    /// For a coarse rung: the first sort key it covers, and the binary logarithm of how many.
+    pub(crate) key: u64,
+    pub(crate) shift: u32,
+}
+
+impl Rung {
+    /// A rung for one magnitude.
+    pub(crate) fn exact(magnitude: f64, negative: u64, positive: u64) -> Self {
+        let energy = magnitude * magnitude * (negative + positive) as f64;
+        Self { low: magnitude, high: magnitude, negative, positive, energy, key: 0, shift: 0 }
+    }
+
+    /// Values of both signs.
+    pub fn count(&self) -> u64 {
+        self.negative + self.positive
+    }
+
+    fn is_exact(&self) -> bool {
+        self.low == self.high
+    }
+}
+
+/// The finite values of a tensor as rungs of ascending magnitude.
+///
+/// Built exact from counts per bit pattern or from the values themselves, or coarse from counts per key
+/// prefix and then refined where an answer needs it ([`Ladder::unresolved`]). Order-free by
+/// construction: chunking and threads cannot change what is read from it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ladder {
+    pub(crate) rungs: Vec<Rung>,
+    len: u64,
+}
+
+impl Ladder {
+    /// Exact, from how often each bit pattern occurs; `values[p]` is the value of pattern `p`.
+    /// Non-finite patterns are left out.
+    pub fn from_patterns(values: &[f32], counts: &[u64]) -> Self {
+        let mut seen: Vec<(f64, u64)> = values
+            .iter()
+            .zip(counts)
+            .filter(|(value, count)| **count > 0 && value.is_finite())
+            .map(|(value, count)| (f64::from(*value), *count))
+            .collect();
+        seen.sort_unstable_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
+        Self::from_sorted(&seen)
+    }
+
+    /// Exact, from the values themselves; non-finite ones are left out. Cost: one sort.
+    pub fn from_values(mut values: Vec<f64>) -> Self {
+        values.retain(|v| v.is_finite());
+        values.sort_unstable_by(|a, b| a.abs().total_cmp(&b.abs()));
+        let counted: Vec<(f64, u64)> = values.into_iter().map(|v| (v, 1)).collect();
+        Self::from_sorted(&counted)
+    }
+
+    /// From (value, count) pairs in order of magnitude.
+    fn from_sorted(pairs: &[(f64, u64)]) -> Self {
+        let rungs = pairs
+            .chunk_by(|a, b| a.0.abs() == b.0.abs())
+            .map(|run| {
+                let of = |negative: bool| {
+                    run.iter().filter(|(v, _)| (*v < 0.0) == negative).map(|(_, c)| c).sum()
+                };
+                Rung::exact(run[0].0.abs(), of(true), of(false))
+            })
+            .collect();
+        Self::from_rungs(rungs)
+    }
+
+    pub(crate) fn from_rungs(rungs: Vec<Rung>) -> Self {
+        let len = rungs.iter().map(Rung::count).sum();
+        Self { rungs, len }
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are no (finite) values.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The rungs, ascending by magnitude.
+    pub fn rungs(&self) -> &[Rung] {
+        &self.rungs
+    }
+
+    /// Distinct values; -0 and +0 are one. Only meaningful when every rung is exact.
+    pub fn distinct(&self) -> u64 {
+        self.rungs.iter().map(|r| u64::from(r.negative > 0) + u64::from(r.positive > 0)).sum()
+    }
+
+    /// Smallest and largest value.
+    pub fn extremes(&self) -> Option<(f64, f64)> {
+        let negative = |r: &&Rung| r.negative > 0;
+        let positive = |r: &&Rung| r.positive > 0;
+        let min = (self.rungs.iter().rev().find(negative).map(|r| -r.high))
+            .or_else(|| self.rungs.iter().find(positive).map(|r| r.low))?;
+        let max = (self.rungs.iter().rev().find(positive).map(|r| r.high))
+            .or_else(|| self.rungs.iter().find(negative).map(|r| -r.low))?;
+        Some((min, max))
+    }
+
+    /// (low, high, count) in ascending order of signed value.
+    pub(crate) fn signed(&self) -> impl Iterator<Item = (f64, f64, u64)> {
+        let below = self
+            .rungs
+            .iter()
+            .rev()
+            .filter(|r| r.negative > 0)
+            .map(|r| (-r.high, -r.low, r.negative));
+        let above =
+            self.rungs.iter().filter(|r| r.positive > 0).map(|r| (r.low, r.high, r.positive));
+        below.chain(above)
+    }
+
+    /// Quantile `p` of the signed values by linear interpolation; `None` when empty.
+    pub fn quantile(&self, p: f64) -> Option<f64> {
+        self.quantiles(&[p]).first().copied()
+    }
+
+    /// Quantiles of the signed values, for ascending `p`; empty when the ladder is.
+    pub fn quantiles(&self, p: &[f64]) -> Vec<f64> {
+        self.interpolate(p, |ranks| at_ranks(self.signed().map(|(low, _, n)| (low, n)), ranks))
+    }
+
+    /// Quantiles of the magnitudes, for ascending `p`.
+    pub fn magnitude_quantiles(&self, p: &[f64]) -> Vec<f64> {
+        self.interpolate(p, |ranks| at_ranks(self.rungs.iter().map(|r| (r.low, r.count())), ranks))
+    }
+
+    fn interpolate(&self, p: &[f64], lookup: impl Fn(&[u64]) -> Vec<f64>) -> Vec<f64> {
+        let Some(last) = self.len.checked_sub(1) else { return Vec::new() };
+        let places: Vec<_> = p.iter().map(|p| rank(last, *p)).collect();
+        let lower = lookup(&places.iter().map(|(below, ..)| *below).collect::<Vec<_>>());
+        let upper = lookup(&places.iter().map(|(_, above, _)| *above).collect::<Vec<_>>());
+        lower.iter().zip(&upper).zip(&places).map(|((a, b), (.., t))| lerp(*a, *b, *t)).collect()
+    }
+
+    /// How many magnitudes are below `t`.
+    pub fn count_below(&self, t: f64) -> u64 {
+        self.rungs.iter().take_while(|r| r.high < t).map(Rung::count).sum()
+    }
+
+    /// How many magnitudes are at most `t`.
+    pub fn count_up_to(&self, t: f64) -> u64 {
+        self.rungs.iter().take_while(|r| r.high <= t).map(Rung::count).sum()
+    }
+
+    /// Sum of squares of the `k` smallest magnitudes.
+    pub fn energy_of_smallest(&self, k: u64) -> f64 {
+        let (mut left, mut energy) = (k, 0.0);
+        for rung in &self.rungs {
+            if rung.count() > left {
+                return energy + left as f64 * rung.low * rung.low;
+            }
+            left -= rung.count();
+            energy += rung.energy;
+        }
+        energy
+    }
+
+    /// The largest number of smallest magnitudes whose summed squares stay at or below `energy`.
+    pub fn smallest_within(&self, energy: f64) -> u64 {
+        let (mut count, mut sum) = (0, 0.0);
+        for rung in &self.rungs {
+            if sum + rung.energy > energy {
+                let each = rung.low * rung.low;
+                return count + (((energy - sum) / each).floor().max(0.0) as u64).min(rung.count());
+            }
+            sum += rung.energy;
+            count += rung.count();
+        }
+        count
+    }
+
+    /// Mean, central moments and sums of exact rungs. `None` when empty.
+    pub fn moments(&self) -> Option<Moments> {
+        if self.is_empty() {
+            return None;
+        }
+        let n = self.len as f64;
+        let (mut sum, mut absolute, mut energy) = (0.0, 0.0, 0.0);
+        for rung in &self.rungs {
+            sum += rung.low * (rung.positive as f64 - rung.negative as f64);
+            absolute += rung.low * rung.count() as f64;
+            energy += rung.energy;
+        }
+        // Rounding must not put the mean outside of the values: a constant has no variance.
+        let (min, max) = self.extremes()?;
+        let mean = (sum / n).clamp(min, max);
+        let (mut m2, mut m3, mut m4) = (0.0, 0.0, 0.0);
+        for (value, _, count) in self.signed() {
+            let deviation = value - mean;
+            let square = deviation * deviation * count as f64;
+            m2 += square;
+            m3 += square * deviation;
+            m4 += square * deviation * deviation;
+        }
+        Some(Moments {
+            n: self.len,
+            mean,
+            m2: m2 / n,
+            m3: m3 / n,
+            m4: m4 / n,
+            mean_abs: absolute / n,
+            energy,
+        })
+    }
+
+    /// Two-sided Kolmogorov-Smirnov distance to Normal(`mean`, `std`): the supremum over all x of
+    /// |share of values up to x - normal probability of up to x|. `None` when empty or `std` is not positive.
+    pub fn ks_statistic(&self, mean: f64, std: f64) -> Option<f64> {
+        if self.is_empty() || !(std > 0.0) {
+            return None;
+        }
+        Some(self.ks_bounds(mean, std).fold(0.0f64, |d, (certain, ..)| d.max(certain)))
+    }
+
+    /// For each signed rung: a distance that is certainly reached, the largest possible one, its magnitude.
+    fn ks_bounds(&self, mean: f64, std: f64) -> impl Iterator<Item = (f64, f64, f64)> {
+        let n = self.len as f64;
+        let mut below = 0u64;
+        self.signed().map(move |(low, high, count)| {
+            let (before, after) = (below as f64 / n, (below + count) as f64 / n);
+            below += count;
+            let at_low = normal_cdf((low - mean) / std);
+            if low == high {
+                let reached = (at_low - before).max(after - at_low);
+                return (reached, reached, low.abs());
+            }
+            let at_high = normal_cdf((high - mean) / std);
+            let certain = (before - at_low).abs().max((after - at_high).abs());
+            (certain, (after - at_low).max(at_high - before), low.abs().min(high.abs()))
+        })
+    }
+
+    /// Indices of coarse rungs that must be refined before every demand is answered exactly, most
+    /// urgent first. Empty when all are.
+    pub fn unresolved(&self, demands: &Demands) -> Vec<usize> {
+        if self.rungs.iter().all(Rung::is_exact) {
+            return Vec::new();
+        }
+        let mut wanted: Vec<usize> = Vec::new();
+        let n = self.len;
+        for (p, magnitudes) in demands
+            .quantiles
+            .iter()
+            .map(|p| (*p, false))
+            .chain(demands.magnitude_quantiles.iter().map(|p| (*p, true)))
+        {
+            let Some(last) = n.checked_sub(1) else { break };
+            let (below, above, _) = rank(last, p);
+            for r in [below, above] {
+                wanted.extend(if magnitudes {
+                    self.rung_at_magnitude_rank(r)
+                } else {
+                    self.rung_at_rank(r)
+                });
+            }
+        }
+        for k in &demands.pruned_counts {
+            wanted.extend(self.rung_at_magnitude_rank(*k));
+        }
+        for t in &demands.thresholds {
+            // A rung that straddles the threshold: some of its magnitudes are below it and some are not.
+            wanted.extend(self.rungs.iter().position(|r| r.low < *t && *t <= r.high));
+            wanted.extend(self.rungs.iter().position(|r| r.low <= *t && *t < r.high));
+        }
+        if let Some(energy) = demands.pruned_energy {
+            let mut sum = 0.0;
+            wanted.extend(self.rungs.iter().position(|r| {
+                sum += r.energy;
+                sum > energy
+            }));
+        }
+        wanted.extend([0, self.rungs.len() - 1]);
+        let signs = |pick: fn(&Rung) -> bool| {
+            [self.rungs.iter().position(pick), self.rungs.iter().rposition(pick)]
+                .into_iter()
+                .flatten()
+        };
+        wanted.extend(signs(|r| r.negative > 0));
+        wanted.extend(signs(|r| r.positive > 0));
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.retain(|i| !self.rungs[*i].is_exact());
+        if let Some((mean, std)) = demands.normal.filter(|(_, std)| *std > 0.0) {
+            let bounds: Vec<_> = self.ks_bounds(mean, std).collect();
+            let reached = bounds.iter().fold(0.0f64, |d, (certain, ..)| d.max(*certain));
+            let mut open: Vec<_> = bounds
+                .into_iter()
+                .filter(|(certain, most, _)| most > certain && *most > reached)
+                .collect();
+            open.sort_by(|a, b| b.1.total_cmp(&a.1));
+            for (.., magnitude) in open {
+                let index = self.rungs.partition_point(|r| r.high < magnitude);
+                if index < self.rungs.len()
+                    && !self.rungs[index].is_exact()
+                    && !wanted.contains(&index)
+                {
+                    wanted.push(index);
+                }
+            }
+        }
+        wanted
+    }
+
+    fn rung_at_magnitude_rank(&self, rank: u64) -> Option<usize> {
+        let mut seen = 0;
+        self.rungs.iter().position(|r| {
+            seen += r.count();
+            rank < seen
+        })
+    }
+
+    fn rung_at_rank(&self, rank: u64) -> Option<usize> {
+        let negatives: u64 = self.rungs.iter().map(|r| r.negative).sum();
+        let mut seen = 0;
+        if rank < negatives {
+            self.rungs.iter().rposition(|r| {
+                seen += r.negative;
+                rank < seen
+            })
+        } else {
+            self.rungs.iter().position(|r| {
+                seen += r.positive;
+                rank - negatives < seen
+            })
+        }
+    }
+}
+
+/// Values at ascending ranks of a sequence of (value, count).
+fn at_ranks(values: impl Iterator<Item = (f64, u64)>, ranks: &[u64]) -> Vec<f64> {
+    let mut out = Vec::with_capacity(ranks.len());
+    let mut seen = 0;
+    for (value, count) in values {
+        seen += count;
+        while let Some(rank) = ranks.get(out.len()).filter(|r| **r < seen) {
+            debug_assert!(*rank < seen);
+            out.push(value);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_answers() {
+        let ladder = Ladder::from_values(vec![0.5, -2.0, 1.0, -0.0, 0.0, f64::NAN, 1.0]);
+        assert_eq!((ladder.len(), ladder.distinct()), (6, 4));
+        assert_eq!(ladder.extremes(), Some((-2.0, 1.0)));
+        assert_eq!(ladder.quantiles(&[0.0, 0.5, 1.0]), [-2.0, 0.25, 1.0]);
+        assert_eq!(ladder.magnitude_quantiles(&[0.5]), [0.75]);
+        assert_eq!((ladder.count_below(1.0), ladder.count_up_to(1.0)), (3, 5));
+        assert_eq!(ladder.energy_of_smallest(4), 1.25);
+        assert_eq!(ladder.smallest_within(1.25), 4);
+        let moments = ladder.moments().unwrap();
+        assert!((moments.mean - 0.5 / 6.0).abs() < 1e-15 && moments.energy == 6.25);
+    }
+
+    #[test]
+    fn empty_ladders_answer_nothing() {
+        let ladder = Ladder::from_values(vec![f64::INFINITY]);
+        assert!(ladder.is_empty() && ladder.quantile(0.5).is_none() && ladder.moments().is_none());
+        assert!(ladder.extremes().is_none() && ladder.ks_statistic(0.0, 1.0).is_none());
+    }
+
+    #[test]
+    fn ks_of_one_value_at_the_mean() {
+        assert_eq!(Ladder::from_values(vec![0.0]).ks_statistic(0.0, 1.0), Some(0.5));
+    }
+}
