@@ -63,12 +63,18 @@ decoder! {
     /// * `bytes`: exactly `out.len() * dtype.bytes()` little-endian bytes, at any alignment.
     /// * Exact for `F32` and every narrower type; `F64`, `I32`, `I64`, `U32`, `U64` round to nearest.
     /// * NaN and infinities decode to NaN and infinities; `F8_E4M3` has no infinity.
-    /// * Errors: [`DecodeError::Length`]. Cost: one pass.
+    /// * Cost: one pass.
+    ///
+    /// # Errors
+    /// [`DecodeError::Length`] when the lengths do not agree.
     decode_f32, f32
 }
 
 decoder! {
     /// Decodes `out.len()` elements to `f64`. As [`decode_f32`], and exact for every float type.
+    ///
+    /// # Errors
+    /// [`DecodeError::Length`] when the lengths do not agree.
     decode_f64, f64
 }
 

@@ -12,6 +12,7 @@ mod analyzer;
 mod event;
 mod figure;
 mod finding;
+mod memory;
 mod parameters;
 mod report;
 mod role;
@@ -29,6 +30,7 @@ pub use analyzer::{
 pub use event::Event;
 pub use figure::{Axes, BoxStatistics, Figure, FigureData, Series};
 pub use finding::{Conclusion, Evidence, Finding, Reference, ReferenceKind, Severity, Verdicts};
+pub use memory::MemorySource;
 pub use parameters::{ParameterSpec, Parameters};
 pub use report::{
     CategoryRecord, ErrorRecord, ErrorScope, FileRecord, FindingCounts, IgnoreRule, ModelSummary,

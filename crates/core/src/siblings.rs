@@ -139,7 +139,8 @@ fn unlike_siblings(
         );
         if !also.is_empty() {
             let others: Vec<&str> = also.iter().map(|o| o.metric).collect();
-            message += &format!(", also {}", others.join(", "));
+            message.push_str(", also ");
+            message.push_str(&others.join(", "));
         }
         if weight.block == Some(0) || weight.block == depth {
             message += "; it is the first or last block, which often differs in healthy models";
@@ -226,7 +227,8 @@ fn scope(role: Role, part: &str, stack: Option<Stack>) -> String {
     let mut scope = stack.map_or_else(String::new, |s| format!("{s} "));
     scope += role.name();
     if part != "weight" {
-        scope += &format!(" {part}");
+        scope.push(' ');
+        scope.push_str(part);
     }
     scope
 }

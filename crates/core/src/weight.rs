@@ -93,7 +93,11 @@ pub struct Layout {
 impl Layout {
     /// The whole of a `rows` x `columns` matrix.
     pub fn whole(rows: u64, columns: u64) -> Self {
-        Self { stored_columns: columns, row_ranges: vec![0..rows], column_range: 0..columns }
+        Self {
+            stored_columns: columns,
+            row_ranges: std::iter::once(0..rows).collect(),
+            column_range: 0..columns,
+        }
     }
 
     /// Rows of the weight as stored.
@@ -163,7 +167,11 @@ mod tests {
 
     #[test]
     fn spans_of_a_column_range() {
-        let k = Layout { stored_columns: 12, row_ranges: vec![0..3], column_range: 4..8 };
+        let k = Layout {
+            stored_columns: 12,
+            row_ranges: std::iter::once(0..3).collect(),
+            column_range: 4..8,
+        };
         assert_eq!(k.span(2, 0..4), Some(28..32));
         assert_eq!(k.unbroken_rows(0), 1);
     }

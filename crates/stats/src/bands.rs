@@ -4,7 +4,7 @@ use pulp::Arch;
 
 use crate::PrefixKey;
 
-/// Sums of squares of every row and column of a matrix, as stored. Non-finite entries count as zero.
+/// Sums of squares of every row and column of a matrix, as stored.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Norms {
     /// Sum of squares per stored row.
@@ -14,7 +14,7 @@ pub struct Norms {
 }
 
 /// Groups of four consecutive entries along one axis, for 2:4 structured sparsity. A shorter last group
-/// is left out. Meaningless when entries are not finite.
+/// is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Fours {
     /// Number of groups.
@@ -40,7 +40,8 @@ const LANES: usize = 8;
 ///
 /// Every sum runs in an order that is fixed by the matrix alone: entry `j` of a row goes to lane
 /// `j mod 8`, and columns add the four rows of a band pairwise. So results do not depend on how wide
-/// the caller's blocks are, provided that they start at multiples of 8.
+/// the caller's blocks are, provided that they start at multiples of 32. Entries must be finite: the
+/// caller puts zero in place of others.
 #[derive(Clone, Debug)]
 pub struct Bands {
     grouping: Grouping,
@@ -112,11 +113,29 @@ impl Bands {
     }
 }
 
-/// Square of an entry, zero for a non-finite one.
+/// Square of an entry.
 #[inline(always)]
 fn square<T: PrefixKey>(value: T) -> f64 {
-    let x: f64 = if value.is_finite() { value } else { T::ZERO }.into();
+    let x: f64 = value.into();
     x * x
+}
+
+/// Squares of eight entries. Whole arrays at a time, here and below, so that each step is one vector
+/// operation; the same sums written lane by lane run at half the speed.
+#[inline(always)]
+fn squares<T: PrefixKey>(values: &[T; LANES]) -> [f64; LANES] {
+    let mut out = [0.0; LANES];
+    for lane in 0..LANES {
+        out[lane] = square(values[lane]);
+    }
+    out
+}
+
+#[inline(always)]
+fn accumulate(sums: &mut [f64; LANES], terms: &[f64; LANES]) {
+    for lane in 0..LANES {
+        sums[lane] += terms[lane];
+    }
 }
 
 #[inline(always)]
@@ -124,24 +143,27 @@ fn four_rows<T: PrefixKey>(columns: &mut [f64], rows: [&[T]; 4], lanes: &mut [[f
     let n = columns.len();
     let [a, b, c, d] = rows.map(|row| row[..n].as_chunks::<LANES>());
     let (column_chunks, column_rest) = columns.as_chunks_mut::<LANES>();
-    let mut sums = *lanes;
+    let [mut sum_a, mut sum_b, mut sum_c, mut sum_d] = *lanes;
     for ((((column, a), b), c), d) in column_chunks.iter_mut().zip(a.0).zip(b.0).zip(c.0).zip(d.0) {
+        let (a, b, c, d) = (squares(a), squares(b), squares(c), squares(d));
+        accumulate(&mut sum_a, &a);
+        accumulate(&mut sum_b, &b);
+        accumulate(&mut sum_c, &c);
+        accumulate(&mut sum_d, &d);
         for lane in 0..LANES {
-            let squares = [square(a[lane]), square(b[lane]), square(c[lane]), square(d[lane])];
-            column[lane] += (squares[0] + squares[1]) + (squares[2] + squares[3]);
-            for row in 0..4 {
-                sums[row][lane] += squares[row];
-            }
+            column[lane] += (a[lane] + b[lane]) + (c[lane] + d[lane]);
         }
     }
     for (lane, column) in column_rest.iter_mut().enumerate() {
-        let squares = [square(a.1[lane]), square(b.1[lane]), square(c.1[lane]), square(d.1[lane])];
-        *column += (squares[0] + squares[1]) + (squares[2] + squares[3]);
-        for row in 0..4 {
-            sums[row][lane] += squares[row];
-        }
+        let (a, b, c, d) =
+            (square(a.1[lane]), square(b.1[lane]), square(c.1[lane]), square(d.1[lane]));
+        *column += (a + b) + (c + d);
+        sum_a[lane] += a;
+        sum_b[lane] += b;
+        sum_c[lane] += c;
+        sum_d[lane] += d;
     }
-    *lanes = sums;
+    *lanes = [sum_a, sum_b, sum_c, sum_d];
 }
 
 #[inline(always)]
@@ -229,7 +251,7 @@ mod tests {
     #[test]
     fn small_matrix_by_hand() {
         #[rustfmt::skip]
-        let mut w = [
+        let w = [
             1.0, 0.0, 0.0, 2.0, 9.0,
             3.0, 0.5, -1.0, 2.0, 0.0,
             0.0, 0.0, 0.0, 0.0, 0.0,
@@ -247,8 +269,6 @@ mod tests {
             (fours.groups, fours.sparse, fours.pruned_energy),
             (5, 3, 1.0 + 0.0 + 0.0 + 1.0 + 0.0)
         );
-        w[0] = f32::NAN;
-        assert_eq!(stream(&w, 5, 8, Grouping::AlongRow).0.rows[0], 85.0);
     }
 
     #[test]

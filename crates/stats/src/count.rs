@@ -9,7 +9,8 @@ use crate::ladder::Rung;
 /// which stays in the second-level cache. About one element per clock cycle.
 #[derive(Clone, Debug)]
 pub struct PatternCounter {
-    tables: Vec<[u32; PATTERNS]>,
+    even: Vec<u32>,
+    odd: Vec<u32>,
     totals: Vec<u64>,
     pending: u32,
 }
@@ -18,7 +19,12 @@ const PATTERNS: usize = 1 << 16;
 
 impl Default for PatternCounter {
     fn default() -> Self {
-        Self { tables: vec![[0; PATTERNS]; 2], totals: vec![0; PATTERNS], pending: 0 }
+        Self {
+            even: vec![0; PATTERNS],
+            odd: vec![0; PATTERNS],
+            totals: vec![0; PATTERNS],
+            pending: 0,
+        }
     }
 }
 
@@ -27,7 +33,7 @@ impl PatternCounter {
     pub fn push_16(&mut self, bytes: &[u8]) {
         for part in bytes.chunks(1 << 20) {
             self.flush_before(part.len());
-            let [even, odd] = self.tables.as_mut_slice() else { return };
+            let (Ok(even), Ok(odd)) = (table(&mut self.even), table(&mut self.odd)) else { return };
             let (words, rest) = part.as_chunks::<8>();
             for word in words {
                 let word = u64::from_le_bytes(*word);
@@ -46,7 +52,7 @@ impl PatternCounter {
     pub fn push_8(&mut self, bytes: &[u8]) {
         for part in bytes.chunks(1 << 20) {
             self.flush_before(part.len());
-            let [even, odd] = self.tables.as_mut_slice() else { return };
+            let (Ok(even), Ok(odd)) = (table(&mut self.even), table(&mut self.odd)) else { return };
             let (pairs, rest) = part.as_chunks::<2>();
             for [a, b] in pairs {
                 even[usize::from(*a)] += 1;
@@ -70,7 +76,7 @@ impl PatternCounter {
     }
 
     fn flush(&mut self) {
-        for table in &mut self.tables {
+        for table in [&mut self.even, &mut self.odd] {
             for (total, count) in self.totals.iter_mut().zip(table.iter_mut()) {
                 *total += u64::from(*count);
                 *count = 0;
@@ -85,6 +91,11 @@ impl PatternCounter {
     }
 }
 
+/// The table as an array: an index below 65 536 then needs no check.
+fn table(counts: &mut [u32]) -> Result<&mut [u32; PATTERNS], std::array::TryFromSliceError> {
+    counts.try_into()
+}
+
 /// A floating-point value with an order-preserving integer key for its magnitude.
 pub trait PrefixKey: Copy + Into<f64> + PartialOrd {
     /// Bits of a magnitude key, which is the stored pattern without its sign.
@@ -94,6 +105,7 @@ pub trait PrefixKey: Copy + Into<f64> + PartialOrd {
     /// Whether the value is neither NaN nor infinite.
     fn is_finite(self) -> bool;
     /// The value without its sign.
+    #[must_use]
     fn magnitude(self) -> Self;
     /// Magnitude key: larger for larger magnitudes.
     fn key(self) -> u64;
@@ -171,8 +183,9 @@ impl Cell {
 
 /// Leading key bits that a coarse ladder distinguishes: for `f32` the exponent and 7 mantissa bits.
 const PREFIX_BITS: u32 = 15;
-/// Key bits that one refinement resolves.
-const STEP_BITS: u32 = 16;
+/// Key bits that one refinement resolves. Small steps keep the tables in cache and the ladder short; a pass
+/// over the bytes costs less than a table of every remaining bit.
+const STEP_BITS: u32 = 8;
 
 /// First pass over a wide format: counts and energies per magnitude prefix, 768 KiB.
 #[derive(Clone, Debug)]
@@ -206,7 +219,7 @@ impl PrefixCounter {
     }
 }
 
-/// A further pass: splits chosen coarse rungs by their next 16 key bits.
+/// A further pass: splits chosen coarse rungs by their next 8 key bits.
 #[derive(Clone, Debug)]
 pub struct RefineCounter {
     /// Index of the first slot with a leading prefix, or `NONE`.
@@ -225,8 +238,8 @@ struct Slot {
 const NONE: u16 = u16::MAX;
 
 impl RefineCounter {
-    /// Rungs one pass refines at most; 1.5 MiB each.
-    pub const MAX_RUNGS: usize = 32;
+    /// Rungs one pass refines at most; 6 KiB each.
+    pub const MAX_RUNGS: usize = 1024;
 
     /// Bytes of scratch a pass takes at most.
     pub const MAX_BYTES: u64 = (Self::MAX_RUNGS << STEP_BITS) as u64 * size_of::<Cell>() as u64;
@@ -322,8 +335,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        // Few cases: every refinement fills tables of several megabytes.
-        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(12))]
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
         #[test]
         fn refinement_answers_like_the_sorted_values(
             values in proptest::collection::vec(-3.0f64..3.0, 1..300),

@@ -20,7 +20,10 @@ pub struct Histogram {
 
 /// Fills a [`Histogram`] of [`HISTOGRAM_BINS`] bins over mean ± 6 standard deviations.
 #[derive(Clone, Debug)]
-pub struct HistogramCounter(Histogram);
+pub struct HistogramCounter {
+    histogram: Histogram,
+    bins_per_unit: f64,
+}
 
 impl HistogramCounter {
     /// An empty histogram around `mean`. `None` when `std` is zero or not finite.
@@ -28,15 +31,17 @@ impl HistogramCounter {
         let width = 12.0 * std / HISTOGRAM_BINS as f64;
         let low = mean - 6.0 * std;
         (width > 0.0 && width.is_finite() && low.is_finite()).then(|| {
-            Self(Histogram { low, width, counts: vec![0; HISTOGRAM_BINS], below: 0, above: 0 })
+            let histogram =
+                Histogram { low, width, counts: vec![0; HISTOGRAM_BINS], below: 0, above: 0 };
+            Self { histogram, bins_per_unit: 1.0 / width }
         })
     }
 
     /// Adds `count` times the finite value `x`.
     #[inline]
     pub fn push(&mut self, x: f64, count: u64) {
-        let Histogram { low, width, counts, below, above } = &mut self.0;
-        let position = (x - *low) / *width;
+        let Histogram { low, counts, below, above, .. } = &mut self.histogram;
+        let position = (x - *low) * self.bins_per_unit;
         if position < 0.0 {
             *below += count;
         } else if let Some(bin) = counts.get_mut(position as usize) {
@@ -50,7 +55,7 @@ impl HistogramCounter {
 
     /// The finished histogram.
     pub fn finish(self) -> Histogram {
-        self.0
+        self.histogram
     }
 }
 

@@ -106,7 +106,9 @@ fn matrix_power(base: &[f64], m: usize, n: u64) -> (Vec<f64>, i32) {
     let normalise = |matrix: &mut Vec<f64>, exponent: &mut i32| {
         if matrix[(m / 2) * m + m / 2] > 1e140 {
             let shift = 2f64.powi(-400);
-            matrix.iter_mut().for_each(|v| *v *= shift);
+            for v in matrix.iter_mut() {
+                *v *= shift;
+            }
             *exponent += 400;
         }
     };
@@ -188,18 +190,16 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/references/kstwo.json");
         let text = std::fs::read_to_string(path).unwrap();
         let reference: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let (mut compared, mut worst) = (0, 0.0f64);
+        let mut compared = 0;
         for group in reference["grid"].as_array().unwrap() {
             let n = group["n"].as_u64().unwrap();
             for row in group["rows"].as_array().unwrap() {
                 let (d, sf) = (row[0].as_f64().unwrap(), row[1].as_f64().unwrap());
                 let ours = kolmogorov_sf(n, d);
-                worst = worst.max((ours - sf).abs());
                 assert!((ours - sf).abs() < 1e-6, "n {n} d {d}: {ours} instead of {sf}");
                 compared += 1;
             }
         }
-        println!("worst absolute error {worst:e} of {compared}");
         assert!(compared > 100);
     }
 }

@@ -233,7 +233,7 @@ impl Ladder {
     /// Two-sided Kolmogorov-Smirnov distance to Normal(`mean`, `std`): the supremum over all x of
     /// |share of values up to x - normal probability of up to x|. `None` when empty or `std` is not positive.
     pub fn ks_statistic(&self, mean: f64, std: f64) -> Option<f64> {
-        if self.is_empty() || !(std > 0.0) {
+        if self.is_empty() || std.is_nan() || std <= 0.0 {
             return None;
         }
         Some(self.ks_bounds(mean, std).fold(0.0f64, |d, (certain, ..)| d.max(certain)))

@@ -19,13 +19,15 @@ impl Default for Sketch {
 }
 
 impl Sketch {
-    /// Adds consecutive values of the vector, the first of which has index `first`. Non-finite values
-    /// count as zero.
-    pub fn push(&mut self, first: u64, values: impl IntoIterator<Item = f64>) {
-        for (index, value) in (first..).zip(values) {
-            if value.is_finite() {
-                let flip = splitmix(index / 64) >> (index % 64) & 1 == 1;
-                self.lanes[(index % LANES as u64) as usize] += if flip { -value } else { value };
+    /// Adds consecutive values of the vector, the first of which has index `first`, a multiple of 64.
+    /// Values must be finite.
+    pub fn push<T: Copy + Into<f64>>(&mut self, first: u64, values: &[T]) {
+        for (block, values) in (first / 64..).zip(values.chunks(64)) {
+            let signs = splitmix(block);
+            let lanes = self.lanes.iter_mut().skip(if block % 2 == 0 { 0 } else { 64 });
+            for ((bit, lane), value) in (0..).zip(lanes).zip(values) {
+                let value: f64 = (*value).into();
+                *lane += if signs >> bit & 1 == 1 { -value } else { value };
             }
         }
     }
@@ -85,7 +87,7 @@ mod tests {
 
     fn sketch(values: &[f64]) -> Sketch {
         let mut s = Sketch::default();
-        s.push(0, values.iter().copied());
+        s.push(0, values);
         Sketch::from_hex(&s.to_hex()).unwrap()
     }
 

@@ -215,7 +215,9 @@ mod tests {
     fn special_values_are_counted_apart() {
         let values = [1.0, 0.0, -0.0, f64::NAN, f64::INFINITY, 1e-40, 70_000.0, 1e-8];
         let mut tally = Tally::default();
-        values.iter().for_each(|v| tally.push(*v, 1, f64::from(f32::MIN_POSITIVE)));
+        for v in values {
+            tally.push(v, 1, f64::from(f32::MIN_POSITIVE));
+        }
         let ladder = Ladder::from_values(values.to_vec());
         let summary = Summary::new(tally, &ladder, ladder.moments()).with_exact(&ladder);
         assert_eq!(
