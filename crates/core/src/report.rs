@@ -334,13 +334,15 @@ impl WeightRecord {
     }
 
     /// Whether it is large enough for statistical verdicts above info: at least 16 live rows and
-    /// columns, 4096 live values, and not constant.
+    /// columns, 4096 live values, all finite, and not constant.
     pub fn is_statistical(&self) -> bool {
         let large =
             self.live().is_some_and(|[out, input]| out.min(input) >= 16 && out * input >= 4096);
         let constant =
             self.metric("integrity", "constant").and_then(Value::as_bool).unwrap_or(false);
-        self.status == WeightStatus::Ok && large && !constant
+        let count = |metric| self.number("integrity", metric).unwrap_or(0.0);
+        let finite = count("nan_count") + count("inf_count") == 0.0;
+        self.status == WeightStatus::Ok && large && finite && !constant
     }
 }
 

@@ -35,13 +35,13 @@ impl Cancel {
 #[derive(Debug, Default)]
 pub struct Shared {
     summary: OnceLock<Result<Arc<Summary>, AnalyzeError>>,
-    covered: AtomicU64,
+    covered: Arc<AtomicU64>,
 }
 
 impl Shared {
-    /// Stored bytes the summary has covered so far.
-    pub fn covered_bytes(&self) -> u64 {
-        self.covered.load(Ordering::Relaxed)
+    /// Adds the stored bytes that a summary covers to `covered` while it runs, for progress.
+    pub fn counting(covered: Arc<AtomicU64>) -> Self {
+        Self { covered, ..Self::default() }
     }
 }
 

@@ -1,1 +1,18 @@
-//! stub
+//! Runs analyzers over a checkpoint.
+//!
+//! A scan is planned from names and shapes ([`mod@plan`]), measured by workers of a private pool within a memory
+//! budget (`queue`), written to a journal weight by weight (`journal`), and judged when the last
+//! weight is done (`finish`). One bad tensor never ends it: an error or a panic in a unit becomes an
+//! entry of the report. Results do not depend on the number of threads.
+#![forbid(unsafe_code)]
+
+mod finish;
+mod journal;
+mod memory;
+mod plan;
+mod queue;
+mod scan;
+
+pub use journal::JournalError;
+pub use memory::{available_memory, default_budget};
+pub use scan::{EngineError, JournalFile, RunOptions, scan};

@@ -1,1 +1,93 @@
-//! stub
+//! From the names and shapes of a checkpoint's tensors, and its config.json, to a model: roles, blocks,
+//! experts, orientation, heads, tied, missing and misshapen tensors.
+//!
+//! There is no I/O here and no weight is looked at. No name is ever refused: what no family's table knows is
+//! guessed from words, and says so ([`Confidence::Guessed`](weightscope_core::Confidence::Guessed)).
+//!
+//! The way of a name: `name` turns it into a template (`h.{b}.attn.c_attn.weight`) and numbers; `index` finds
+//! the family whose table knows most of the templates, `found` says what each tensor is, `orient` decides
+//! from the shapes how matrices are stored, `build` and `split` cut tensors into weights, `check` and
+//! `summary` hold the whole against config.json. A family is a table of data in `families`: adding one is
+//! one file and one line in the list there.
+//!
+//! ```
+//! use weightscope_core::{DType, Metadata, Role, TensorEntry};
+//!
+//! let entry = |name: &str, shape: &[u64]| TensorEntry {
+//!     name: name.to_owned(),
+//!     dtype: Some(DType::F32),
+//!     dtype_name: "F32".to_owned(),
+//!     shape: shape.to_vec(),
+//!     elements: shape.iter().product(),
+//!     bytes: 4 * shape.iter().product::<u64>(),
+//!     file: 0,
+//! };
+//! let entries = [
+//!     entry("transformer.wte.weight", &[100, 8]),
+//!     entry("transformer.h.0.attn.c_attn.weight", &[8, 24]),
+//! ];
+//! let graph = weightscope_graph::walk(&entries, &Metadata::default(), &Default::default());
+//! assert_eq!(graph.summary.family, "gpt2");
+//! let qkv = &graph.weights[1];
+//! assert_eq!((qkv.role, qkv.block), (Role::AttentionQkv, Some(0)));
+//! assert_eq!((qkv.matrix, qkv.transposed), (Some([24, 8]), true));
+//! ```
+#![forbid(unsafe_code)]
+
+mod build;
+mod check;
+mod config;
+mod families;
+mod family;
+mod found;
+mod generic;
+mod index;
+mod name;
+mod order;
+mod orient;
+mod side;
+mod split;
+mod summary;
+
+use weightscope_core::{Metadata, ModelGraph, TensorEntry};
+
+/// What the walker does beside naming.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalkOptions {
+    /// Makes weights of the parts of fused tensors (`<tensor>#q`, `#k`, `#v`, `#gate`, `#up`) instead of the
+    /// fused one, where a known family and the shapes say how to cut.
+    pub split_fused: bool,
+}
+
+/// From names, shapes and config.json to a model.
+///
+/// * Result: one [`Weight`](weightscope_core::Weight) per stored tensor, except that experts stacked in a
+///   three-dimensional tensor become one each (`<tensor>#<expert>`), and fused tensors their parts with
+///   [`WalkOptions::split_fused`]. Order: embeddings, blocks by depth, final norm and head, the rest by name.
+/// * No name or shape is refused. A tensor whose element count overflows has an empty layout.
+/// * Orientation comes from shapes: the non-square matrices of a block decide for its square ones.
+/// * `summary.missing`, `unexpected` and `misshapen` are filled when config.json is there and its
+///   `model_type` is one the family's table covers.
+/// * Cost: linear in the tensors (times a sort); no number from a name or config.json bounds a loop.
+pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions) -> ModelGraph {
+    let config = config::Config::new(metadata);
+    let names = name::Names::parse(entries);
+    let model = index::detect(&names, config);
+    let found = found::find(entries, &names, &model);
+    let hidden = orient::observed_hidden(entries, &found);
+    let sizes = config::Sizes::new(config, model.family(), hidden);
+    let orientation = orient::Orientation::new(entries, &found, sizes.hidden);
+
+    let order = order::report_order(entries, &found);
+    let in_order = order::InOrder { entries, found: &found, order: &order };
+    let mut builder = build::Builder::new(*options, &sizes, &orientation);
+    for (index, entry, found) in in_order.iter() {
+        builder.add(index, entry, found);
+    }
+    let weights = builder.weights;
+
+    let mut summary = summary::summarize(in_order, &model, config, &sizes);
+    summary.hidden_size = hidden.or(sizes.hidden);
+    check::check(in_order, &names, &model, config, &sizes, &orientation, &mut summary);
+    ModelGraph { weights, summary }
+}

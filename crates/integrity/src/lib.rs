@@ -1,1 +1,221 @@
-//! stub
+//! Non-finite values, zeros, duplicates, cast safety, and whether the checkpoint is complete.
+//!
+//! Counts and fingerprints come from the shared summary of every tensor; what is missing, misshapen or tied
+//! comes from the model's summary, and broken shards from the report's errors.
+#![forbid(unsafe_code)]
+
+mod duplicates;
+mod init_like;
+mod structure;
+mod values;
+
+use weightscope_core::stats::{self, Summary};
+use weightscope_core::{
+    AnalyzeError, Analyzer, Descriptor, FindingSpec, MetricSpec, ModelGraph, Output, ParameterSpec,
+    Report, Severity, Unit, UnitSpec, Verdicts, Weight,
+};
+
+/// The analyzer `integrity`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Integrity;
+
+const ID: &str = "integrity";
+
+const COPY_COSINE: ParameterSpec = ParameterSpec {
+    key: "copy_cosine",
+    default: 0.95,
+    doc: "Absolute cosine of two matrices of one role in different blocks that makes one a copy of the other; healthy models stay below 0.70.",
+};
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    id: ID,
+    version: 1,
+    summary: "Non-finite values, duplicates, cast safety and completeness",
+    metrics: &[
+        MetricSpec::new("nan_count", "count", "Not-a-number values."),
+        MetricSpec::new("inf_count", "count", "Infinite values."),
+        MetricSpec::new(
+            "subnormal_count",
+            "count",
+            "Non-zero values below the smallest normal number of the stored type.",
+        ),
+        MetricSpec::new("zero_count", "count", "Values that are exactly zero, of either sign."),
+        MetricSpec::new("constant", "", "Whether all values (at least two) are finite and equal."),
+        MetricSpec::new(
+            "content_hash",
+            "",
+            "XXH3-128 of the stored bytes, hexadecimal: equal for tied and duplicated tensors. Not cryptographic.",
+        ),
+        MetricSpec::new(
+            "f16_overflow_count",
+            "count",
+            "Finite magnitudes above 65504, which F16 cannot hold.",
+        ),
+        MetricSpec::new(
+            "f16_flush_count",
+            "count",
+            "Non-zero magnitudes up to 2^-25, which F16 rounds to zero.",
+        ),
+        MetricSpec::new(
+            "e4m3_overflow_count",
+            "count",
+            "Finite magnitudes above 448, which F8_E4M3 cannot hold unscaled.",
+        ),
+        MetricSpec::new(
+            "row_norm_z",
+            "",
+            "Largest robust z-score of a row's log-norm, scale max(1.4826 MAD, 1/sqrt(2 in)); below 6 in initialised matrices.",
+        ),
+        MetricSpec::new("column_norm_z", "", "The same of columns, with out in place of in."),
+        MetricSpec::new(
+            "sketch",
+            "",
+            "Random projection of every k-th stored row to 128 lanes, hexadecimal bytes: cosines of sketches estimate cosines of weights (standard deviation 0.09 for independent ones, 0.01 near 0.95).",
+        ),
+    ],
+    parameters: &[COPY_COSINE],
+    findings: &[
+        FindingSpec {
+            code: "integrity.non-finite",
+            severities: &[Severity::Critical, Severity::Info],
+            doc: "NaN anywhere, or infinities outside of a buffer. Infinities in a mask buffer are normal (info).",
+            advice: "do not use the checkpoint: go back to the last one before the values broke, and look at loss scale and learning rate there",
+        },
+        FindingSpec {
+            code: "integrity.all-zero",
+            severities: &[Severity::Critical, Severity::Warning, Severity::Info],
+            doc: "A matrix, embedding, head or position table is all zero. Critical when its siblings are not; a warning when the whole role is zero; info when the model is only initialised, where zero projections are usual.",
+            advice: "reload the tensor from its source; a role that is zero everywhere is an adapter or projection that was never trained",
+        },
+        FindingSpec {
+            code: "integrity.constant",
+            severities: &[Severity::Warning],
+            doc: "All values of a matrix are equal and not zero.",
+            advice: "the matrix carries one number: reload it from its source, or check the conversion",
+        },
+        FindingSpec {
+            code: "integrity.missing",
+            severities: &[Severity::Critical],
+            doc: "A tensor that config.json and the family, or the shard index, promise is not in the files.",
+            advice: "download or export the checkpoint again; loaders would fill the gap with random values",
+        },
+        FindingSpec {
+            code: "integrity.shape",
+            severities: &[Severity::Critical],
+            doc: "A tensor's shape is not what config.json implies.",
+            advice: "config.json or the tensor belongs to another model",
+        },
+        FindingSpec {
+            code: "integrity.truncated",
+            severities: &[Severity::Critical],
+            doc: "A file ends before its tensors do.",
+            advice: "download it again",
+        },
+        FindingSpec {
+            code: "integrity.shard",
+            severities: &[Severity::Critical],
+            doc: "A shard is missing, broken, listed twice, or not listed in the index.",
+            advice: "download the missing or broken file again, or repair the index",
+        },
+        FindingSpec {
+            code: "integrity.unexpected",
+            severities: &[Severity::Info],
+            doc: "Tensors that the family named in config.json does not have.",
+            advice: "harmless when a loader ignores them; otherwise config.json names the wrong family",
+        },
+        FindingSpec {
+            code: "integrity.f16-overflow",
+            severities: &[Severity::Warning],
+            doc: "Values above 65504 in a tensor that is stored wider than F16: a cast to F16 makes them infinite. Buffers are left out, masks hold such values on purpose.",
+            advice: "keep the tensor in BF16 or F32, or rescale it",
+        },
+        FindingSpec {
+            code: "integrity.duplicate",
+            severities: &[Severity::Warning],
+            doc: "The same bytes under two names (not constant, not tied by config.json), or the same role in two blocks with an absolute cosine above 0.95. Independent matrices have a cosine below 6/sqrt(n); healthy models stay below 0.70.",
+            advice: "a block was copied: merged or upscaled models do this on purpose, training does not",
+        },
+        FindingSpec {
+            code: "integrity.tied-mismatch",
+            severities: &[Severity::Warning],
+            doc: "config.json says that head and token embedding are one tensor but their bytes differ, or the reverse.",
+            advice: "a loader that ties them drops one of the two: correct tie_word_embeddings or the export",
+        },
+        FindingSpec {
+            code: "integrity.zero-scale",
+            severities: &[Severity::Warning],
+            doc: "A tensor of quantization scales holds zeros: the blocks they scale decode to zero.",
+            advice: "quantise again; a block of zeros usually gets scale 1",
+        },
+        FindingSpec {
+            code: "integrity.untrained",
+            severities: &[Severity::Info],
+            doc: "A matrix that looks only initialised (kurtosis, norms and spectrum of random values) in a model where most are not. Needs the spectrum.",
+            advice: "often a pooler or head that training never touched; fine-tune it before use",
+        },
+    ],
+};
+
+impl Analyzer for Integrity {
+    fn descriptor(&self) -> &Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn units(&self, graph: &ModelGraph) -> Vec<UnitSpec> {
+        UnitSpec::each(graph, |_| true)
+    }
+
+    fn analyze(&self, unit: &Unit<'_>, out: &mut Output) -> Result<(), AnalyzeError> {
+        let view = unit.first();
+        measure(view.weight(), &*view.summary()?, view.dtype()?.is_float(), out);
+        Ok(())
+    }
+
+    fn judge(&self, report: &Report, out: &mut Verdicts) {
+        values::judge(report, out);
+        duplicates::judge(report, out);
+        structure::judge(report, out);
+        init_like::judge(report, out);
+    }
+}
+
+fn measure(weight: &Weight, summary: &Summary, is_float: bool, out: &mut Output) {
+    let tally = &summary.tally;
+    if is_float {
+        out.metric("nan_count", tally.nan);
+        out.metric("inf_count", tally.infinite);
+        out.metric("subnormal_count", tally.subnormal);
+    }
+    out.metric("zero_count", tally.zero);
+    out.metric("constant", summary.is_constant());
+    out.metric("content_hash", format!("{:032x}", summary.content_hash));
+    if !is_float {
+        return;
+    }
+    out.metric("f16_overflow_count", summary.above_f16);
+    out.metric("f16_flush_count", summary.flushed_by_f16);
+    out.metric("e4m3_overflow_count", summary.above_e4m3);
+    let Some(([rows, columns], norms)) = weight.matrix.zip(summary.norms.as_ref()) else { return };
+    let (row_energy, column_energy) = if weight.transposed {
+        (&norms.columns, &norms.rows)
+    } else {
+        (&norms.rows, &norms.columns)
+    };
+    out.metric_or("row_norm_z", largest_z(row_energy, columns), "fewer than two rows have a norm");
+    out.metric_or(
+        "column_norm_z",
+        largest_z(column_energy, rows),
+        "fewer than two columns have a norm",
+    );
+    out.metric_or(
+        "sketch",
+        Some(summary.sketch.clone()).filter(|s| !s.is_empty()),
+        "the sampled rows are zero",
+    );
+}
+
+/// Largest absolute robust z-score of the log-norms behind `energies`, each over `length` entries.
+fn largest_z(energies: &[f64], length: u64) -> Option<f64> {
+    let norms: Vec<f64> = energies.iter().map(|e| e.sqrt()).collect();
+    stats::log_norm_z(&norms, length).into_iter().map(f64::abs).reduce(f64::max)
+}

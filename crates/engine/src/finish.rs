@@ -1,0 +1,224 @@
+//! From finished weights to a judged report.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use globset::GlobMatcher;
+use weightscope_core::{
+    Analyzer, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, ModelGraph, Report,
+    ReportKind, SchemaRecord, SeriesDetail, Settings, SourceRecord, Status, TensorSource, Totals,
+    Verdicts, WeightId, WeightRecord, WeightStatus, judge_siblings, trend_figures,
+};
+
+use crate::RunOptions;
+use crate::journal::Finished;
+use crate::plan::Plan;
+use crate::scan::{panic_text, record_of, tensor_error};
+
+/// Finished weights, as they come in.
+pub(crate) struct Measured<'a> {
+    graph: &'a ModelGraph,
+    source: &'a dyn TensorSource,
+    /// Chosen weights in model order, and whether any analyzer wants them.
+    chosen: Vec<(WeightId, bool)>,
+    finished: Vec<Option<Finished>>,
+}
+
+impl<'a> Measured<'a> {
+    pub(crate) fn new(graph: &'a ModelGraph, source: &'a dyn TensorSource, plan: &Plan) -> Self {
+        let mut wanted = vec![false; graph.weights.len()];
+        for first in plan.tasks.iter().filter_map(|task| task.unit.weights.first()) {
+            if let Some(flag) = wanted.get_mut(first.0 as usize) {
+                *flag = true;
+            }
+        }
+        let is_wanted = |id: &WeightId| wanted.get(id.0 as usize).copied().unwrap_or(false);
+        let chosen = plan.weights.iter().map(|id| (*id, is_wanted(id))).collect();
+        Self { graph, source, chosen, finished: graph.weights.iter().map(|_| None).collect() }
+    }
+
+    pub(crate) fn has(&self, id: WeightId) -> bool {
+        self.finished.get(id.0 as usize).is_some_and(Option::is_some)
+    }
+
+    pub(crate) fn add(&mut self, id: WeightId, finished: Finished) {
+        if let Some(slot) = self.finished.get_mut(id.0 as usize) {
+            *slot = Some(finished);
+        }
+    }
+
+    /// Takes over weights of an earlier run; those the plan does not have are dropped.
+    pub(crate) fn take_over(&mut self, journal: Vec<Finished>) {
+        let mut by_name: std::collections::BTreeMap<String, Finished> =
+            journal.into_iter().map(|finished| (finished.weight.name.clone(), finished)).collect();
+        for (id, wanted) in self.chosen.clone() {
+            let name = self.graph.weights.get(id.0 as usize).map_or("", |w| &w.name);
+            if let Some(finished) = by_name.remove(name).filter(|_| wanted) {
+                self.add(id, finished);
+            }
+        }
+    }
+
+    /// Assembles and judges the report. Everything is in model order, whatever finished first.
+    pub(crate) fn into_report(
+        mut self,
+        analyzers: &[&dyn Analyzer],
+        settings: Settings,
+        options: &RunOptions,
+    ) -> Report {
+        let metadata = self.source.metadata();
+        let mut errors = metadata.errors.clone();
+        for name in self.source.changed_files() {
+            let message = format!("{name} changed while it was read");
+            errors.push(ErrorRecord {
+                scope: ErrorScope::Shard,
+                name,
+                analyzer: None,
+                code: Key::Borrowed("changed"),
+                message,
+            });
+        }
+        let (mut weights, mut figures) = (Vec::with_capacity(self.chosen.len()), Vec::new());
+        let mut interrupted = false;
+        for (id, wanted) in std::mem::take(&mut self.chosen) {
+            let finished = self.finished.get_mut(id.0 as usize).and_then(Option::take);
+            let finished = finished.or_else(|| {
+                let weight = self.graph.weights.get(id.0 as usize)?;
+                let mut record = record_of(weight, self.source);
+                let mut errors = Vec::new();
+                record.status = WeightStatus::Skipped;
+                record.reason = Some(if weight.dtype.is_none() {
+                    let reason = format!("unknown element type \"{}\"", record.dtype);
+                    errors.push(tensor_error(&weight.name, None, "unknown-dtype", reason.clone()));
+                    reason
+                } else if wanted {
+                    interrupted = true;
+                    "the run was stopped before it was measured".to_owned()
+                } else {
+                    "no chosen analyzer measures it".to_owned()
+                });
+                Some(Finished { weight: record, figures: Vec::new(), errors })
+            });
+            if let Some(finished) = finished {
+                weights.push(finished.weight);
+                figures.extend(finished.figures);
+                errors.extend(finished.errors);
+            }
+        }
+        let source = SourceRecord {
+            path: metadata.path.clone(),
+            format: metadata.format.clone(),
+            files: metadata.files.clone(),
+        };
+        let mut report = Report {
+            schema: SchemaRecord::default(),
+            tool: options.tool.clone(),
+            kind: ReportKind::Scan,
+            status: Status::Complete,
+            sources: vec![source],
+            models: vec![self.graph.summary.clone()],
+            settings,
+            weights,
+            findings: Vec::new(),
+            conclusions: Vec::new(),
+            figures,
+            errors,
+            totals: Totals::default(),
+            timings: None,
+        };
+        judge(&mut report, analyzers);
+        report.status = match (interrupted, report.errors.is_empty()) {
+            (true, _) => Status::Interrupted,
+            (false, false) => Status::Partial,
+            (false, true) => Status::Complete,
+        };
+        report.totals = totals(&report);
+        report
+    }
+}
+
+/// Fills in findings, conclusions and model figures from the saved numbers.
+fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
+    let mut verdicts = Verdicts::default();
+    for analyzer in analyzers {
+        let id = analyzer.descriptor().id;
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            let mut own = Verdicts::default();
+            analyzer.judge(report, &mut own);
+            own
+        }));
+        match judged {
+            Ok(own) => {
+                verdicts.findings.extend(own.findings);
+                verdicts.conclusions.extend(own.conclusions);
+            }
+            Err(panic) => report.errors.push(ErrorRecord {
+                scope: ErrorScope::Analyzer,
+                name: id.to_owned(),
+                analyzer: Some(Key::Borrowed(id)),
+                code: Key::Borrowed("panic"),
+                message: format!("internal error while judging: {}", panic_text(panic.as_ref())),
+            }),
+        }
+    }
+    judge_siblings(report, analyzers, &mut verdicts);
+    report.figures.extend(trend_figures(report, analyzers));
+    let Verdicts { mut findings, conclusions } = verdicts;
+    ignore(&mut findings, &report.settings);
+    let order: std::collections::BTreeMap<&str, usize> =
+        report.weights.iter().enumerate().map(|(index, w)| (w.name.as_str(), index)).collect();
+    let place = |f: &Finding| {
+        f.weight.as_deref().map(|name| order.get(name).copied().unwrap_or(usize::MAX))
+    };
+    findings.sort_by(|a, b| {
+        let by_severity = b.severity.cmp(&a.severity);
+        by_severity
+            .then_with(|| a.code.cmp(&b.code))
+            .then_with(|| place(a).cmp(&place(b)))
+            .then_with(|| a.metric.cmp(&b.metric))
+    });
+    if report.settings.series == SeriesDetail::Summary {
+        let told: std::collections::BTreeSet<String> =
+            findings.iter().filter_map(|f| f.weight.clone()).collect();
+        report.figures.retain(|figure: &Figure| {
+            figure.weight.as_ref().is_none_or(|name| told.contains(name))
+        });
+    }
+    report.findings = findings;
+    report.conclusions = conclusions;
+}
+
+/// Drops findings that the user does not want to see. Globs were checked when the settings were read; a
+/// malformed one matches only itself.
+fn ignore(findings: &mut Vec<Finding>, settings: &Settings) {
+    let rules: Vec<(&str, Option<GlobMatcher>, &str)> = settings
+        .ignore
+        .iter()
+        .map(|rule| {
+            (
+                rule.code.as_str(),
+                globset::Glob::new(&rule.weight).ok().map(|g| g.compile_matcher()),
+                rule.weight.as_str(),
+            )
+        })
+        .collect();
+    findings.retain(|finding| {
+        let name = finding.weight.as_deref().unwrap_or("");
+        !rules.iter().any(|(code, glob, text)| {
+            let covers = glob.as_ref().map_or(*text == name, |glob| glob.is_match(name));
+            finding.code == *code && covers
+        })
+    });
+}
+
+fn totals(report: &Report) -> Totals {
+    let count = |status| {
+        report.weights.iter().filter(|w: &&WeightRecord| w.status == status).count() as u64
+    };
+    Totals {
+        declared: report.weights.len() as u64,
+        measured: count(WeightStatus::Ok),
+        skipped: count(WeightStatus::Skipped),
+        failed: count(WeightStatus::Failed),
+        findings: FindingCounts::of(&report.findings),
+    }
+}

@@ -1,0 +1,285 @@
+//! The stored tensors against what config.json and the family's table promise.
+//!
+//! config.json may claim any number of layers or experts, so nothing here counts up to them: gaps between
+//! the blocks that are there are found from the stored names.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use weightscope_core::{ModelSummary, Role, ShapeMismatch, TensorEntry};
+
+use crate::config::{Config, Sizes};
+use crate::family::{Dim, Family, Shape};
+use crate::found::Found;
+use crate::index::{Model, Relation};
+use crate::name::Names;
+use crate::order::InOrder;
+use crate::orient::Orientation;
+
+/// How many missing tensors are named; the rest are counted.
+const MAX_NAMED: usize = 200;
+
+/// Fills `missing`, `unexpected` and `misshapen`. They stay empty without config.json, without a family, and
+/// when `model_type` is one the family's table does not list completely.
+pub(crate) fn check(
+    tensors: InOrder<'_>,
+    names: &Names,
+    model: &Model,
+    config: Config<'_>,
+    sizes: &Sizes,
+    orientation: &Orientation,
+    summary: &mut ModelSummary,
+) {
+    let Some(family) = model.family().filter(|_| config.exists()) else { return };
+    if config.model_type().is_some_and(|name| !family.model_types.contains(&name)) {
+        return;
+    }
+    summary.misshapen = tensors
+        .iter()
+        .filter_map(|(_, entry, found)| misshapen(entry, found, sizes, orientation))
+        .collect();
+    summary.unexpected = unexpected(tensors, sizes);
+    if tensors.found.iter().any(|found| found.slot.is_some()) {
+        let present = Present::new(names, tensors.found, model);
+        summary.missing = missing(&present, model, family, config, sizes);
+    }
+}
+
+fn misshapen(
+    entry: &TensorEntry,
+    found: &Found,
+    sizes: &Sizes,
+    orientation: &Orientation,
+) -> Option<ShapeMismatch> {
+    let quantised = entry.dtype.is_some_and(|dtype| !dtype.is_float());
+    if found.slot.is_none() || quantised {
+        return None;
+    }
+    let (turned, _) = orientation.of(found, &entry.shape);
+    let dims = match found.shape {
+        Shape::Any => return None,
+        Shape::Vector(n) => vec![n],
+        Shape::Matrix(out, input) if turned => vec![input, out],
+        Shape::Matrix(out, input) => vec![out, input],
+        Shape::Stacked(out, input) if turned => vec![Dim::Experts, input, out],
+        Shape::Stacked(out, input) => vec![Dim::Experts, out, input],
+    };
+    // What config.json leaves open is as stored, provided the dimensions are as many.
+    let same_rank = dims.len() == entry.shape.len();
+    let expected: Vec<u64> = dims
+        .iter()
+        .enumerate()
+        .map(|(i, dim)| sizes.of(*dim).or(entry.shape.get(i).copied().filter(|_| same_rank)))
+        .collect::<Option<_>>()?;
+    (expected != entry.shape).then(|| ShapeMismatch {
+        name: entry.name.clone(),
+        shape: entry.shape.clone(),
+        expected,
+    })
+}
+
+fn unexpected(tensors: InOrder<'_>, sizes: &Sizes) -> Vec<String> {
+    let is_unexpected = |found: &Found| {
+        let beyond = found
+            .block
+            .is_some_and(|block| sizes.layers.is_some_and(|layers| u64::from(block) >= layers));
+        let adapter = matches!(found.role, Role::AdapterA | Role::AdapterB);
+        found.part.is_parameter() && !adapter && (!found.known || beyond)
+    };
+    tensors
+        .iter()
+        .filter(|(_, _, found)| is_unexpected(found))
+        .map(|(_, entry, _)| entry.name.clone())
+        .collect()
+}
+
+/// Which tensors of the table are there.
+struct Present {
+    /// Outside of blocks, by slot.
+    frame: HashSet<usize>,
+    /// In blocks: (block, slot, expert), sorted.
+    blocks: Vec<(u32, usize, Option<u32>)>,
+}
+
+impl Present {
+    fn new(names: &Names, found: &[Found], model: &Model) -> Self {
+        let mut present = Self { frame: HashSet::new(), blocks: Vec::new() };
+        for (parsed, found) in std::iter::zip(&names.parsed, found) {
+            let Some(resolved) = model.resolved.get(parsed.template).and_then(Option::as_ref)
+            else {
+                continue;
+            };
+            let stands_for_it = match resolved.relation {
+                Relation::Itself => true,
+                // A quantised weight goes by another name.
+                Relation::Side(side) => side.packed,
+                Relation::Adapter(_) => false,
+            };
+            match found.block {
+                _ if !stands_for_it => {}
+                Some(block) => present.blocks.push((block, resolved.slot.id, found.expert)),
+                None => {
+                    present.frame.insert(resolved.slot.id);
+                }
+            }
+        }
+        present.blocks.sort_unstable();
+        present.blocks.dedup();
+        present
+    }
+
+    /// The tensors of each block below `layers`, by block.
+    fn by_block(&self, layers: u64) -> impl Iterator<Item = &[(u32, usize, Option<u32>)]> {
+        let end = self.blocks.partition_point(|(block, ..)| u64::from(*block) < layers);
+        self.blocks.get(..end).unwrap_or_default().chunk_by(|a, b| a.0 == b.0)
+    }
+}
+
+/// A tensor that must be there.
+struct Required {
+    /// Its pattern.
+    name: String,
+    slot: usize,
+    outside: bool,
+}
+
+impl Required {
+    /// The part of the name before the expert's number.
+    fn experts(&self) -> Option<&str> {
+        self.name.split_once("{e}").map(|(before, _)| before)
+    }
+
+    fn full_name(&self, model: &Model, block: u32, expert: u32) -> String {
+        let prefix = if self.outside { &model.outside_prefix } else { &model.prefix };
+        let name = self.name.replace("{b}", &block.to_string());
+        format!("{prefix}{}", name.replace("{e}", &expert.to_string()))
+    }
+}
+
+/// Names up to [`MAX_NAMED`], and a count.
+#[derive(Default)]
+struct Listing {
+    names: Vec<String>,
+    more: u64,
+}
+
+impl Listing {
+    fn is_full(&self) -> bool {
+        self.names.len() >= MAX_NAMED
+    }
+
+    fn push(&mut self, name: impl FnOnce() -> String) {
+        if self.is_full() {
+            self.more = self.more.saturating_add(1);
+        } else {
+            self.names.push(name());
+        }
+    }
+
+    fn push_range(&mut self, range: Range<u64>, name: impl Fn(u32) -> String) {
+        for (number, left) in range.clone().map(|n| (n, range.end - n)) {
+            if self.is_full() {
+                self.more = self.more.saturating_add(left);
+                return;
+            }
+            self.push(|| name(u32::try_from(number).unwrap_or(u32::MAX)));
+        }
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.names.push(format!("... and {} more", self.more));
+        }
+        self.names
+    }
+}
+
+fn missing(
+    present: &Present,
+    model: &Model,
+    family: &'static Family,
+    config: Config<'_>,
+    sizes: &Sizes,
+) -> Vec<String> {
+    let mut listing = Listing::default();
+    let required = required(model, family, config);
+    let (in_blocks, frame): (Vec<_>, Vec<_>) =
+        required.into_iter().partition(|required| required.name.contains("{b}"));
+    for required in frame.iter().filter(|r| !present.frame.contains(&r.slot)) {
+        listing.push(|| required.full_name(model, 0, 0));
+    }
+    let Some(layers) = sizes.layers else { return listing.finish() };
+    let Some(blocks) = in_blocks.first().and_then(|r| r.name.split_once("{b}")) else {
+        return listing.finish();
+    };
+    let absent = |range: Range<u64>| match range.end - range.start {
+        1 => format!("block {} ({}{}*)", range.start, model.prefix, blocks.0),
+        _ => format!("blocks {} to {} ({}{}*)", range.start, range.end - 1, model.prefix, blocks.0),
+    };
+    let mut next = 0;
+    for tensors in present.by_block(layers) {
+        let Some((block, ..)) = tensors.first() else { continue };
+        if u64::from(*block) > next {
+            listing.push(|| absent(next..u64::from(*block)));
+        }
+        next = u64::from(*block) + 1;
+        missing_of_block(&mut listing, *block, tensors, &in_blocks, model, sizes);
+    }
+    if next < layers {
+        listing.push(|| absent(next..layers));
+    }
+    listing.finish()
+}
+
+fn missing_of_block(
+    listing: &mut Listing,
+    block: u32,
+    tensors: &[(u32, usize, Option<u32>)],
+    required: &[Required],
+    model: &Model,
+    sizes: &Sizes,
+) {
+    let of_slot = |slot: usize| {
+        let start = tensors.partition_point(|(_, s, _)| *s < slot);
+        let end = tensors.partition_point(|(_, s, _)| *s <= slot);
+        tensors.get(start..end).unwrap_or_default()
+    };
+    for tensor in required {
+        let there = of_slot(tensor.slot);
+        let Some(group) = tensor.experts() else {
+            if there.is_empty() {
+                listing.push(|| tensor.full_name(model, block, 0));
+            }
+            continue;
+        };
+        // Where a block has any of these experts, it has all of them.
+        let used = required
+            .iter()
+            .any(|other| other.experts() == Some(group) && !of_slot(other.slot).is_empty());
+        let Some(experts) = sizes.experts.filter(|_| used) else { continue };
+        let mut next = 0;
+        for (_, _, expert) in there {
+            let expert = u64::from(expert.unwrap_or(0)).min(experts);
+            listing.push_range(next..expert, |n| tensor.full_name(model, block, n));
+            next = next.max((expert + 1).min(experts));
+        }
+        listing.push_range(next..experts, |n| tensor.full_name(model, block, n));
+    }
+}
+
+/// The tensors of a family that must be there, by their usual spelling.
+fn required(model: &Model, family: &'static Family, config: Config<'_>) -> Vec<Required> {
+    let mut all: Vec<Required> = Vec::new();
+    for row in family.rows() {
+        for (end, part) in row.tensors() {
+            let name = format!("{}{end}", row.pattern);
+            let Some(slot) = model.slot(&name) else { continue };
+            // The usual spelling comes first.
+            let seen = all.iter().rev().take(2).any(|other| other.slot == slot.id);
+            if !seen && config.requires(row.need(*part), family) {
+                all.push(Required { name, slot: slot.id, outside: row.outside });
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,73 @@
+//! Llama and the many that kept its names: Mistral, Qwen 2 and 3, Gemma, SmolLM.
+
+use weightscope_core::{Part, Role, Stack};
+
+use crate::family::{Dim, Family, Need, Row, Shape};
+
+/// Gemma wraps attention and MLP in norms on both sides.
+const DOUBLE_NORM: Need = Need::For(&["gemma2", "gemma3_text"]);
+const HEAD_NORM: Need = Need::For(&["qwen3", "qwen3_moe", "gemma3_text"]);
+const OUT_BIAS: Need = Need::Flag("attention_bias");
+const QKV_BIAS: Need = Need::AnyOf(&[OUT_BIAS, Need::For(&["qwen2", "qwen2_moe"])]);
+const MLP_BIAS: Need = Need::Flag("mlp_bias");
+
+pub(super) const FAMILY: Family = Family {
+    name: "llama",
+    model_types: &[
+        "llama",
+        "mistral",
+        "qwen2",
+        "qwen3",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "smollm3",
+    ],
+    tied_by_default: &["gemma", "gemma2", "gemma3_text"],
+    telltales: &["layers.{b}.self_attn.q_proj.weight", "layers.{b}.mlp.gate_proj.weight"],
+    prefixes: PREFIXES,
+    stack: Stack::Decoder,
+    inner_per_hidden: None,
+    tables: &[FRAME, QKV, MLP],
+};
+
+pub(super) const PREFIXES: &[&str] =
+    &["model.", "model.language_model.", "language_model.model.", "language_model.", ""];
+
+/// All but q, k, v and the MLP.
+pub(super) const FRAME: &[Row] = &[
+    Row::table("embed_tokens", Role::TokenEmbedding, Dim::Vocab, Dim::Hidden),
+    Row::norm("layers.{b}.input_layernorm", Dim::Hidden),
+    Row::linear("layers.{b}.self_attn.o_proj", Role::AttentionO, Dim::Hidden, Dim::Query)
+        .bias(OUT_BIAS),
+    Row::buffer("layers.{b}.self_attn.rotary_emb.inv_freq"),
+    Row::norm("layers.{b}.post_attention_layernorm", Dim::Hidden),
+    Row::norm("norm", Dim::Hidden),
+    Row::buffer("rotary_emb.inv_freq"),
+    Row::bare("lm_head.weight", Role::Head, Part::Weight, Shape::Matrix(Dim::Vocab, Dim::Hidden))
+        .when(Need::UntiedHead)
+        .tied_to("embed_tokens.weight")
+        .outside(),
+    Row::bare("lm_head.bias", Role::Head, Part::Bias, Shape::Vector(Dim::Vocab)).outside(),
+    Row::linear("score", Role::Head, Dim::Any, Dim::Hidden).optional().outside(),
+];
+
+/// Attention with q, k, v apart.
+pub(super) const QKV: &[Row] = &[
+    Row::linear("layers.{b}.self_attn.q_proj", Role::AttentionQ, Dim::Query, Dim::Hidden)
+        .bias(QKV_BIAS),
+    Row::linear("layers.{b}.self_attn.k_proj", Role::AttentionK, Dim::KeyValue, Dim::Hidden)
+        .bias(QKV_BIAS),
+    Row::linear("layers.{b}.self_attn.v_proj", Role::AttentionV, Dim::KeyValue, Dim::Hidden)
+        .bias(QKV_BIAS),
+    Row::norm("layers.{b}.self_attn.q_norm", Dim::HeadWidth).when(HEAD_NORM),
+    Row::norm("layers.{b}.self_attn.k_norm", Dim::HeadWidth).when(HEAD_NORM),
+];
+
+const MLP: &[Row] = &[
+    Row::linear("layers.{b}.mlp.gate_proj", Role::MlpGate, Dim::Inner, Dim::Hidden).bias(MLP_BIAS),
+    Row::linear("layers.{b}.mlp.up_proj", Role::MlpUp, Dim::Inner, Dim::Hidden).bias(MLP_BIAS),
+    Row::linear("layers.{b}.mlp.down_proj", Role::MlpDown, Dim::Hidden, Dim::Inner).bias(MLP_BIAS),
+    Row::norm("layers.{b}.pre_feedforward_layernorm", Dim::Hidden).when(DOUBLE_NORM),
+    Row::norm("layers.{b}.post_feedforward_layernorm", Dim::Hidden).when(DOUBLE_NORM),
+];

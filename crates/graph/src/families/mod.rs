@@ -1,0 +1,56 @@
+//! The families, one file each. Adding one is a file with a [`Family`] and a line in [`ALL`].
+
+mod bert;
+mod gpt2;
+mod gpt_neox;
+mod llama;
+mod mixtral;
+mod phi3;
+mod qwen1;
+
+use crate::family::Family;
+
+/// Every family. When two know equally many of a checkpoint's names, the earlier one is taken.
+pub(crate) const ALL: &[&Family] = &[
+    &gpt2::FAMILY,
+    &qwen1::FAMILY,
+    &llama::FAMILY,
+    &phi3::FAMILY,
+    &mixtral::FAMILY,
+    &gpt_neox::FAMILY,
+    &bert::FAMILY,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn tables_are_consistent() {
+        let mut model_types = HashSet::new();
+        for family in ALL {
+            let mut tensors = HashSet::new();
+            for row in family.rows() {
+                for (end, _) in row.tensors() {
+                    let name = format!("{}{end}", row.pattern);
+                    assert!(tensors.insert(name.clone()), "{}: {name} twice", family.name);
+                }
+                // `{e}` is the second number of a name.
+                assert!(!row.pattern.contains("{e}") || row.pattern.contains("{b}"));
+            }
+            for name in family.telltales {
+                assert!(tensors.contains(*name), "{}: no row for {name}", family.name);
+            }
+            for name in family.rows().filter_map(|row| row.tied_to) {
+                assert!(tensors.contains(name), "{}: no row for {name}", family.name);
+            }
+            for name in family.model_types {
+                assert!(model_types.insert(*name), "{name} in two families");
+            }
+            assert!(family.tied_by_default.iter().all(|name| family.model_types.contains(name)));
+            assert!(family.prefixes.contains(&""), "{}: bare names", family.name);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! What a family is: a table of modules, with the shapes they have in terms of the model's sizes.
+//!
+//! Patterns are names with `{b}` for the block and `{e}` for the expert, matched whole after one of the
+//! family's prefixes is taken off.
+
+use weightscope_core::{Part, Role, Stack};
+
+/// A family of architectures that share names.
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// Name in reports when config.json does not say more precisely.
+    pub(crate) name: &'static str,
+    /// Values of `model_type` in config.json whose tensors the table lists completely.
+    pub(crate) model_types: &'static [&'static str],
+    /// Of these, the ones whose head is the token embedding unless config.json says otherwise.
+    pub(crate) tied_by_default: &'static [&'static str],
+    /// Patterns of which one must be there for the family to be recognised by its names.
+    pub(crate) telltales: &'static [&'static str],
+    /// What may stand before the patterns.
+    pub(crate) prefixes: &'static [&'static str],
+    /// The tower all of its tensors belong to.
+    pub(crate) stack: Stack,
+    /// Width of the MLP over the hidden size, where config.json leaves it out.
+    pub(crate) inner_per_hidden: Option<u64>,
+    /// The modules, in tables that families may share.
+    pub(crate) tables: &'static [&'static [Row]],
+}
+
+impl Family {
+    /// All modules.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &'static Row> {
+        self.tables.iter().flat_map(|table| table.iter())
+    }
+}
+
+/// One module of a family: a weight, perhaps with a bias.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    /// Pattern of the module's name; of the tensor's for [`Spelling::Bare`].
+    pub(crate) pattern: &'static str,
+    /// What it does.
+    pub(crate) role: Role,
+    /// Shape of its weight.
+    pub(crate) shape: Shape,
+    /// How matrices are stored unless their shapes say otherwise.
+    pub(crate) storage: Storage,
+    /// Names of its tensors.
+    pub(crate) spelling: Spelling,
+    /// When the weight must be there.
+    pub(crate) weight: Need,
+    /// When the bias must be there.
+    pub(crate) bias: Need,
+    /// How the parts of a fused weight lie in it.
+    pub(crate) fused: Option<Fused>,
+    /// Pattern of the tensor this one is a copy of when embeddings are tied.
+    pub(crate) tied_to: Option<&'static str>,
+    /// Whether it stands outside of the prefix.
+    pub(crate) outside: bool,
+}
+
+/// How a module's tensors are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// `<module>.weight` and `<module>.bias`.
+    Module,
+    /// The same, or `.gamma` and `.beta` as old checkpoints have it.
+    Norm,
+    /// The pattern is the tensor's whole name.
+    Bare(Part),
+}
+
+/// A shape in terms of the model's sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Not checked.
+    Any,
+    /// One dimension.
+    Vector(Dim),
+    /// `[out, in]`, however stored.
+    Matrix(Dim, Dim),
+    /// `[experts, out, in]`, however stored.
+    Stacked(Dim, Dim),
+}
+
+/// A size of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dim {
+    /// Not checked.
+    Any,
+    /// Width of the residual stream.
+    Hidden,
+    /// Tokens.
+    Vocab,
+    /// Learned positions.
+    Positions,
+    /// Token types.
+    TokenTypes,
+    /// Width of the MLP.
+    Inner,
+    /// Half of `intermediate_size`, which counts gate and up together in the first Qwen.
+    HalfInner,
+    /// Gate and up together.
+    GateUp,
+    /// Width of an expert.
+    ExpertInner,
+    /// Gate and up of an expert together.
+    ExpertGateUp,
+    /// Width of the expert every token goes through.
+    SharedInner,
+    /// All query heads.
+    Query,
+    /// All key (or value) heads.
+    KeyValue,
+    /// Query, key and value heads together.
+    Qkv,
+    /// One head.
+    HeadWidth,
+    /// Query heads.
+    Heads,
+    /// Experts.
+    Experts,
+}
+
+/// How a module stores its matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Storage {
+    /// `[out, in]`.
+    Linear,
+    /// `[in, out]`.
+    Conv1d,
+    /// A table, `[entries, width]`; never turned.
+    Table,
+}
+
+/// How the parts of a fused weight lie along its outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fused {
+    /// All of q, all of k, all of v.
+    Qkv,
+    /// For each key-value head its queries, its key, its value.
+    QkvPerHead,
+    /// All of gate, all of up.
+    GateUp,
+}
+
+/// When a tensor must be there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Need {
+    /// It may always be absent.
+    Never,
+    /// In every model of the family.
+    Always,
+    /// When config.json has `true` under this key.
+    Flag(&'static str),
+    /// Unless config.json has `false` under this key.
+    Unless(&'static str),
+    /// For these values of `model_type`.
+    For(&'static [&'static str]),
+    /// When one of these holds.
+    AnyOf(&'static [Need]),
+    /// When the architecture has a language-model head that is not tied.
+    UntiedHead,
+}
+
+impl Row {
+    const fn new(pattern: &'static str, role: Role, shape: Shape) -> Self {
+        Self {
+            pattern,
+            role,
+            shape,
+            storage: Storage::Linear,
+            spelling: Spelling::Module,
+            weight: Need::Always,
+            bias: Need::Never,
+            fused: None,
+            tied_to: None,
+            outside: false,
+        }
+    }
+
+    /// A linear map, stored `[out, in]`.
+    pub(crate) const fn linear(pattern: &'static str, role: Role, out: Dim, input: Dim) -> Self {
+        Self::new(pattern, role, Shape::Matrix(out, input))
+    }
+
+    /// A linear map, stored `[in, out]`.
+    pub(crate) const fn conv1d(pattern: &'static str, role: Role, out: Dim, input: Dim) -> Self {
+        Self { storage: Storage::Conv1d, ..Self::new(pattern, role, Shape::Matrix(out, input)) }
+    }
+
+    /// An embedding table.
+    pub(crate) const fn table(pattern: &'static str, role: Role, entries: Dim, width: Dim) -> Self {
+        Self { storage: Storage::Table, ..Self::new(pattern, role, Shape::Matrix(entries, width)) }
+    }
+
+    /// A normalisation.
+    pub(crate) const fn norm(pattern: &'static str, width: Dim) -> Self {
+        Self { spelling: Spelling::Norm, ..Self::new(pattern, Role::Norm, Shape::Vector(width)) }
+    }
+
+    /// Experts stacked in one tensor, stored `[experts, in, out]` or `[experts, out, in]`.
+    pub(crate) const fn stacked(pattern: &'static str, role: Role, out: Dim, input: Dim) -> Self {
+        Self {
+            spelling: Spelling::Bare(Part::Weight),
+            weight: Need::Never,
+            ..Self::new(pattern, role, Shape::Stacked(out, input))
+        }
+    }
+
+    /// A tensor whose name has no `.weight` or `.bias` of a module; optional.
+    pub(crate) const fn bare(pattern: &'static str, role: Role, part: Part, shape: Shape) -> Self {
+        Self {
+            spelling: Spelling::Bare(part),
+            weight: Need::Never,
+            ..Self::new(pattern, role, shape)
+        }
+    }
+
+    /// A tensor that is not trained; optional.
+    pub(crate) const fn buffer(pattern: &'static str) -> Self {
+        Self::bare(pattern, Role::Other, Part::Buffer, Shape::Any)
+    }
+
+    /// When the weight must be there.
+    pub(crate) const fn when(self, weight: Need) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// Never required.
+    pub(crate) const fn optional(self) -> Self {
+        Self { weight: Need::Never, bias: Need::Never, ..self }
+    }
+
+    /// When the bias must be there.
+    pub(crate) const fn bias(self, bias: Need) -> Self {
+        Self { bias, ..self }
+    }
+
+    /// Its bias must be there whenever its weight must.
+    pub(crate) const fn biased(self) -> Self {
+        Self { bias: self.weight, ..self }
+    }
+
+    /// It holds several maps.
+    pub(crate) const fn fused(self, fused: Fused) -> Self {
+        Self { fused: Some(fused), ..self }
+    }
+
+    /// A copy of the tensor `pattern` when embeddings are tied.
+    pub(crate) const fn tied_to(self, pattern: &'static str) -> Self {
+        Self { tied_to: Some(pattern), ..self }
+    }
+
+    /// Its name does not have the prefix of the rest.
+    pub(crate) const fn outside(self) -> Self {
+        Self { outside: true, ..self }
+    }
+
+    /// Its tensors: the end of the name after the pattern, and the part.
+    pub(crate) const fn tensors(&self) -> &'static [(&'static str, Part)] {
+        match self.spelling {
+            Spelling::Module => &[(".weight", Part::Weight), (".bias", Part::Bias)],
+            Spelling::Norm => &[
+                (".weight", Part::Weight),
+                (".bias", Part::Bias),
+                (".gamma", Part::Weight),
+                (".beta", Part::Bias),
+            ],
+            Spelling::Bare(Part::Weight) => &[("", Part::Weight)],
+            Spelling::Bare(Part::Bias) => &[("", Part::Bias)],
+            Spelling::Bare(Part::Scale) => &[("", Part::Scale)],
+            Spelling::Bare(Part::ZeroPoint) => &[("", Part::ZeroPoint)],
+            Spelling::Bare(Part::Buffer) => &[("", Part::Buffer)],
+        }
+    }
+
+    /// When its tensor of this part must be there.
+    pub(crate) const fn need(&self, part: Part) -> Need {
+        match (self.spelling, part) {
+            (Spelling::Bare(_), _) | (_, Part::Weight) => self.weight,
+            (_, Part::Bias) => self.bias,
+            _ => Need::Never,
+        }
+    }
+
+    /// Shape of its tensor of this part.
+    pub(crate) const fn shape_of(&self, part: Part) -> Shape {
+        match (self.spelling, part, self.shape) {
+            (Spelling::Bare(_), _, shape) | (_, Part::Weight, shape) => shape,
+            (_, Part::Bias, Shape::Matrix(out, _) | Shape::Vector(out)) => Shape::Vector(out),
+            _ => Shape::Any,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What each stored tensor is: the table's word where a family knows it, else a guess from its name.
+
+use weightscope_core::{DType, Part, Role, Stack, TensorEntry};
+
+use crate::family::{Dim, Fused, Shape, Storage};
+use crate::generic::{self, Guess};
+use crate::index::{Model, Relation, Resolved, Slot};
+use crate::name::Names;
+use crate::side;
+
+/// What is known of a stored tensor before its orientation.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) role: Role,
+    pub(crate) part: Part,
+    pub(crate) stack: Option<Stack>,
+    pub(crate) block: Option<u32>,
+    pub(crate) expert: Option<u32>,
+    /// The shape the family's table gives it.
+    pub(crate) shape: Shape,
+    /// How its matrix is stored by habit.
+    pub(crate) storage: Storage,
+    pub(crate) fused: Option<Fused>,
+    /// The tensor of the family's table that this is; `None` for anything else.
+    pub(crate) slot: Option<Slot>,
+    /// Whether a family's table knows what this is or belongs to.
+    pub(crate) known: bool,
+    /// Whether it stacks experts in its first dimension.
+    pub(crate) stacked: bool,
+    /// Whether it holds several values per element.
+    pub(crate) packed: bool,
+}
+
+impl Found {
+    /// The two dimensions of the matrix, or of each of the stacked ones, as stored.
+    pub(crate) fn stored_matrix(&self, shape: &[u64]) -> Option<[u64; 2]> {
+        match (self.packed, self.stacked, shape) {
+            (false, false, [a, b]) | (false, true, [_, a, b]) => Some([*a, *b]),
+            _ => None,
+        }
+    }
+}
+
+/// One for each entry.
+pub(crate) fn find(entries: &[TensorEntry], names: &Names, model: &Model) -> Vec<Found> {
+    let stack = model.family().map(|family| family.stack);
+    let guesses: Vec<Guess> =
+        names.templates.iter().map(|template| generic::guess(&template.text)).collect();
+    std::iter::zip(entries, &names.parsed)
+        .map(|(entry, parsed)| {
+            let numbers = [parsed.first, parsed.second];
+            let resolved = model.resolved.get(parsed.template).and_then(Option::as_ref);
+            if let Some(resolved) = resolved {
+                return known(entry, resolved, numbers, stack);
+            }
+            let guess = guesses.get(parsed.template).copied().unwrap_or_default();
+            guessed(entry, guess, numbers, stack)
+        })
+        .collect()
+}
+
+fn known(
+    entry: &TensorEntry,
+    resolved: &Resolved,
+    numbers: [Option<u32>; 2],
+    stack: Option<Stack>,
+) -> Found {
+    let row = resolved.slot.row;
+    let [block, expert] = numbers;
+    let base = Found {
+        role: row.role,
+        part: resolved.slot.part,
+        stack,
+        block: if row.pattern.contains("{b}") { block } else { None },
+        expert: if row.pattern.contains("{e}") { expert } else { None },
+        shape: Shape::Any,
+        storage: row.storage,
+        fused: None,
+        slot: None,
+        known: true,
+        stacked: false,
+        packed: false,
+    };
+    match resolved.relation {
+        Relation::Itself => {
+            let shape = row.shape_of(resolved.slot.part);
+            Found {
+                shape,
+                fused: row.fused,
+                slot: Some(resolved.slot),
+                stacked: matches!(shape, Shape::Stacked(..)) && entry.shape.len() == 3,
+                // Two 4-bit values to a byte keep the name of the weight.
+                packed: entry.dtype == Some(DType::U8) && base.part == Part::Weight,
+                ..base
+            }
+        }
+        Relation::Side(side) => Found { part: side.part, packed: side.packed, ..base },
+        Relation::Adapter(role) => {
+            let part = if entry.name.rsplit('.').next() == Some("bias") {
+                Part::Bias
+            } else {
+                Part::Weight
+            };
+            Found { role, part, storage: Storage::Linear, ..base }
+        }
+    }
+}
+
+fn guessed(
+    entry: &TensorEntry,
+    guess: Guess,
+    numbers: [Option<u32>; 2],
+    stack: Option<Stack>,
+) -> Found {
+    let [first, second] = numbers;
+    let mut part = side::part(&entry.name, entry.shape.len());
+    let integers = entry.dtype.is_some_and(|dtype| !dtype.is_float());
+    if entry.dtype == Some(DType::Bool)
+        || (integers && part.is_parameter() && !side::holds_quantised_weights(&entry.name))
+    {
+        part = Part::Buffer;
+    }
+    let (block, expert) = match guess.expert {
+        generic::Number::None => (first, None),
+        generic::Number::First => (None, first),
+        generic::Number::Second => (first, second),
+    };
+    Found {
+        role: guess.role.with_dimensions(entry.shape.len()),
+        part,
+        stack: stack.or(guess.stack),
+        block,
+        expert,
+        shape: Shape::Any,
+        storage: Storage::Linear,
+        fused: None,
+        slot: None,
+        known: false,
+        stacked: guess.stacked && part == Part::Weight && entry.shape.len() == 3,
+        packed: side::side(&entry.name).is_some_and(|(_, side)| side.packed),
+    }
+}
+
+/// Whether the stored dimensions are as many as the table's.
+pub(crate) fn rank_agrees(found: &Found, shape: &[u64]) -> bool {
+    match found.shape {
+        Shape::Any => true,
+        Shape::Vector(_) => shape.len() == 1,
+        Shape::Matrix(..) => shape.len() == 2,
+        Shape::Stacked(..) => shape.len() == 3,
+    }
+}
+
+/// The table's dimensions of a matrix, `[out, in]`.
+pub(crate) fn table_matrix(found: &Found) -> Option<[Dim; 2]> {
+    match found.shape {
+        Shape::Matrix(out, input) | Shape::Stacked(out, input) => Some([out, input]),
+        Shape::Any | Shape::Vector(_) => None,
+    }
+}

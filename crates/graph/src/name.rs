@@ -1,0 +1,137 @@
+//! Names as templates with numbers, and the order people expect names in.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use weightscope_core::TensorEntry;
+
+/// The numbers of a name and the template that is left without them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parsed {
+    /// Index in [`Names::templates`].
+    pub(crate) template: usize,
+    /// The first number, `{b}` in the template.
+    pub(crate) first: Option<u32>,
+    /// The second number, `{e}` in the template.
+    pub(crate) second: Option<u32>,
+}
+
+/// The names of a checkpoint; few distinct templates stand for many names.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// Distinct templates in the order of their first use.
+    pub(crate) templates: Vec<Template>,
+    /// One for each entry.
+    pub(crate) parsed: Vec<Parsed>,
+}
+
+/// A name with `{b}` and `{e}` for its first two numbers.
+#[derive(Debug)]
+pub(crate) struct Template {
+    /// For example `h.{b}.attn.c_attn.weight`.
+    pub(crate) text: String,
+    /// How many entries have it.
+    pub(crate) count: usize,
+}
+
+impl Names {
+    /// Reads the names of `entries`.
+    pub(crate) fn parse(entries: &[TensorEntry]) -> Self {
+        let mut names = Self::default();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for entry in entries {
+            let (text, [first, second]) = template_of(&entry.name);
+            let template = known.get(&text).copied().unwrap_or_else(|| {
+                let next = names.templates.len();
+                known.insert(text.clone(), next);
+                names.templates.push(Template { text, count: 0 });
+                next
+            });
+            if let Some(template) = names.templates.get_mut(template) {
+                template.count += 1;
+            }
+            names.parsed.push(Parsed { template, first, second });
+        }
+        names
+    }
+}
+
+/// The template of a name and its first two numbers. Further numbers stay as they are.
+fn template_of(name: &str) -> (String, [Option<u32>; 2]) {
+    let mut text = String::with_capacity(name.len() + 4);
+    let mut numbers = [None, None];
+    for (index, segment) in name.split('.').enumerate() {
+        if index > 0 {
+            text.push('.');
+        }
+        match (number(segment), numbers) {
+            (Some(n), [None, _]) => {
+                numbers = [Some(n), None];
+                text.push_str("{b}");
+            }
+            (Some(n), [first, None]) => {
+                numbers = [first, Some(n)];
+                text.push_str("{e}");
+            }
+            _ => text.push_str(segment),
+        }
+    }
+    (text, numbers)
+}
+
+/// A segment that is a number as programs write one: digits only, no leading zero, in the range of `u32`.
+fn number(segment: &str) -> Option<u32> {
+    let plain = segment.bytes().all(|b| b.is_ascii_digit())
+        && (segment.len() == 1 || !segment.starts_with('0'));
+    if plain { segment.parse().ok() } else { None }
+}
+
+/// Compares dotted names segment by segment, numbers by value and before words.
+pub(crate) fn by_number(a: &str, b: &str) -> Ordering {
+    let (mut left, mut right) = (a.split('.'), b.split('.'));
+    loop {
+        let order = match (left.next(), right.next()) {
+            // Equal as far as numbers go means equal: `number` accepts one spelling of each.
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => Ordering::Less,
+            (Some(_), None) => Ordering::Greater,
+            (Some(x), Some(y)) => match (number(x), number(y)) {
+                (Some(m), Some(n)) => m.cmp(&n),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => x.cmp(y),
+            },
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_keep_what_is_no_number() {
+        let check = |name: &str, text: &str, numbers| {
+            assert_eq!(template_of(name), (text.to_owned(), numbers), "{name}");
+        };
+        check("h.3.attn.bias", "h.{b}.attn.bias", [Some(3), None]);
+        check("l.3.experts.12.w1.weight", "l.{b}.experts.{e}.w1.weight", [Some(3), Some(12)]);
+        check("a.1.2.3", "a.{b}.{e}.3", [Some(1), Some(2)]);
+        check("h.03.x", "h.03.x", [None, None]);
+        check("h.+3.x", "h.+3.x", [None, None]);
+        check("h.4294967296.x", "h.4294967296.x", [None, None]);
+        check("", "", [None, None]);
+        check("..0", "..{b}", [Some(0), None]);
+        check("h.\u{0663}.x", "h.\u{0663}.x", [None, None]);
+    }
+
+    #[test]
+    fn numbers_are_ordered_by_value() {
+        let mut names = ["e.10.w", "e.9.w", "e.9a.w", "e", "e.1a.w", "d.2", "e.10.v"];
+        names.sort_by(|a, b| by_number(a, b));
+        assert_eq!(names, ["d.2", "e", "e.9.w", "e.10.v", "e.10.w", "e.1a.w", "e.9a.w"]);
+    }
+}

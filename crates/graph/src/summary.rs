@@ -1,0 +1,136 @@
+//! The model in numbers: parameters, categories, sizes, tied tensors.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use weightscope_core::{Category, CategoryRecord, ModelSummary, Role, TensorEntry};
+
+use crate::config::{Config, Sizes};
+use crate::found::Found;
+use crate::index::Model;
+use crate::order::InOrder;
+
+/// Everything but the hidden size and the lists of `check`.
+pub(crate) fn summarize(
+    tensors: InOrder<'_>,
+    model: &Model,
+    config: Config<'_>,
+    sizes: &Sizes,
+) -> ModelSummary {
+    let tie = config.ties_embeddings(model.family());
+    let tied = if tie == Some(true) { tied(tensors, model) } else { Vec::new() };
+    let copies: HashSet<usize> = tied.iter().map(|(copy, _)| *copy).collect();
+
+    let mut summary = ModelSummary {
+        family: family_name(model, config),
+        tensors: tensors.entries.len() as u64,
+        heads: sizes.heads.map(|heads| u64::from(heads.query)),
+        kv_heads: sizes.heads.map(|heads| u64::from(heads.key_value)),
+        head_dim: sizes.heads.map(|heads| u64::from(heads.head_dim)),
+        vocab_size: sizes.vocab,
+        tie_word_embeddings: tie,
+        ..ModelSummary::default()
+    };
+    let empty = |category: &Category| CategoryRecord {
+        category: *category,
+        tensors: 0,
+        parameters: 0,
+        bytes: 0,
+    };
+    let mut categories: Vec<CategoryRecord> = Category::ALL.iter().map(empty).collect();
+    let mut blocks = BTreeSet::new();
+    let mut embedding_seen = false;
+    for (index, entry, found) in tensors.iter() {
+        // Headers with overlapping tensors could make the sums overflow.
+        summary.bytes = summary.bytes.saturating_add(entry.bytes);
+        if let Some(block) = found.block {
+            blocks.insert((found.stack, block));
+        }
+        if found.role == Role::TokenEmbedding && found.part.is_parameter() && !embedding_seen {
+            embedding_seen = true;
+            summary.vocab_size = entry.shape.first().copied().or(summary.vocab_size);
+        }
+        if !found.part.is_parameter() {
+            continue;
+        }
+        let copy = copies.contains(&index);
+        let counted = |n: u64| if copy { 0 } else { n };
+        let add = |sum: &mut u64, n: u64| *sum = sum.saturating_add(n);
+        add(&mut summary.parameters_with_tied_copies, entry.elements);
+        add(&mut summary.parameters, counted(entry.elements));
+        let category = found.role.category();
+        if let Some(record) = categories.iter_mut().find(|record| record.category == category) {
+            record.tensors += 1;
+            add(&mut record.parameters, counted(entry.elements));
+            add(&mut record.bytes, counted(entry.bytes));
+        }
+    }
+    summary.blocks = blocks.len() as u64;
+    categories.retain(|record| record.tensors > 0);
+    summary.categories = categories;
+    let name = |index: usize| tensors.entries.get(index).map(|entry| entry.name.clone());
+    summary.tied =
+        tied.into_iter().filter_map(|(copy, original)| name(copy).zip(name(original))).collect();
+    summary
+}
+
+/// config.json's `model_type` when the family covers it, else the family's own name.
+fn family_name(model: &Model, config: Config<'_>) -> String {
+    let Some(family) = model.family() else { return "generic".to_owned() };
+    let covered = config.model_type().filter(|name| family.model_types.contains(name));
+    covered.unwrap_or(family.name).to_owned()
+}
+
+/// Entries that are one parameter under two names: (copy, original).
+fn tied(tensors: InOrder<'_>, model: &Model) -> Vec<(usize, usize)> {
+    let originals = Originals::new(tensors);
+    let mut pairs = Vec::new();
+    for (index, entry, found) in tensors.iter() {
+        let original = match (model.family(), found.slot) {
+            (Some(_), Some(slot)) => slot
+                .row
+                .tied_to
+                .and_then(|pattern| model.slot(pattern))
+                .and_then(|slot| originals.by_slot.get(&slot.id).copied()),
+            (None, _) if is_language_model_head(entry, found) => originals.embedding,
+            _ => None,
+        };
+        let same_shape = |original: &usize| {
+            *original != index
+                && tensors.entries.get(*original).is_some_and(|o| o.shape == entry.shape)
+        };
+        if let Some(original) = original.filter(same_shape) {
+            pairs.push((index, original));
+        }
+    }
+    pairs
+}
+
+fn is_language_model_head(entry: &TensorEntry, found: &Found) -> bool {
+    found.role == Role::Head
+        && ["lm_head.weight", "embed_out.weight", "output.weight"]
+            .iter()
+            .any(|end| entry.name.ends_with(end))
+}
+
+/// Tensors that others may be copies of.
+struct Originals {
+    by_slot: HashMap<usize, usize>,
+    /// The first token embedding, for checkpoints of no known family.
+    embedding: Option<usize>,
+}
+
+impl Originals {
+    fn new(tensors: InOrder<'_>) -> Self {
+        let mut by_slot = HashMap::new();
+        let mut embedding = None;
+        for (index, _, found) in tensors.iter() {
+            if let Some(slot) = found.slot.filter(|_| found.block.is_none()) {
+                by_slot.entry(slot.id).or_insert(index);
+            }
+            if found.role == Role::TokenEmbedding && found.part.is_parameter() {
+                embedding = embedding.or(Some(index));
+            }
+        }
+        Self { by_slot, embedding }
+    }
+}

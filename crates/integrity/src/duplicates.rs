@@ -1,0 +1,159 @@
+//! Tensors that occur twice.
+
+use std::collections::BTreeMap;
+
+use weightscope_core::stats::Sketch;
+use weightscope_core::{
+    Finding, Kind, Part, ReferenceKind, Report, Role, Severity, Verdicts, WeightRecord,
+};
+
+use crate::values::is_constant;
+use crate::{COPY_COSINE, ID};
+
+/// Matrices of one role and shape that are compared with each other at most; beyond, only neighbours in
+/// depth with the same expert number are, so that thousands of experts stay linear.
+const ALL_PAIRS: usize = 1024;
+
+pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
+    let candidates: Vec<&WeightRecord> =
+        report.weights.iter().filter(|w| is_candidate(w)).collect();
+    let same = same_bytes(report, &candidates, out);
+    tied_mismatch(report, out);
+    similar(report, &candidates, &same, out);
+}
+
+fn is_candidate(weight: &WeightRecord) -> bool {
+    matches!(weight.kind(), Kind::Matrix | Kind::Embedding | Kind::Head) && !is_constant(weight)
+}
+
+fn hash(weight: &WeightRecord) -> Option<&str> {
+    weight.metric(ID, "content_hash")?.as_str()
+}
+
+/// Reports equal bytes; returns for each such weight that it is told.
+fn same_bytes<'a>(
+    report: &Report,
+    candidates: &[&'a WeightRecord],
+    out: &mut Verdicts,
+) -> Vec<&'a str> {
+    let mut by_content: BTreeMap<_, Vec<&WeightRecord>> = BTreeMap::new();
+    for weight in candidates {
+        if let Some(hash) = hash(weight) {
+            by_content.entry((hash, &weight.dtype, weight.elements())).or_default().push(weight);
+        }
+    }
+    let mut told = Vec::new();
+    for members in by_content.values() {
+        let Some((original, copies)) = members.split_first() else { continue };
+        for copy in copies.iter().filter(|copy| !is_tied(report, original, copy)) {
+            let message = format!("its bytes are those of {}", original.name);
+            out.push(
+                Finding::new("integrity.duplicate", Severity::Warning, Some(&copy.name), message)
+                    .metric("content_hash", f64::NAN)
+                    .reference(ReferenceKind::Siblings, f64::NAN)
+                    .advice("a tensor was copied: merged or upscaled models do this on purpose, training does not"),
+            );
+            told.push(copy.name.as_str());
+        }
+    }
+    told
+}
+
+/// A head and a token embedding that are one parameter: said by config.json or the family, or not denied by
+/// either; where they deny it, the finding is `tied-mismatch`.
+fn is_tied(report: &Report, a: &WeightRecord, b: &WeightRecord) -> bool {
+    let listed = report.models.iter().flat_map(|m| &m.tied).any(|(x, y)| {
+        let names = [a.source_tensor.as_str(), b.source_tensor.as_str()];
+        names == [x.as_str(), y.as_str()] || names == [y.as_str(), x.as_str()]
+    });
+    let roles = [a.role, b.role];
+    listed
+        || (roles.contains(&Role::Head) && roles.contains(&Role::TokenEmbedding))
+        || roles == [Role::TokenEmbedding; 2]
+}
+
+fn tied_mismatch(report: &Report, out: &mut Verdicts) {
+    let find = |name: &str| report.weights.iter().find(|w| w.name == name);
+    for model in &report.models {
+        for (copy, original) in &model.tied {
+            let (Some(copy), Some(original)) = (find(copy), find(original)) else { continue };
+            if let (Some(a), Some(b)) = (hash(copy), hash(original))
+                && (a, &copy.dtype) != (b, &original.dtype)
+            {
+                let message = format!(
+                    "tied to {} by the configuration, but their values differ",
+                    original.name
+                );
+                out.push(mismatch(copy, message));
+            }
+        }
+        if model.tie_word_embeddings != Some(false) {
+            continue;
+        }
+        let of = |role| {
+            report
+                .weights
+                .iter()
+                .filter(move |w| w.role == role && w.part == Part::Weight && w.matrix.is_some())
+        };
+        for head in of(Role::Head).filter(|w| !is_constant(w)) {
+            if let Some(embedding) = of(Role::TokenEmbedding)
+                .find(|e| e.shape == head.shape && hash(e).is_some() && hash(e) == hash(head))
+            {
+                let message = format!(
+                    "the configuration unties it from {}, but their bytes are the same",
+                    embedding.name
+                );
+                out.push(mismatch(head, message));
+            }
+        }
+    }
+}
+
+fn mismatch(weight: &WeightRecord, message: String) -> Finding {
+    Finding::new("integrity.tied-mismatch", Severity::Warning, Some(&weight.name), message)
+        .metric("content_hash", f64::NAN)
+        .advice("a loader that ties them drops one of the two: correct tie_word_embeddings or the export")
+}
+
+/// Near-copies: the same role in two blocks, by the cosine of their sketches.
+fn similar(report: &Report, candidates: &[&WeightRecord], told: &[&str], out: &mut Verdicts) {
+    let line = report.settings.parameters.value(ID, &COPY_COSINE);
+    let mut groups: BTreeMap<_, Vec<(&WeightRecord, Sketch)>> = BTreeMap::new();
+    for weight in candidates.iter().filter(|w| w.block.is_some() && w.is_statistical()) {
+        let sketch = weight.metric(ID, "sketch").and_then(|v| Sketch::from_hex(v.as_str()?));
+        if let Some(sketch) = sketch {
+            let group = (weight.role, weight.stack, weight.part, &weight.shape, weight.transposed);
+            groups.entry(group).or_default().push((weight, sketch));
+        }
+    }
+    for members in groups.values() {
+        let comparable =
+            |a: &WeightRecord, b: &WeightRecord| members.len() <= ALL_PAIRS || a.expert == b.expert;
+        for (index, (weight, sketch)) in members.iter().enumerate() {
+            if told.contains(&weight.name.as_str()) {
+                continue;
+            }
+            let earlier = members[..index]
+                .iter()
+                .filter(|(other, _)| other.block != weight.block && comparable(other, weight));
+            let closest = earlier
+                .filter_map(|(other, s)| Some((*other, sketch.cosine(s)?)))
+                .max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs()));
+            let Some((other, cosine)) = closest.filter(|(_, cosine)| cosine.abs() > line) else {
+                continue;
+            };
+            let message = format!(
+                "its cosine with {} is about {cosine:.3} (independent matrices: 0)",
+                other.name
+            );
+            out.push(
+                Finding::new("integrity.duplicate", Severity::Warning, Some(&weight.name), message)
+                    .metric("sketch", cosine)
+                    .threshold(line)
+                    .reference(ReferenceKind::Siblings, 0.7)
+                    .advice("a block was copied and trained on little: merged or upscaled models do this on purpose"),
+            );
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Findings on single tensors' values.
+
+use std::collections::BTreeMap;
+
+use weightscope_core::{
+    DType, Finding, Kind, Part, ReferenceKind, Report, Severity, Value, Verdicts, WeightRecord,
+};
+
+use crate::{ID, init_like};
+
+pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
+    for weight in &report.weights {
+        non_finite(weight, out);
+        f16_overflow(weight, out);
+        zero_scale(weight, out);
+        constant(weight, out);
+    }
+    all_zero(report, out);
+}
+
+/// Whether verdicts look at the values of this kind of tensor at all.
+fn is_table(kind: Kind) -> bool {
+    matches!(kind, Kind::Matrix | Kind::Embedding | Kind::Head | Kind::Position)
+}
+
+fn count(weight: &WeightRecord, metric: &str) -> f64 {
+    weight.number(ID, metric).unwrap_or(0.0)
+}
+
+pub(crate) fn is_zero(weight: &WeightRecord) -> bool {
+    let elements = weight.elements() as f64;
+    elements > 0.0 && weight.number(ID, "zero_count") == Some(elements)
+}
+
+pub(crate) fn is_constant(weight: &WeightRecord) -> bool {
+    weight.metric(ID, "constant").and_then(Value::as_bool) == Some(true)
+}
+
+fn non_finite(weight: &WeightRecord, out: &mut Verdicts) {
+    let (nan, infinite) = (count(weight, "nan_count"), count(weight, "inf_count"));
+    if nan + infinite == 0.0 {
+        return;
+    }
+    let is_mask = nan == 0.0 && weight.part == Part::Buffer;
+    let severity = if is_mask { Severity::Info } else { Severity::Critical };
+    let (metric, value) = if nan > 0.0 { ("nan_count", nan) } else { ("inf_count", infinite) };
+    let message = if is_mask {
+        format!("{infinite} infinite values in a buffer, as masks have")
+    } else {
+        format!(
+            "{nan} NaN and {infinite} infinite values of {}: everything computed from it is NaN or infinite",
+            weight.elements()
+        )
+    };
+    let advice = if is_mask {
+        "nothing to do"
+    } else {
+        "do not use the checkpoint: go back to the last one before the values broke"
+    };
+    out.push(
+        finding("integrity.non-finite", severity, weight, message)
+            .metric(metric, value)
+            .threshold(0.0)
+            .advice(advice),
+    );
+}
+
+fn f16_overflow(weight: &WeightRecord, out: &mut Verdicts) {
+    let wider = matches!(weight.dtype.parse(), Ok(DType::F64 | DType::F32 | DType::BF16));
+    let above = count(weight, "f16_overflow_count");
+    if wider && weight.part != Part::Buffer && above > 0.0 {
+        let message = format!("{above} values are above 65504: a cast to F16 makes them infinite");
+        out.push(
+            finding("integrity.f16-overflow", Severity::Warning, weight, message)
+                .metric("f16_overflow_count", above)
+                .threshold(0.0)
+                .reference(ReferenceKind::Limit, 65_504.0)
+                .advice("keep the tensor in BF16 or F32, or rescale it"),
+        );
+    }
+}
+
+fn zero_scale(weight: &WeightRecord, out: &mut Verdicts) {
+    let zeros = count(weight, "zero_count");
+    if weight.part == Part::Scale && zeros > 0.0 {
+        let message = format!(
+            "{zeros} of {} scales are zero: the blocks they scale decode to zero",
+            weight.elements()
+        );
+        out.push(
+            finding("integrity.zero-scale", Severity::Warning, weight, message)
+                .metric("zero_count", zeros)
+                .threshold(0.0)
+                .advice("quantise again; a block of zeros usually gets scale 1"),
+        );
+    }
+}
+
+fn constant(weight: &WeightRecord, out: &mut Verdicts) {
+    if is_table(weight.kind()) && is_constant(weight) && !is_zero(weight) {
+        let value = weight.number("distribution", "mean");
+        let value = value.map_or_else(String::new, |v| format!(" {v}"));
+        let message = format!("all {} values are the same number{value}", weight.elements());
+        out.push(
+            finding("integrity.constant", Severity::Warning, weight, message)
+                .metric("constant", 1.0)
+                .advice("reload it from its source, or check the conversion"),
+        );
+    }
+}
+
+/// Zero tables, judged against the same role elsewhere.
+fn all_zero(report: &Report, out: &mut Verdicts) {
+    let mut roles: BTreeMap<_, Vec<&WeightRecord>> = BTreeMap::new();
+    for weight in report.weights.iter().filter(|w| is_table(w.kind()) && w.part == Part::Weight) {
+        roles.entry((weight.role, weight.stack)).or_default().push(weight);
+    }
+    for members in roles.values().filter(|members| members.iter().any(|w| is_zero(w))) {
+        let whole_role = members.len() >= 2 && members.iter().all(|w| is_zero(w));
+        for weight in members.iter().filter(|w| is_zero(w)) {
+            let (severity, meaning) = if !whole_role {
+                (Severity::Critical, "its layer passes nothing on")
+            } else if init_like::share_of_others(report, weight) > 0.9 {
+                (
+                    Severity::Info,
+                    "like its whole role, in a model that is only initialised: a zero-initialised projection",
+                )
+            } else {
+                (
+                    Severity::Warning,
+                    "like its whole role: an adapter or projection that was never trained",
+                )
+            };
+            let message = format!("all {} values are zero, {meaning}", weight.elements());
+            out.push(
+                finding("integrity.all-zero", severity, weight, message)
+                    .metric("zero_count", count(weight, "zero_count"))
+                    .advice(if severity == Severity::Info {
+                        "nothing to do before training"
+                    } else {
+                        "reload it from its source, or train it"
+                    }),
+            );
+        }
+    }
+}
+
+fn finding(
+    code: &'static str,
+    severity: Severity,
+    weight: &WeightRecord,
+    message: String,
+) -> Finding {
+    Finding::new(code, severity, Some(&weight.name), message)
+}

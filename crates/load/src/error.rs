@@ -1,0 +1,316 @@
+//! What can be wrong with an input.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use weightscope_core::ErrorRecord;
+
+use crate::header::{MAX_DIMENSIONS, MAX_HEADER_BYTES, MAX_TENSORS};
+use crate::quoted::{escaped, quoted};
+use crate::regular::MAX_SIDE_FILE_BYTES;
+
+/// Why nothing of an input can be used.
+///
+/// The message begins with the path it is about; paths and names in it are escaped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// No path was given.
+    #[error("no path was given")]
+    NoInput,
+    /// The path leads nowhere.
+    #[error("{}: there is no such file or folder", shown(.path))]
+    NotFound {
+        /// Path as given.
+        path: PathBuf,
+    },
+    /// The folder cannot be listed.
+    #[error("{}: cannot be read: {cause}", shown(.path))]
+    Unreadable {
+        /// Path as given.
+        path: PathBuf,
+        /// The operating system's word.
+        #[source]
+        cause: io::Error,
+    },
+    /// The folder has no file with weights.
+    #[error("{}: there is no .safetensors file in this folder", shown(.path))]
+    NoWeights {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder has weights, but only in another format.
+    #[error(
+        "{}: the weights in this folder ({}) are recognised as {format}, which is not read yet",
+        shown(.path), quoted(.file)
+    )]
+    UnsupportedFormat {
+        /// The folder.
+        path: PathBuf,
+        /// The first such file.
+        file: String,
+        /// What it holds.
+        format: &'static str,
+    },
+    /// The only file there is was rejected.
+    #[error("{}: {cause}", shown(.path))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: Box<FileError>,
+    },
+    /// Several files were named, and not one of them can be used.
+    #[error("{}: nothing usable: {}", shown(.path), first(.errors))]
+    NothingUsable {
+        /// First path as given.
+        path: PathBuf,
+        /// What is wrong with each.
+        errors: Vec<ErrorRecord>,
+    },
+}
+
+impl LoadError {
+    /// Stable kebab-case code: `no-input`, `not-found`, `unreadable`, `no-weights`, `unsupported-format`,
+    /// `nothing-usable`, or the [`FileError::code`] of the only file.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoInput => "no-input",
+            Self::NotFound { .. } => "not-found",
+            Self::Unreadable { .. } => "unreadable",
+            Self::NoWeights { .. } => "no-weights",
+            Self::UnsupportedFormat { .. } => "unsupported-format",
+            Self::File { cause, .. } => cause.code(),
+            Self::NothingUsable { .. } => "nothing-usable",
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
+}
+
+fn first(errors: &[ErrorRecord]) -> String {
+    errors.first().map_or_else(
+        || "no file was left".to_owned(),
+        |error| match errors.len() {
+            1 => format!("{}: {}", quoted(&error.name), error.message),
+            n => format!("{}: {} (first of {n} faults)", quoted(&error.name), error.message),
+        },
+    )
+}
+
+/// Why one file was rejected. The message does not name the file; names of tensors in it are escaped.
+///
+/// The rules are those of the safetensors format description: an 8-byte little-endian header length, a
+/// JSON object of tensors, and data that the tensors cover exactly, without overlaps or holes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The file is not there, or a symbolic link leads nowhere.
+    #[error("there is no such file")]
+    Missing,
+    /// The operating system refused.
+    #[error("cannot be read: {cause}")]
+    Unreadable {
+        /// The operating system's word.
+        #[source]
+        cause: io::Error,
+    },
+    /// A folder, FIFO, socket or device.
+    #[error("is {what}, not a regular file")]
+    NotRegular {
+        /// What it is, with its article.
+        what: &'static str,
+    },
+    /// A side file beyond the limit.
+    #[error("has {bytes} bytes, at most {MAX_SIDE_FILE_BYTES} are read")]
+    SideFileTooLarge {
+        /// Its size.
+        bytes: u64,
+    },
+    /// The text file that Git LFS leaves in place of the weights.
+    #[error("is a Git LFS pointer, not the weights: run `git lfs pull` in its folder")]
+    LfsPointer,
+    /// A web page that was saved under the name of the weights.
+    #[error(
+        "is an HTML page, not weights: the download was answered with a web page, for example a login \
+         page; download it again"
+    )]
+    HtmlPage,
+    /// Weights in a format that this version does not read.
+    #[error("is recognised as {format}, which is not read yet")]
+    UnsupportedFormat {
+        /// Name of the format.
+        format: &'static str,
+    },
+    /// The file ends before the header does.
+    #[error("file has {bytes} bytes, header needs {needs}: an incomplete download?")]
+    HeaderTruncated {
+        /// Size of the file.
+        bytes: u64,
+        /// End of the header.
+        needs: u64,
+    },
+    /// The file ends before the tensors do.
+    #[error(
+        "file has {bytes} bytes, its tensors need {needs}: an incomplete download? (tensor {} does not fit)",
+        quoted(.tensor)
+    )]
+    DataTruncated {
+        /// The first tensor that is not whole.
+        tensor: String,
+        /// Size of the file.
+        bytes: u64,
+        /// Size it should have.
+        needs: u64,
+    },
+    /// The first eight bytes are no sensible header length.
+    #[error(
+        "its first 8 bytes announce a header of {bytes} bytes, at most {MAX_HEADER_BYTES} are allowed: \
+         not a safetensors file?"
+    )]
+    HeaderTooLarge {
+        /// Announced size.
+        bytes: u64,
+    },
+    /// The header is not a JSON object.
+    #[error("header is not valid: {reason}")]
+    InvalidHeader {
+        /// What the parser says.
+        reason: String,
+    },
+    /// More tensors than the limit.
+    #[error("{count} tensors, at most {MAX_TENSORS} are allowed")]
+    TooManyTensors {
+        /// Number of tensors.
+        count: u64,
+    },
+    /// A tensor's entry is not `{dtype, shape, data_offsets}`.
+    #[error("tensor {}: entry is not valid: {reason}", quoted(.tensor))]
+    InvalidEntry {
+        /// Tensor name.
+        tensor: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// More dimensions than the limit.
+    #[error("tensor {}: {count} dimensions, at most {MAX_DIMENSIONS} are allowed", quoted(.tensor))]
+    TooManyDimensions {
+        /// Tensor name.
+        tensor: String,
+        /// Number of dimensions.
+        count: u64,
+    },
+    /// The product of the shape does not fit 64 bits.
+    #[error("tensor {}: shape {shape:?} has more than 2^64 elements", quoted(.tensor))]
+    ShapeOverflow {
+        /// Tensor name.
+        tensor: String,
+        /// Dimensions.
+        shape: Vec<u64>,
+    },
+    /// Shape and byte range disagree.
+    #[error(
+        "tensor {}: shape {shape:?} of {dtype} needs {needs} bytes, header gives {have}",
+        quoted(.tensor)
+    )]
+    SizeMismatch {
+        /// Tensor name.
+        tensor: String,
+        /// Dimensions.
+        shape: Vec<u64>,
+        /// Element type as the file spells it.
+        dtype: String,
+        /// Bytes the shape needs.
+        needs: u128,
+        /// Bytes the offsets give.
+        have: u64,
+    },
+    /// A range that ends before it begins.
+    #[error("tensor {}: ends at data byte {end}, before its begin at {begin}", quoted(.tensor))]
+    ReversedOffsets {
+        /// Tensor name.
+        tensor: String,
+        /// First data byte.
+        begin: u64,
+        /// End.
+        end: u64,
+    },
+    /// Two tensors share bytes.
+    #[error(
+        "tensor {}: begins at data byte {begin}, inside of tensor {}, which ends at {end}",
+        quoted(.tensor), quoted(.before)
+    )]
+    Overlap {
+        /// Tensor name.
+        tensor: String,
+        /// Its first data byte.
+        begin: u64,
+        /// The tensor before it.
+        before: String,
+        /// Where that ends.
+        end: u64,
+    },
+    /// Bytes between two tensors belong to none.
+    #[error(
+        "tensor {}: begins at data byte {begin}, data before it end at {end}: the bytes between belong to \
+         no tensor",
+        quoted(.tensor)
+    )]
+    Hole {
+        /// Tensor name.
+        tensor: String,
+        /// Its first data byte.
+        begin: u64,
+        /// End of the tensors before it.
+        end: u64,
+    },
+    /// Bytes after the last tensor.
+    #[error(
+        "file has {bytes} bytes, its tensors end at {end}: the bytes after belong to no tensor"
+    )]
+    TrailingBytes {
+        /// Size of the file.
+        bytes: u64,
+        /// End of the last tensor in the file.
+        end: u64,
+    },
+}
+
+impl FileError {
+    /// Stable kebab-case code, as it appears in reports.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing-shard",
+            Self::Unreadable { .. } => "unreadable",
+            Self::NotRegular { .. } => "not-a-regular-file",
+            Self::SideFileTooLarge { .. } => "side-file-too-large",
+            Self::LfsPointer => "git-lfs-pointer",
+            Self::HtmlPage => "html-page",
+            Self::UnsupportedFormat { .. } => "unsupported-format",
+            Self::HeaderTruncated { .. } | Self::DataTruncated { .. } => "truncated",
+            Self::HeaderTooLarge { .. } => "header-too-large",
+            Self::InvalidHeader { .. } => "invalid-header",
+            Self::TooManyTensors { .. } => "too-many-tensors",
+            Self::InvalidEntry { .. } => "invalid-entry",
+            Self::TooManyDimensions { .. } => "too-many-dimensions",
+            Self::ShapeOverflow { .. } => "shape-overflow",
+            Self::SizeMismatch { .. } => "size-mismatch",
+            Self::ReversedOffsets { .. } => "reversed-offsets",
+            Self::Overlap { .. } => "overlap",
+            Self::Hole { .. } => "hole",
+            Self::TrailingBytes { .. } => "trailing-bytes",
+        }
+    }
+}
+
+impl From<io::Error> for FileError {
+    fn from(cause: io::Error) -> Self {
+        match cause.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            _ => Self::Unreadable { cause },
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Which files of a folder are the checkpoint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use weightscope_core::stats::ContentHasher;
+use weightscope_core::{ErrorScope, Metrics, Value};
+
+use crate::log::ErrorLog;
+use crate::quoted::quoted;
+use crate::regular::{self, FileState};
+use crate::{LoadError, foreign, json, shards};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The files to read, and what an index says of them.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Files with weights, by name.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) index: Option<Index>,
+    /// Side files that were read, for the fingerprint.
+    pub(crate) side_files: Vec<SideFile>,
+}
+
+/// What the fingerprint says of a side file.
+#[derive(Debug)]
+pub(crate) struct SideFile {
+    pub(crate) name: &'static str,
+    pub(crate) state: FileState,
+    pub(crate) hash: u128,
+}
+
+impl SideFile {
+    pub(crate) fn new(name: &'static str, state: FileState, bytes: &[u8]) -> Self {
+        let mut hasher = ContentHasher::default();
+        hasher.update(bytes);
+        Self { name, state, hash: hasher.finish() }
+    }
+}
+
+/// The `weight_map` of an index: tensor to file name.
+#[derive(Debug)]
+pub(crate) struct Index {
+    pub(crate) weight_map: Metrics,
+}
+
+impl Index {
+    /// The file that should hold `tensor`.
+    pub(crate) fn shard_of(&self, tensor: &str) -> Option<&str> {
+        self.weight_map.get(tensor).and_then(Value::as_str)
+    }
+}
+
+/// Looks for a model in `folder`: a single `model.safetensors`, else the shards of its index, else every
+/// safetensors file.
+pub(crate) fn plan(folder: &Path, log: &mut ErrorLog) -> Result<Plan, LoadError> {
+    let names = file_names(folder)?;
+    let has = |name: &str| names.contains(name);
+    let mut plan = Plan { files: Vec::new(), index: None, side_files: Vec::new() };
+
+    if has(INDEX) {
+        match read_index(&folder.join(INDEX)) {
+            Ok((weight_map, repeated, side_file)) => {
+                plan.side_files.push(side_file);
+                let shards = listed_shards(&weight_map, log);
+                if has(SINGLE) && !shards.contains_key(SINGLE) {
+                    // What loaders read in such a folder is the single file.
+                    log.add(ErrorScope::SideFile, INDEX, "unused-index", || {
+                        format!(
+                            "{} is read; it is not among the files of the index",
+                            quoted(SINGLE)
+                        )
+                    });
+                } else {
+                    for name in repeated {
+                        log.add(ErrorScope::Tensor, &name, "duplicate-name", || {
+                            format!("tensor {}: twice in {INDEX}; the first is used", quoted(&name))
+                        });
+                    }
+                    plan.files = select_shards(folder, &names, &shards, log);
+                    plan.index = Some(Index { weight_map });
+                    return Ok(plan);
+                }
+            }
+            Err(reason) => {
+                log.add(ErrorScope::SideFile, INDEX, "broken-index", || {
+                    format!("{reason}; the folder is read without it")
+                });
+            }
+        }
+    }
+
+    if has(SINGLE) {
+        plan.files.push(folder.join(SINGLE));
+        return Ok(plan);
+    }
+    let found: Vec<&str> = names.iter().map(String::as_str).filter(|n| is_safetensors(n)).collect();
+    if found.is_empty() {
+        return Err(no_weights(folder, &names));
+    }
+    shards::report_missing(&found, log);
+    plan.files = found.into_iter().map(|name| folder.join(name)).collect();
+    Ok(plan)
+}
+
+/// Names in the folder, sorted; hidden files (such as the `._` companions that macOS leaves on foreign
+/// disks) and names that are not Unicode are left out.
+fn file_names(folder: &Path) -> Result<BTreeSet<String>, LoadError> {
+    let unreadable = |cause| LoadError::Unreadable { path: folder.to_owned(), cause };
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name().into_string();
+        names.extend(name.ok().filter(|name| !name.starts_with('.')));
+    }
+    Ok(names)
+}
+
+fn is_safetensors(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"))
+}
+
+fn no_weights(folder: &Path, names: &BTreeSet<String>) -> LoadError {
+    let path = folder.to_owned();
+    names
+        .iter()
+        .find_map(|name| Some((name, foreign::by_extension(Path::new(name))?)))
+        .map_or(LoadError::NoWeights { path: path.clone() }, |(name, format)| {
+            LoadError::UnsupportedFormat { path, file: name.clone(), format }
+        })
+}
+
+/// The `weight_map`, the names that came again in it, and the file itself.
+fn read_index(path: &Path) -> Result<(Metrics, Vec<String>, SideFile), String> {
+    let (bytes, state) = regular::read_side_file(path).map_err(|e| e.to_string())?;
+    let document = json::parse(&bytes)?;
+    let Value::Map(mut entries) = document.value else { return Err("is not an object".to_owned()) };
+    match entries.swap_remove("weight_map") {
+        Some(Value::Map(map)) if !map.is_empty() => {
+            // A key repeated elsewhere in the file is none of the tensors'.
+            let mut repeated = document.repeated;
+            repeated.retain(|key| map.contains_key(key.as_str()));
+            Ok((map, repeated, SideFile::new(INDEX, state, &bytes)))
+        }
+        Some(Value::Map(_)) => Err("its \"weight_map\" is empty".to_owned()),
+        Some(_) => Err("its \"weight_map\" is not an object".to_owned()),
+        None => Err("has no \"weight_map\"".to_owned()),
+    }
+}
+
+/// The files of an index with the number of tensors it places in each.
+fn listed_shards(weight_map: &Metrics, log: &mut ErrorLog) -> BTreeMap<String, u64> {
+    let mut shards = BTreeMap::new();
+    for (tensor, file) in weight_map {
+        if let Some(file) = file.as_str() {
+            let count: &mut u64 = shards.entry(file.to_owned()).or_default();
+            *count = count.saturating_add(1);
+        } else {
+            log.add(ErrorScope::Tensor, tensor, "broken-index", || {
+                format!("tensor {}: its file in {INDEX} is not a text", quoted(tensor))
+            });
+        }
+    }
+    shards
+}
+
+/// The listed files that are there; reports those that are not, and their unlisted companions.
+fn select_shards(
+    folder: &Path,
+    names: &BTreeSet<String>,
+    shards: &BTreeMap<String, u64>,
+    log: &mut ErrorLog,
+) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for (name, tensors) in shards {
+        if !is_plain(name) {
+            log.add(ErrorScope::Shard, name, "unsafe-path", || {
+                format!("{} in {INDEX} is not a plain file name and is not opened", quoted(name))
+            });
+        } else if names.contains(name) {
+            files.push(folder.join(name));
+        } else {
+            log.add(ErrorScope::Shard, name, "missing-shard", || {
+                format!("the file is not there; {INDEX} places {tensors} tensors in it")
+            });
+        }
+    }
+    for name in shards::unlisted(names, shards) {
+        log.add(ErrorScope::Shard, name, "unlisted-shard", || {
+            format!(
+                "is named like a shard of this model, but {INDEX} does not list it; it is not read"
+            )
+        });
+    }
+    files
+}
+
+/// Whether `name` is one file name: no separator of any system, no `..`, not empty, not absolute.
+fn is_plain(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let single = matches!(parts.next(), Some(Component::Normal(_))) && parts.next().is_none();
+    single && !name.contains(['/', '\\', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_names_pass() {
+        for name in ["model.safetensors", "a b", "..a", "größe.safetensors"] {
+            assert!(is_plain(name), "{name}");
+        }
+        for name in ["", ".", "..", "/a", "a/", "a/b", "../a", "a\\b", "C:\\a", "a\0b", "./a"] {
+            assert!(!is_plain(name), "{name:?}");
+        }
+    }
+}

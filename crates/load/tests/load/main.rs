@@ -1,0 +1,12 @@
+//! Sound, broken and hostile checkpoints, opened through the public interface.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers outside of test functions fail the test that calls them"
+)]
+
+mod common;
+mod folder;
+mod header;
+mod hostile;
