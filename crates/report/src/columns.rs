@@ -1,0 +1,200 @@
+//! Which numbers of which analyzer a person is shown first.
+//!
+//! A report holds more metrics than fit on a screen. [`SPECS`] names, for the analyzers we know, the columns
+//! worth a look, and what puts a weight at the top; an analyzer that is not listed shows its first scalar
+//! metrics in model order. The JSON and CSV reports hold everything.
+
+use std::borrow::Cow;
+
+use weightscope_core::{Descriptor, Key, Report, Value, WeightRecord};
+
+use crate::numbers;
+use Show::{Number, Share};
+
+/// Where in an analyzer's metrics a cell comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Pick {
+    /// A scalar metric.
+    Metric(Key),
+    /// `count` of a `{count, first}` metric.
+    Count(Key),
+    /// `fraction` at a threshold of a `[{threshold, fraction}]` metric.
+    At(Key, f64),
+}
+
+impl Pick {
+    pub(crate) fn value<'a>(&self, weight: &'a WeightRecord, analyzer: &str) -> Option<&'a Value> {
+        match self {
+            Self::Metric(key) => weight.metric(analyzer, key),
+            Self::Count(key) => weight.metric(analyzer, key)?.get("count"),
+            Self::At(key, threshold) => {
+                let items = weight.metric(analyzer, key)?.items();
+                let wanted = |item: &&Value| {
+                    item.get("threshold").and_then(Value::as_f64) == Some(*threshold)
+                };
+                items.iter().find(wanted)?.get("fraction")
+            }
+        }
+    }
+
+    pub(crate) fn number(&self, weight: &WeightRecord, analyzer: &str) -> Option<f64> {
+        self.value(weight, analyzer)?.as_f64()
+    }
+}
+
+/// How a cell is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// Four significant digits; counts in full.
+    Number,
+    /// Percent.
+    Share,
+}
+
+/// One column of an analyzer's table.
+#[derive(Clone, Debug)]
+pub(crate) struct Column {
+    /// Heading; it may be broken at its spaces.
+    pub(crate) title: Cow<'static, str>,
+    pub(crate) pick: Pick,
+    pub(crate) show: Show,
+    /// Where space is short, the columns with the highest rank go first.
+    pub(crate) rank: u8,
+}
+
+impl Column {
+    pub(crate) fn cell(&self, weight: &WeightRecord, analyzer: &str) -> Option<String> {
+        match self.pick.value(weight, analyzer)? {
+            Value::Bool(b) => Some(if *b { "yes" } else { "no" }.to_owned()),
+            Value::Text(text) => Some(text.clone()),
+            Value::Integer(n) if self.show == Number => Some(numbers::grouped(*n)),
+            other => {
+                let x = other.as_f64()?;
+                Some(match self.show {
+                    Number => numbers::significant(x),
+                    Share => numbers::share(x),
+                })
+            }
+        }
+    }
+}
+
+/// What of an analyzer is shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) columns: Vec<Column>,
+    /// Weights are sorted by the size of this, largest first, and what it is called.
+    pub(crate) order: Option<(Pick, &'static str)>,
+    /// If not empty: a weight is shown only when one of these is above zero or it has a finding.
+    pub(crate) only: Vec<Pick>,
+}
+
+/// One row of the declarative list below.
+struct Known {
+    analyzer: &'static str,
+    columns: &'static [Column],
+    order: (Pick, &'static str),
+    only: &'static [Pick],
+}
+
+const fn metric(key: &'static str) -> Pick {
+    Pick::Metric(Cow::Borrowed(key))
+}
+
+const fn count(key: &'static str) -> Pick {
+    Pick::Count(Cow::Borrowed(key))
+}
+
+const fn at(key: &'static str, threshold: f64) -> Pick {
+    Pick::At(Cow::Borrowed(key), threshold)
+}
+
+const fn column(title: &'static str, pick: Pick, show: Show, rank: u8) -> Column {
+    Column { title: Cow::Borrowed(title), pick, show, rank }
+}
+
+static KNOWN: &[Known] = &[
+    Known {
+        analyzer: "distribution",
+        columns: &[
+            column("mean", metric("mean"), Number, 2),
+            column("std", metric("std"), Number, 0),
+            column("min", metric("min"), Number, 4),
+            column("max", metric("max"), Number, 4),
+            column("skewness", metric("skewness"), Number, 3),
+            column("excess kurtosis", metric("excess_kurtosis"), Number, 0),
+            column("KS statistic", metric("ks_statistic"), Number, 1),
+        ],
+        order: (metric("excess_kurtosis"), "excess kurtosis"),
+        only: &[],
+    },
+    Known {
+        analyzer: "integrity",
+        columns: &[
+            column("NaN", metric("nan_count"), Number, 0),
+            column("Inf", metric("inf_count"), Number, 0),
+            column("zeros", metric("zero_count"), Number, 2),
+            column("subnormal", metric("subnormal_count"), Number, 4),
+            column("above F16", metric("f16_overflow_count"), Number, 1),
+            column("flushed by F16", metric("f16_flush_count"), Number, 5),
+            column("above E4M3", metric("e4m3_overflow_count"), Number, 5),
+            column("constant", metric("constant"), Number, 3),
+        ],
+        order: (metric("nan_count"), "NaN"),
+        only: &[metric("nan_count"), metric("inf_count"), metric("f16_overflow_count")],
+    },
+    Known {
+        analyzer: "sparsity",
+        columns: &[
+            column("zeros", metric("zero_fraction"), Share, 0),
+            column("below rms/100", at("below_rms", 1e-2), Share, 2),
+            column("dead rows", count("dead_rows"), Number, 1),
+            column("dead columns", count("dead_columns"), Number, 1),
+            column("2:4 groups", metric("nm_2_4_fraction"), Share, 4),
+            column("hoyer", metric("hoyer"), Number, 3),
+            column("prunable", metric("prunable"), Share, 0),
+        ],
+        order: (metric("prunable"), "prunable share"),
+        only: &[],
+    },
+];
+
+/// Most columns of an analyzer that is not in the list.
+const GENERIC_COLUMNS: usize = 6;
+
+impl Spec {
+    /// The listed columns, or the first scalar metrics of `descriptor`, or else of the records themselves.
+    pub(crate) fn of(analyzer: &str, descriptor: Option<&Descriptor>, report: &Report) -> Self {
+        if let Some(known) = KNOWN.iter().find(|k| k.analyzer == analyzer) {
+            return Self {
+                columns: known.columns.to_vec(),
+                order: Some(known.order.clone()),
+                only: known.only.to_vec(),
+            };
+        }
+        let declared = descriptor.map(|d| {
+            d.metrics.iter().map(|m| (Cow::Borrowed(m.key), m.unit)).collect::<Vec<(Key, _)>>()
+        });
+        let metrics = declared.unwrap_or_else(|| {
+            let first = report.weights.iter().find_map(|w| w.analyses.get(analyzer));
+            first.into_iter().flat_map(|m| m.keys().map(|key| (key.clone(), ""))).collect()
+        });
+        let is_scalar = |key: &str| {
+            let mut values = report.weights.iter().filter_map(|w| w.metric(analyzer, key));
+            values.next().is_some_and(|v| v.as_f64().is_some() || v.as_bool().is_some())
+        };
+        let scalars = metrics.into_iter().filter(|(key, _)| is_scalar(key)).take(GENERIC_COLUMNS);
+        let columns = scalars.zip(0..).map(|((key, unit), rank)| Column {
+            title: generic_title(&key, unit).into(),
+            pick: Pick::Metric(key),
+            show: Number,
+            rank,
+        });
+        Self { columns: columns.collect(), order: None, only: Vec::new() }
+    }
+}
+
+fn generic_title(key: &str, unit: &str) -> String {
+    let words = key.replace('_', " ");
+    if unit.is_empty() { words } else { format!("{words} ({unit})") }
+}

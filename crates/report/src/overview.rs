@@ -1,0 +1,307 @@
+//! What the renderers for people share: the sentences and groups that a report boils down to.
+
+use std::cmp::Reverse;
+
+use indexmap::IndexMap;
+use weightscope_core::{
+    ErrorRecord, ErrorScope, Finding, ModelSummary, Report, Severity, SourceRecord, Status,
+    Timings, WeightStatus,
+};
+
+use crate::numbers::{bytes, grouped, plural, seconds, share, short};
+
+/// Name of the command in hints.
+pub(crate) const COMMAND: &str = "ws-cli";
+
+/// Findings that have code, severity and being known in common.
+#[derive(Debug)]
+pub(crate) struct FindingGroup<'a> {
+    pub(crate) code: &'a str,
+    pub(crate) severity: Severity,
+    /// Whether the baseline has them already.
+    pub(crate) known: bool,
+    pub(crate) members: Vec<&'a Finding>,
+    /// What to do, when it is the same for all.
+    pub(crate) advice: Option<&'a str>,
+}
+
+/// Findings by code, worst first; of equal severity the new ones before the known ones.
+pub(crate) fn finding_groups(findings: &[Finding]) -> Vec<FindingGroup<'_>> {
+    let mut groups: IndexMap<(Reverse<Severity>, bool, &str), Vec<&Finding>> = IndexMap::new();
+    for finding in findings {
+        let key = (Reverse(finding.severity), finding.known, finding.code.as_ref());
+        groups.entry(key).or_default().push(finding);
+    }
+    groups.sort_by(|(a, known_a, _), _, (b, known_b, _), _| (a, known_a).cmp(&(b, known_b)));
+    let groups = groups.into_iter().map(|((Reverse(severity), known, code), members)| {
+        let advice = members.first().map(|f| f.advice.as_str());
+        let advice = advice.filter(|a| !a.is_empty() && members.iter().all(|f| f.advice == **a));
+        FindingGroup { code, severity, known, members, advice }
+    });
+    groups.collect()
+}
+
+/// Errors by code, in the order they came.
+pub(crate) fn error_groups(errors: &[ErrorRecord]) -> Vec<(&str, Vec<&ErrorRecord>)> {
+    let mut groups: IndexMap<&str, Vec<&ErrorRecord>> = IndexMap::new();
+    for error in errors {
+        groups.entry(error.code.as_ref()).or_default().push(error);
+    }
+    groups.into_iter().collect()
+}
+
+/// Weights without numbers that no error entry mentions, by reason.
+pub(crate) fn unmeasured(report: &Report) -> Vec<(&str, Vec<&str>)> {
+    let mentioned: std::collections::HashSet<&str> =
+        report.errors.iter().map(|e| e.name.as_str()).collect();
+    let mut groups: IndexMap<&str, Vec<&str>> = IndexMap::new();
+    for weight in report.weights.iter().filter(|w| w.status != WeightStatus::Ok) {
+        if !mentioned.contains(weight.name.as_str()) {
+            let reason = weight.reason.as_deref().unwrap_or("no reason given");
+            groups.entry(reason).or_default().push(&weight.name);
+        }
+    }
+    groups.into_iter().collect()
+}
+
+/// The word in front of a status sentence; a complete report needs none.
+pub(crate) fn status_word(status: Status) -> Option<&'static str> {
+    match status {
+        Status::Complete => None,
+        Status::Partial => Some("PARTIAL"),
+        Status::Interrupted => Some("INTERRUPTED"),
+        Status::Rejected => Some("REJECTED"),
+    }
+}
+
+/// What is missing from a report that is not complete.
+pub(crate) fn status_sentence(report: &Report) -> String {
+    let totals = &report.totals;
+    let declared = plural(totals.declared, "weight");
+    match report.status {
+        Status::Complete => String::new(),
+        Status::Interrupted => {
+            format!("stopped after {} of {declared}", grouped(totals.measured))
+        }
+        Status::Rejected => {
+            let first = report.errors.first();
+            first.map_or_else(
+                || "nothing could be measured".to_owned(),
+                |e| format!("{}: {}", e.name, e.message),
+            )
+        }
+        Status::Partial => {
+            let mut parts = Vec::new();
+            if totals.failed > 0 {
+                parts.push(format!(
+                    "{} of {declared} could not be measured",
+                    grouped(totals.failed)
+                ));
+            }
+            if totals.skipped > 0 {
+                let of = if parts.is_empty() { format!(" of {declared}") } else { String::new() };
+                parts.push(format!("{}{of} skipped", grouped(totals.skipped)));
+            }
+            let scopes = [
+                (ErrorScope::Shard, "problem", " with files"),
+                (ErrorScope::SideFile, "problem", " with side files"),
+                (ErrorScope::Analyzer, "analyzer", " failed"),
+            ];
+            for (scope, noun, rest) in scopes {
+                let count = report.errors.iter().filter(|e| e.scope == scope).count() as u64;
+                if count > 0 {
+                    parts.push(format!("{}{rest}", plural(count, noun)));
+                }
+            }
+            if parts.is_empty() {
+                parts.push(plural(report.errors.len() as u64, "problem"));
+            }
+            parts.join(", ")
+        }
+    }
+}
+
+/// How many findings of each severity there are, worst first, and how many of all are known.
+pub(crate) fn severity_counts(report: &Report) -> (Vec<(Severity, String)>, u64) {
+    let count = |severity| report.findings.iter().filter(|f| f.severity == severity).count() as u64;
+    let counts = Severity::ALL.into_iter().rev().filter_map(|severity| match count(severity) {
+        0 => None,
+        n if severity == Severity::Warning => Some((severity, plural(n, "warning"))),
+        n => Some((severity, format!("{} {severity}", grouped(n)))),
+    });
+    let known = report.findings.iter().filter(|f| f.known).count() as u64;
+    (counts.collect(), known)
+}
+
+/// What is said when there are no findings; never more than was looked at.
+pub(crate) fn no_findings(report: &Report) -> &'static str {
+    match report.status {
+        Status::Complete if report.totals.measured > 0 => "no findings",
+        Status::Rejected => "nothing was measured",
+        _ if report.totals.measured == 0 => "nothing was measured",
+        _ => "no findings in what was measured",
+    }
+}
+
+/// `safetensors, 2 files, 548.1 MB`.
+pub(crate) fn source_facts(source: &SourceRecord) -> String {
+    let size: u64 = source.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes));
+    let mut facts = Vec::new();
+    if !source.format.is_empty() {
+        facts.push(source.format.clone());
+    }
+    if !source.files.is_empty() {
+        facts.push(plural(source.files.len() as u64, "file"));
+        facts.push(bytes(size));
+    }
+    facts.join(", ")
+}
+
+/// `12 blocks, hidden 768, 12 heads of 64, vocabulary 50,257`.
+pub(crate) fn architecture(model: &ModelSummary) -> String {
+    let mut facts = Vec::new();
+    if model.blocks > 0 {
+        facts.push(plural(model.blocks, "block"));
+    }
+    if let Some(hidden) = model.hidden_size {
+        facts.push(format!("hidden {}", grouped(hidden)));
+    }
+    if let Some(heads) = model.heads {
+        let of = model.head_dim.map_or_else(String::new, |dim| format!(" of {}", grouped(dim)));
+        facts.push(format!("{}{of}", plural(heads, "head")));
+        if let Some(kv) = model.kv_heads.filter(|kv| *kv != heads) {
+            facts.push(plural(kv, "key-value head"));
+        }
+    }
+    if let Some(vocabulary) = model.vocab_size {
+        facts.push(format!("vocabulary {}", grouped(vocabulary)));
+    }
+    facts.join(", ")
+}
+
+/// `124.4 M (124,439,808; 163,037,184 if tied copies are counted)`.
+pub(crate) fn parameters(model: &ModelSummary) -> String {
+    let once = grouped(model.parameters);
+    let detail = if model.parameters_with_tied_copies == model.parameters {
+        (model.parameters >= 1000).then_some(once)
+    } else {
+        let copies = grouped(model.parameters_with_tied_copies);
+        Some(format!("{once}; {copies} if tied copies are counted"))
+    };
+    let short = short(model.parameters);
+    detail.map_or_else(|| short.clone(), |detail| format!("{short} ({detail})"))
+}
+
+/// Most element types that are named.
+const DTYPES: usize = 6;
+
+/// Shares of element types by number of elements, largest first: `BF16 99.9 %, F32 0.10 %`.
+pub(crate) fn dtype_mix<'a>(weights: impl Iterator<Item = (&'a str, u64)>) -> String {
+    let mut mix: IndexMap<&str, u64> = IndexMap::new();
+    for (dtype, elements) in weights {
+        let sum = mix.entry(dtype).or_default();
+        *sum = sum.saturating_add(elements);
+    }
+    mix.sort_by(|a, x, b, y| y.cmp(x).then(a.cmp(b)));
+    let total = mix.values().fold(0u64, |sum, n| sum.saturating_add(*n)).max(1);
+    let (alone, rest) = (mix.len() == 1, mix.len().saturating_sub(DTYPES));
+    let shares = mix.into_iter().take(DTYPES).map(|(dtype, n)| {
+        if alone { dtype.to_owned() } else { format!("{dtype} {}", share(n as f64 / total as f64)) }
+    });
+    let mut shares: Vec<String> = shares.collect();
+    if rest > 0 {
+        shares.push(format!("and {rest} more"));
+    }
+    shares.join(", ")
+}
+
+/// Weights of a report by element type and number of elements.
+pub(crate) fn report_dtypes(report: &Report) -> String {
+    dtype_mix(report.weights.iter().map(|w| (w.dtype.as_str(), w.elements())))
+}
+
+/// `148 weights measured`, with what was declared, skipped and failed where that differs.
+pub(crate) fn totals_sentence(report: &Report) -> String {
+    let totals = &report.totals;
+    if totals.measured == totals.declared && totals.skipped == 0 && totals.failed == 0 {
+        return format!("{} measured", plural(totals.declared, "weight"));
+    }
+    let mut parts = vec![format!(
+        "{} of {} measured",
+        grouped(totals.measured),
+        plural(totals.declared, "weight")
+    )];
+    for (count, word) in [(totals.skipped, "skipped"), (totals.failed, "failed")] {
+        if count > 0 {
+            parts.push(format!("{} {word}", grouped(count)));
+        }
+    }
+    parts.join(", ")
+}
+
+/// `498.0 MB in 310 ms (1.61 GB/s, 2 threads)`.
+pub(crate) fn timing_sentence(timings: &Timings) -> String {
+    let rate = timings.bytes as f64 / timings.seconds;
+    let threads = plural(timings.threads, "thread");
+    let detail = if rate.is_finite() && timings.bytes > 0 {
+        format!("{}/s, {threads}", bytes(rate as u64))
+    } else {
+        threads
+    };
+    format!("{} in {} ({detail})", bytes(timings.bytes), seconds(timings.seconds.max(0.0)))
+}
+
+/// Says that findings were left out on request.
+pub(crate) fn ignore_sentence(report: &Report) -> Option<String> {
+    let rules = report.settings.ignore.len() as u64;
+    (rules > 0).then(|| format!("{} may have left findings out", plural(rules, "ignore rule")))
+}
+
+/// `and 12 more, see --format json`.
+pub(crate) fn more(hidden: usize) -> String {
+    format!("and {} more, see --format json", grouped(hidden as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dtype_mixes() {
+        let mix = |types: &[(&'static str, u64)]| dtype_mix(types.iter().copied());
+        assert_eq!(mix(&[]), "");
+        assert_eq!(mix(&[("F32", 3), ("F32", 4)]), "F32");
+        assert_eq!(mix(&[("F32", 1), ("BF16", 999)]), "BF16 99.9 %, F32 0.10 %");
+        let many: Vec<(&str, u64)> =
+            ["A", "B", "C", "D", "E", "F", "G", "H"].map(|t| (t, 1)).to_vec();
+        assert!(mix(&many).ends_with("F 12.5 %, and 2 more"), "{}", mix(&many));
+    }
+
+    #[test]
+    fn findings_are_grouped_worst_first() {
+        let finding =
+            |code, severity, known| Finding { known, ..Finding::new(code, severity, None, "") };
+        let findings = [
+            finding("a.x", Severity::Info, false),
+            finding("b.x", Severity::Critical, true),
+            finding("c.x", Severity::Critical, false),
+            finding("a.x", Severity::Info, false),
+        ];
+        let groups = finding_groups(&findings);
+        let shown: Vec<_> = groups.iter().map(|g| (g.code, g.known, g.members.len())).collect();
+        assert_eq!(shown, [("c.x", false, 1), ("b.x", true, 1), ("a.x", false, 2)]);
+    }
+
+    #[test]
+    fn architectures_say_what_is_known() {
+        let model = ModelSummary {
+            blocks: 1,
+            heads: Some(32),
+            kv_heads: Some(8),
+            head_dim: Some(128),
+            ..ModelSummary::default()
+        };
+        assert_eq!(architecture(&model), "1 block, 32 heads of 128, 8 key-value heads");
+        assert_eq!(architecture(&ModelSummary::default()), "");
+    }
+}

@@ -1,0 +1,151 @@
+//! What people see, held against files in `tests/golden`. `UPDATE_GOLDEN=1 cargo test` renews them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod samples;
+
+use std::path::Path;
+
+use samples::DESCRIPTORS;
+use weightscope_core::*;
+use weightscope_report::{
+    Format, Info, RenderOptions, Topic, render, render_analyzers, render_explain, render_info,
+    schema,
+};
+
+/// Holds `text` against the file `name`, or writes the file on request.
+fn check(name: &str, text: &str) {
+    check_at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name), text);
+}
+
+fn check_at(path: &Path, text: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, text).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        expected == text,
+        "{} is not current (UPDATE_GOLDEN=1 renews it)\n--- expected\n{expected}\n--- got\n{text}",
+        path.display()
+    );
+}
+
+fn options(width: usize) -> RenderOptions<'static> {
+    RenderOptions { width, color: false, top: 5, descriptors: &DESCRIPTORS }
+}
+
+fn ending(format: Format) -> &'static str {
+    if format == Format::Markdown { "md" } else { format.name() }
+}
+
+fn check_tables(name: &str, report: &Report) {
+    for width in [80, 200] {
+        let text = render(report, Format::Table, &options(width)).unwrap();
+        check(&format!("{name}.{width}.txt"), &text);
+    }
+}
+
+#[test]
+fn tables() {
+    check_tables("healthy", &samples::healthy());
+    check_tables("troubled", &samples::troubled());
+    check_tables("hostile", &samples::hostile());
+    check_tables("empty", &samples::empty());
+    check_tables("rejected", &samples::rejected());
+    check_tables("interrupted", &samples::interrupted());
+    check_tables("comparison", &samples::comparison());
+}
+
+#[test]
+fn table_in_colour() {
+    let options = RenderOptions { color: true, ..options(100) };
+    check("troubled.colour.txt", &render(&samples::troubled(), Format::Table, &options).unwrap());
+}
+
+#[test]
+fn markdown() {
+    for (name, report) in [
+        ("healthy", samples::healthy()),
+        ("troubled", samples::troubled()),
+        ("hostile", samples::hostile()),
+        ("rejected", samples::rejected()),
+    ] {
+        check(&format!("{name}.md"), &render(&report, Format::Markdown, &options(80)).unwrap());
+    }
+}
+
+#[test]
+fn csv() {
+    check("troubled.csv", &render(&samples::troubled(), Format::Csv, &options(80)).unwrap());
+    check("hostile.csv", &render(&samples::hostile(), Format::Csv, &options(80)).unwrap());
+}
+
+#[test]
+fn json() {
+    check(
+        "interrupted.json",
+        &render(&samples::interrupted(), Format::Json, &options(80)).unwrap(),
+    );
+    check("hostile.json", &render(&samples::hostile(), Format::Json, &options(80)).unwrap());
+}
+
+#[test]
+fn info() {
+    let (graph, source) = (samples::graph(), samples::gpt2_source());
+    let errors = samples::troubled().errors;
+    let info = Info { graph: &graph, source: &source, errors: &[] };
+    for width in [80, 200] {
+        let text = render_info(&info, Format::Table, &options(width)).unwrap();
+        check(&format!("info.{width}.txt"), &text);
+    }
+    for format in [Format::Json, Format::Markdown, Format::Csv] {
+        let text = render_info(&info, format, &options(80)).unwrap();
+        check(&format!("info.{}", ending(format)), &text);
+    }
+    let mut graph = graph.clone();
+    graph.summary.missing = (0..7).map(|i| format!("transformer.h.{i}.ln_2.bias")).collect();
+    graph.summary.misshapen.push(ShapeMismatch {
+        name: "transformer.wpe.weight".to_owned(),
+        shape: vec![1024, 768],
+        expected: vec![2048, 768],
+    });
+    let broken = Info { graph: &graph, source: &source, errors: &errors };
+    check("info-broken.80.txt", &render_info(&broken, Format::Table, &options(80)).unwrap());
+    check("info-broken.md", &render_info(&broken, Format::Markdown, &options(80)).unwrap());
+}
+
+#[test]
+fn explanations() {
+    let mut text = String::new();
+    for name in
+        ["sparsity.dead-units", "excess_kurtosis", "sparsity.dead_norm", "sparsity", "distribution"]
+    {
+        for topic in Topic::find(name, &DESCRIPTORS).unwrap() {
+            text += &render_explain(&topic, &options(80));
+            text += "----\n";
+        }
+    }
+    check("explain.txt", &text);
+    check("analyzers.txt", &render_analyzers(&DESCRIPTORS, &options(80)));
+}
+
+#[test]
+fn topics_that_do_not_exist_come_with_a_hint() {
+    let message = |name| Topic::find(name, &DESCRIPTORS).unwrap_err().to_string();
+    assert_eq!(
+        message("sparsity.dead-unit"),
+        "nothing is called \"sparsity.dead-unit\", did you mean \"sparsity.dead-units\"?"
+    );
+    assert_eq!(
+        message("kurtosis\u{1b}"),
+        "nothing is called \"kurtosis\\u{1b}\"; ws-cli analyzers lists everything there is"
+    );
+    assert_eq!(message("hoyr"), "nothing is called \"hoyr\", did you mean \"sparsity.hoyer\"?");
+}
+
+#[test]
+fn committed_schema_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/report.schema.json");
+    check_at(&path, &schema());
+}

@@ -1,0 +1,184 @@
+//! Which analyzers there are and which of them run.
+
+use weightscope_core::{Analyzer, Descriptor, ParameterSpec, SIBLING_PARAMETERS, SIBLING_SECTION};
+
+/// Analyzers by id, in the order they run and report.
+#[derive(Debug, Default)]
+pub struct Registry {
+    analyzers: Vec<Box<dyn Analyzer>>,
+}
+
+/// The analyzers that come with WeightScope.
+pub fn builtin_registry() -> Registry {
+    // Adding an analyzer: its crate, and a line here.
+    Registry::default()
+        .with(weightscope_integrity::Integrity)
+        .with(weightscope_distribution::Distribution)
+        .with(weightscope_sparsity::Sparsity)
+}
+
+/// A name that the registry does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No such analyzer.
+    #[error("no analyzer is called \"{name}\"{}; there are {known}", suggestion(.nearest.as_deref()))]
+    Analyzer {
+        /// The name asked for.
+        name: String,
+        /// The most similar id.
+        nearest: Option<String>,
+        /// Every id.
+        known: String,
+    },
+    /// No such parameter.
+    #[error("analyzer \"{analyzer}\" has no parameter \"{name}\"{}", suggestion(.nearest.as_deref()))]
+    Parameter {
+        /// The analyzer.
+        analyzer: String,
+        /// The name asked for.
+        name: String,
+        /// The most similar key.
+        nearest: Option<String>,
+    },
+    /// Names with and without a sign were mixed.
+    #[error(
+        "\"{choice}\" mixes a list of analyzers with +added or -removed ones; use one or the other"
+    )]
+    Mixed {
+        /// The whole choice.
+        choice: String,
+    },
+    /// Nothing is left to run.
+    #[error("\"{choice}\" leaves no analyzer to run")]
+    Empty {
+        /// The whole choice.
+        choice: String,
+    },
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(", did you mean \"{name}\"?"))
+}
+
+/// The candidate most like `name`, when it is like it at all.
+fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+    let scored = candidates.map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
+    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(score, _)| *score > 0.75).map(|(_, candidate)| candidate.to_owned())
+}
+
+impl Registry {
+    /// Adds an analyzer at the end; one with the same id is replaced.
+    #[must_use]
+    pub fn with(mut self, analyzer: impl Analyzer + 'static) -> Self {
+        let id = analyzer.descriptor().id;
+        let boxed: Box<dyn Analyzer> = Box::new(analyzer);
+        match self.analyzers.iter_mut().find(|a| a.descriptor().id == id) {
+            Some(slot) => *slot = boxed,
+            None => self.analyzers.push(boxed),
+        }
+        self
+    }
+
+    /// All analyzers.
+    pub fn analyzers(&self) -> Vec<&dyn Analyzer> {
+        self.analyzers.iter().map(AsRef::as_ref).collect()
+    }
+
+    /// What all analyzers are.
+    pub fn descriptors(&self) -> Vec<&Descriptor> {
+        self.analyzers.iter().map(|a| a.descriptor()).collect()
+    }
+
+    /// The analyzers of a choice such as `distribution,sparsity`, or `+mine,-sparsity` (all but, and also);
+    /// all of them for an empty choice. Registry order, whatever the order of the choice.
+    ///
+    /// # Errors
+    /// [`RegistryError`] for an unknown name, a mixture of the two forms, or nothing left.
+    pub fn choose(&self, choice: &[String]) -> Result<Vec<&dyn Analyzer>, RegistryError> {
+        let whole = || choice.join(",");
+        let names: Vec<&str> = choice.iter().map(|n| n.trim()).filter(|n| !n.is_empty()).collect();
+        let signed = names.iter().filter(|n| n.starts_with(['+', '-'])).count();
+        if signed != 0 && signed != names.len() {
+            return Err(RegistryError::Mixed { choice: whole() });
+        }
+        let mut chosen: Vec<bool> = vec![signed == names.len(); self.analyzers.len()];
+        for name in &names {
+            let id = name.trim_start_matches(['+', '-']);
+            let index = self.index(id)?;
+            if let Some(flag) = chosen.get_mut(index) {
+                *flag = !name.starts_with('-');
+            }
+        }
+        let analyzers = self.analyzers.iter().zip(&chosen).filter(|(_, chosen)| **chosen);
+        let analyzers: Vec<&dyn Analyzer> = analyzers.map(|(a, _)| a.as_ref()).collect();
+        if analyzers.is_empty() {
+            Err(RegistryError::Empty { choice: whole() })
+        } else {
+            Ok(analyzers)
+        }
+    }
+
+    fn index(&self, id: &str) -> Result<usize, RegistryError> {
+        let ids = || self.analyzers.iter().map(|a| a.descriptor().id);
+        ids().position(|known| known == id).ok_or_else(|| RegistryError::Analyzer {
+            name: id.to_owned(),
+            nearest: nearest(id, ids()),
+            known: ids().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Checks that a parameter exists; `siblings` is the section of sibling and trend judgements.
+    ///
+    /// # Errors
+    /// [`RegistryError`] with the nearest name.
+    pub fn parameter(&self, analyzer: &str, key: &str) -> Result<ParameterSpec, RegistryError> {
+        let specs: &[ParameterSpec] = if analyzer == SIBLING_SECTION {
+            &SIBLING_PARAMETERS
+        } else {
+            let index = self.index(analyzer)?;
+            self.analyzers.get(index).map_or(&[][..], |a| a.descriptor().parameters)
+        };
+        specs.iter().find(|spec| spec.key == key).copied().ok_or_else(|| RegistryError::Parameter {
+            analyzer: analyzer.to_owned(),
+            name: key.to_owned(),
+            nearest: nearest(key, specs.iter().map(|s| s.key)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(choice: &str) -> Result<Vec<&'static str>, String> {
+        let registry = builtin_registry();
+        let choice: Vec<String> = choice.split(',').map(str::to_owned).collect();
+        let chosen = registry.choose(&choice).map_err(|e| e.to_string())?;
+        Ok(chosen.iter().map(|a| a.descriptor().id).collect())
+    }
+
+    #[test]
+    fn choices() {
+        assert_eq!(choose("").unwrap(), ["integrity", "distribution", "sparsity"]);
+        assert_eq!(choose("sparsity,integrity").unwrap(), ["integrity", "sparsity"]);
+        assert_eq!(choose("-sparsity").unwrap(), ["integrity", "distribution"]);
+        assert!(choose("sparsty").unwrap_err().contains("did you mean \"sparsity\"?"));
+        assert!(choose("sparsity,-integrity").unwrap_err().contains("mixes"));
+        assert!(
+            choose("-sparsity,-integrity,-distribution")
+                .unwrap_err()
+                .contains("leaves no analyzer")
+        );
+    }
+
+    #[test]
+    fn parameters_are_checked() {
+        let registry = builtin_registry();
+        assert_eq!(registry.parameter("sparsity", "dead_norm").unwrap().default, 1e-3);
+        assert!(registry.parameter("siblings", "sibling_z").is_ok());
+        let error = registry.parameter("sparsity", "dead_norms").unwrap_err();
+        assert!(error.to_string().contains("did you mean \"dead_norm\"?"));
+    }
+}
