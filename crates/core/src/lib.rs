@@ -39,7 +39,7 @@ pub use report::{
     WeightStatus,
 };
 pub use role::{Category, Kind, Part, Role, Stack};
-pub use siblings::{SIBLING_PARAMETERS, SIBLING_SECTION, judge_siblings, trend_figures};
+pub use siblings::{SIBLINGS, judge_siblings, trend_figures};
 pub use source::{EntryId, Metadata, SourceError, TensorEntry, TensorSource};
 pub use summarize::summary_scratch;
 pub use tensor::{Tensor, TensorSizeError, element_count};

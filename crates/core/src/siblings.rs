@@ -4,8 +4,9 @@ use indexmap::IndexMap;
 use weightscope_stats::{mad, median, spearman};
 
 use crate::{
-    Analyzer, Axes, Conclusion, Evidence, Figure, FigureData, Finding, Key, Kind, ParameterSpec,
-    ReferenceKind, Report, Role, Series, Severity, Stack, Verdicts, WeightRecord,
+    Analyzer, Axes, Conclusion, Descriptor, Evidence, Figure, FigureData, Finding, FindingSpec,
+    Key, Kind, ParameterSpec, ReferenceKind, Report, Role, Series, Severity, Stack, Verdicts,
+    WeightRecord,
 };
 
 /// Fewest judged siblings for a verdict.
@@ -39,11 +40,20 @@ const TREND_ALPHA: ParameterSpec = ParameterSpec {
     doc: "Largest chance of one false trend in a model.",
 };
 
-/// Parameters of sibling and trend judgements; their section in the settings is `siblings`.
-pub const SIBLING_PARAMETERS: [ParameterSpec; 5] =
-    [MIN_SIBLINGS, Z_LINE, FACTOR_LINE, TREND_RHO, TREND_ALPHA];
-/// Section of [`SIBLING_PARAMETERS`].
-pub const SIBLING_SECTION: &str = "siblings";
+/// Judgements that belong to no single analyzer: who stands apart from its siblings, and what changes with
+/// depth. Codes begin with the analyzer whose metric it is. The settings have its parameters under its id.
+pub static SIBLINGS: Descriptor = Descriptor {
+    id: "siblings",
+    summary: "Weights of one role compared over depth, for every analyzer's metrics",
+    parameters: &[MIN_SIBLINGS, Z_LINE, FACTOR_LINE, TREND_RHO, TREND_ALPHA],
+    findings: &[FindingSpec {
+        code: "siblings.unlike-siblings",
+        severities: &[Severity::Warning],
+        doc: "Raised as <analyzer>.unlike-siblings. A positive metric of a matrix is more than twice or less than half the median of the same role in other blocks, and more than 6 robust standard deviations of the logarithm away; one finding per weight, for the metric that stands out most. Needs 6 judged siblings. No initialisation shows a factor 2.",
+        advice: "compare it with its neighbours: a restored, rescaled or badly merged layer looks like this",
+    }],
+    ..Descriptor::EMPTY
+};
 
 /// Same role, part, tower and (of experts) expert-ness: what makes weights comparable over depth.
 type Group = (Role, &'static str, Option<Stack>, bool);
@@ -83,7 +93,7 @@ fn unlike_siblings(
     analyzers: &[&dyn Analyzer],
     out: &mut Verdicts,
 ) {
-    let line = |spec| report.settings.parameters.value(SIBLING_SECTION, spec);
+    let line = |spec| report.settings.parameters.value(SIBLINGS.id, spec);
     let judged: Vec<&WeightRecord> = members
         .iter()
         .copied()
@@ -170,7 +180,7 @@ fn trends(
     analyzers: &[&dyn Analyzer],
     out: &mut Verdicts,
 ) {
-    let line = |spec| report.settings.parameters.value(SIBLING_SECTION, spec);
+    let line = |spec| report.settings.parameters.value(SIBLINGS.id, spec);
     let mut found = Vec::new();
     let mut tested = 0u32;
     for analyzer in analyzers {

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use rayon::ThreadPoolBuilder;
 use weightscope_core::{
     AnalyzeError, Analyzer, Cancel, ErrorRecord, ErrorScope, Event, Figure, Key, ModelGraph,
-    Output, Report, Settings, TensorSource, Timings, ToolRecord, Unit, Weight, WeightId,
+    Output, Report, SIBLINGS, Settings, TensorSource, Timings, ToolRecord, Unit, Weight, WeightId,
     WeightRecord, WeightStatus, WeightView,
 };
 
@@ -210,13 +210,11 @@ fn complete(settings: &Settings, analyzers: &[&dyn Analyzer]) -> Settings {
     for analyzer in analyzers {
         let descriptor = analyzer.descriptor();
         settings.analyzers.insert(Key::Borrowed(descriptor.id), descriptor.version);
+    }
+    for descriptor in analyzers.iter().map(|a| a.descriptor()).chain([&SIBLINGS]) {
         for spec in descriptor.parameters {
             settings.parameters.set(descriptor.id, spec.key, chosen.value(descriptor.id, spec));
         }
-    }
-    for spec in &weightscope_core::SIBLING_PARAMETERS {
-        let section = weightscope_core::SIBLING_SECTION;
-        settings.parameters.set(section, spec.key, chosen.value(section, spec));
     }
     settings
 }

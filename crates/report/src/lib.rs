@@ -56,6 +56,7 @@ pub use file::{WriteError, write_atomic};
 pub use format::{Format, FormatError};
 pub use info::{Info, render_info};
 pub use json::{ReadError, read_report};
+pub use nearest::nearest;
 pub use schema::schema;
 
 /// How a report is written.

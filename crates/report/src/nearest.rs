@@ -1,10 +1,8 @@
 //! Did you mean ..?
 
-/// The candidate whose name is nearest to `text`, if it is near enough to be a slip.
-pub(crate) fn nearest<'a, T>(
-    text: &str,
-    candidates: impl IntoIterator<Item = (&'a str, T)>,
-) -> Option<T> {
+/// The candidate whose name is nearest to `text`, if it is near enough to be a slip: at most one edit, and
+/// one more for every four characters. `candidates` are names and what they stand for.
+pub fn nearest<'a, T>(text: &str, candidates: impl IntoIterator<Item = (&'a str, T)>) -> Option<T> {
     let text = text.to_lowercase();
     // Distances are quadratic in length, and no name here is long.
     if text.len() > 100 {

@@ -1,6 +1,6 @@
 //! Which analyzers there are and which of them run.
 
-use weightscope_core::{Analyzer, Descriptor, ParameterSpec, SIBLING_PARAMETERS, SIBLING_SECTION};
+use weightscope_core::{Analyzer, Descriptor, ParameterSpec, SIBLINGS};
 
 /// Analyzers by id, in the order they run and report.
 #[derive(Debug, Default)]
@@ -61,11 +61,9 @@ fn suggestion(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!(", did you mean \"{name}\"?"))
 }
 
-/// The candidate most like `name`, when it is like it at all.
-fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
-    let scored = candidates.map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
-    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(score, _)| *score > 0.75).map(|(_, candidate)| candidate.to_owned())
+/// The nearest of some names.
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    weightscope_report::nearest(name, names.map(|n| (n, n))).map(str::to_owned)
 }
 
 impl Registry {
@@ -134,8 +132,8 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`] with the nearest name.
     pub fn parameter(&self, analyzer: &str, key: &str) -> Result<ParameterSpec, RegistryError> {
-        let specs: &[ParameterSpec] = if analyzer == SIBLING_SECTION {
-            &SIBLING_PARAMETERS
+        let specs: &[ParameterSpec] = if analyzer == SIBLINGS.id {
+            SIBLINGS.parameters
         } else {
             let index = self.index(analyzer)?;
             self.analyzers.get(index).map_or(&[][..], |a| a.descriptor().parameters)

@@ -1,0 +1,250 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use weightscope::report::Format;
+use weightscope::{SeriesDetail, Severity};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    complete
+  1    complete, with findings at or above --fail-on
+  2    the command line makes no sense
+  3    partial: something could not be read or measured
+  4    rejected: nothing could be used
+  5    a report could not be written
+  130  interrupted (143: terminated)";
+
+/// Look inside the weights of a language model.
+#[derive(Debug, Parser)]
+#[command(name = "ws-cli", version, styles = STYLES, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Measure every weight of a checkpoint and say what is broken, odd or sparse
+    Scan(Box<ScanArgs>),
+    /// Say what a checkpoint is, from its headers alone
+    Info(InfoArgs),
+    /// Explain a finding, a metric, a parameter or an analyzer
+    Explain(ExplainArgs),
+    /// List the analyzers
+    Analyzers(DisplayArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// A .safetensors file, a model folder, or the shards of one checkpoint
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Only these analyzers (a,b), or all with some added (+a) or left out (-b)
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        allow_hyphen_values = true,
+        help_heading = "What to measure"
+    )]
+    pub(crate) analyzers: Vec<String>,
+    /// Only weights whose names match this glob (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "What to measure")]
+    pub(crate) include: Vec<String>,
+    /// No weights whose names match this glob (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "What to measure")]
+    pub(crate) exclude: Vec<String>,
+    /// Measure q, k, v (and gate, up) of fused tensors apart
+    #[arg(long, help_heading = "What to measure")]
+    pub(crate) split_fused: bool,
+
+    /// Parameters, thresholds and ignored findings, from a TOML file
+    #[arg(long, value_name = "FILE", help_heading = "What counts")]
+    pub(crate) config: Option<PathBuf>,
+    /// Exit with 1 when a finding is at least this severe
+    #[arg(long, value_name = "SEVERITY", help_heading = "What counts")]
+    pub(crate) fail_on: Option<FailOn>,
+    /// An earlier JSON report: only findings that it does not have count
+    #[arg(long, value_name = "REPORT", help_heading = "What counts")]
+    pub(crate) baseline: Option<PathBuf>,
+
+    /// Write a report here as well, in the format of its extension (repeatable)
+    #[arg(short, long, value_name = "FILE", help_heading = "Reports")]
+    pub(crate) output: Vec<PathBuf>,
+    /// Format of what is printed
+    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format, help_heading = "Reports")]
+    pub(crate) format: Format,
+    /// Rows of tables and findings per code that are shown
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Reports")]
+    pub(crate) top: usize,
+    /// Keep long series whole or thinned [default: full up to 1000 weights]
+    #[arg(long, value_name = "DETAIL", help_heading = "Reports")]
+    pub(crate) series: Option<SeriesArg>,
+    /// Leave times out of reports, so that equal runs give equal bytes
+    #[arg(long, help_heading = "Reports")]
+    pub(crate) no_timings: bool,
+
+    /// Worker threads [default: one per core]
+    #[arg(long, value_name = "N", env = "WEIGHTSCOPE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "How to run")]
+    pub(crate) threads: Option<u16>,
+    /// Memory for measuring, such as 512MiB or 2G [default: a quarter of what there is]
+    #[arg(long, value_name = "SIZE", env = "WEIGHTSCOPE_MEMORY", value_parser = size, help_heading = "How to run")]
+    pub(crate) memory: Option<u64>,
+    /// Go on where an interrupted run with the same -o stopped
+    #[arg(long, requires = "output", help_heading = "How to run")]
+    pub(crate) resume: bool,
+    /// Read through memory maps (a file that shrinks meanwhile ends the program)
+    #[arg(long, help_heading = "How to run")]
+    pub(crate) mmap: bool,
+    /// No progress bar
+    #[arg(long, help_heading = "How to run")]
+    pub(crate) no_progress: bool,
+
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// A .safetensors file, a model folder, or the shards of one checkpoint
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Format of what is printed
+    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// A finding's code, a metric, a parameter or an analyzer, such as sparsity.dead-units or hoyer
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DisplayArgs {
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Display")]
+    pub(crate) color: ColorArg,
+    /// Print no report, only problems
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Display")]
+    pub(crate) quiet: bool,
+    /// Say what is being done, on stderr
+    #[arg(short, long, help_heading = "Display")]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ColorArg {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FailOn {
+    Info,
+    Warning,
+    Critical,
+}
+
+impl From<FailOn> for Severity {
+    fn from(fail_on: FailOn) -> Self {
+        match fail_on {
+            FailOn::Info => Self::Info,
+            FailOn::Warning => Self::Warning,
+            FailOn::Critical => Self::Critical,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SeriesArg {
+    Full,
+    Summary,
+}
+
+impl From<SeriesArg> for SeriesDetail {
+    fn from(series: SeriesArg) -> Self {
+        match series {
+            SeriesArg::Full => Self::Full,
+            SeriesArg::Summary => Self::Summary,
+        }
+    }
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    text.parse::<Format>().map_err(|error| error.to_string())
+}
+
+/// `512MiB`, `2G`, `1.5gb`, `100000`: bytes. K, M, G and T are powers of 1024, as are KiB and the rest; KB and
+/// the rest are powers of 1000.
+fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: f64 =
+        number.parse().map_err(|_| format!("\"{text}\" does not begin with a number"))?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let (prefix, base) = match unit.strip_suffix("ib") {
+        Some(prefix) => (prefix, 1024.0),
+        None => {
+            unit.strip_suffix('b').map_or((unit.as_str(), 1024.0), |prefix| (prefix, 1000.0f64))
+        }
+    };
+    let power = match prefix {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return Err(format!("\"{unit}\" is no unit of size; use KiB, MiB, GiB, KB, MB or GB")),
+    };
+    let bytes = number * base.powi(power);
+    if bytes >= 1.0 && bytes < 2f64.powi(63) {
+        Ok(bytes as u64)
+    } else {
+        Err(format!("\"{text}\" is out of range"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("512MiB"), Ok(512 << 20));
+        assert_eq!(size("2G"), Ok(2 << 30));
+        assert_eq!(size("1.5 kb"), Ok(1500));
+        assert_eq!(size("77"), Ok(77));
+        assert!(size("2 parsecs").is_err() && size("").is_err() && size("0").is_err());
+    }
+}

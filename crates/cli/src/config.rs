@@ -1,0 +1,123 @@
+//! `weightscope.toml`: parameters, thresholds and ignored findings.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use weightscope::report::nearest;
+use weightscope::{Descriptor, IgnoreRule, Registry, SIBLINGS, Settings};
+
+use crate::args::FailOn;
+
+/// The file's contents.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// As `--analyzers`.
+    #[serde(default)]
+    pub(crate) analyzers: Vec<String>,
+    /// As `--include`.
+    #[serde(default)]
+    pub(crate) include: Vec<String>,
+    /// As `--exclude`.
+    #[serde(default)]
+    pub(crate) exclude: Vec<String>,
+    /// As `--fail-on`.
+    pub(crate) fail_on: Option<FailOn>,
+    /// Parameters by analyzer.
+    #[serde(default)]
+    pub(crate) parameters: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Findings to leave out.
+    #[serde(default)]
+    pub(crate) ignore: Vec<Ignore>,
+}
+
+/// One `[[ignore]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ignore {
+    code: String,
+    #[serde(default = "everything")]
+    weight: String,
+    reason: String,
+}
+
+fn everything() -> String {
+    "*".to_owned()
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("{}: {cause}", path.display())]
+    Unreadable { path: PathBuf, cause: std::io::Error },
+    #[error("{}: {cause}", path.display())]
+    Malformed { path: PathBuf, cause: Box<toml::de::Error> },
+    #[error("{}: {message}", path.display())]
+    Wrong { path: PathBuf, message: String },
+}
+
+impl Config {
+    /// Reads a file; an empty configuration for `None`.
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = fs::read_to_string(path)
+            .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+        toml::from_str(&text).map_err(|cause| ConfigError::Malformed {
+            path: path.to_owned(),
+            cause: Box::new(cause),
+        })
+    }
+
+    /// Fills `settings`, checking every name against the registry.
+    pub(crate) fn apply(
+        &self,
+        path: Option<&Path>,
+        registry: &Registry,
+        settings: &mut Settings,
+    ) -> Result<(), ConfigError> {
+        let wrong = |message: String| ConfigError::Wrong {
+            path: path.unwrap_or(Path::new("")).to_owned(),
+            message,
+        };
+        for (analyzer, values) in &self.parameters {
+            for (key, value) in values {
+                let spec =
+                    registry.parameter(analyzer, key).map_err(|error| wrong(error.to_string()))?;
+                if !value.is_finite() {
+                    return Err(wrong(format!("{analyzer}.{key} is {value}, not a finite number")));
+                }
+                settings.parameters.set(analyzer.clone(), spec.key, *value);
+            }
+        }
+        let codes = finding_codes(&registry.descriptors());
+        for rule in &self.ignore {
+            if !codes.contains(&rule.code) {
+                let near = nearest(&rule.code, codes.iter().map(|c| (c.as_str(), c)));
+                let hint =
+                    near.map_or_else(String::new, |code| format!(", did you mean \"{code}\"?"));
+                return Err(wrong(format!("no finding has the code \"{}\"{hint}", rule.code)));
+            }
+            if rule.reason.trim().is_empty() {
+                return Err(wrong(format!("ignoring {} needs a reason", rule.code)));
+            }
+            let (code, weight, reason) =
+                (rule.code.clone(), rule.weight.clone(), rule.reason.clone());
+            settings.ignore.push(IgnoreRule { code, weight, reason });
+        }
+        Ok(())
+    }
+}
+
+/// Every code that a finding can have.
+fn finding_codes(descriptors: &[&Descriptor]) -> Vec<String> {
+    let own = descriptors.iter().flat_map(|d| d.findings).map(|f| f.code.to_owned());
+    let compared = descriptors.iter().filter(|d| d.metrics.iter().any(|m| m.siblings));
+    let suffix = SIBLINGS
+        .findings
+        .first()
+        .and_then(|f| f.code.split_once('.'))
+        .map_or("", |(_, suffix)| suffix);
+    own.chain(compared.map(|d| format!("{}.{suffix}", d.id))).collect()
+}

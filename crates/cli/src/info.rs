@@ -1,0 +1,37 @@
+//! `ws-cli info`: what a checkpoint is, from its headers.
+
+use weightscope::report::{Info, render_info};
+use weightscope::{SourceRecord, TensorSource, WalkOptions, open};
+
+use crate::args::InfoArgs;
+use crate::exit::Exit;
+use crate::output;
+
+pub(crate) fn run(args: &InfoArgs) -> Exit {
+    let opened = match open(&args.paths, WalkOptions::default(), false) {
+        Ok(opened) => opened,
+        Err(error) => {
+            output::complain(&error.to_string());
+            return Exit::Rejected;
+        }
+    };
+    let metadata = opened.checkpoint.metadata();
+    let source = SourceRecord {
+        path: metadata.path.clone(),
+        format: metadata.format.clone(),
+        files: metadata.files.clone(),
+    };
+    let info = Info { graph: &opened.graph, source: &source, errors: &metadata.errors };
+    let options = output::render_options(args.display, usize::MAX, &[]);
+    let status = if metadata.errors.is_empty() { Exit::Complete } else { Exit::Partial };
+    if args.display.quiet {
+        return status;
+    }
+    match render_info(&info, args.format, &options) {
+        Ok(text) => status.max(output::print(&text)),
+        Err(error) => {
+            output::complain(&error.to_string());
+            Exit::Unwritten
+        }
+    }
+}
