@@ -22,7 +22,6 @@ const SIDES: &[(&str, Part)] = &[
     ("weight_scale_inv", Part::Scale),
     ("weight_scale_2", Part::Scale),
     ("qzeros", Part::ZeroPoint),
-    ("zeros", Part::ZeroPoint),
     ("zero_point", Part::ZeroPoint),
     ("zero_points", Part::ZeroPoint),
     ("g_idx", Part::Buffer),

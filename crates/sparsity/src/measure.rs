@@ -27,7 +27,9 @@ pub(crate) fn measure(weight: &Weight, summary: &Summary, dead_norm: f64, out: &
         })
     };
     out.metric_or("below", thresholds(&ABSOLUTE_THRESHOLDS, &summary.below), NO_VALUES);
-    out.metric_or("below_rms", thresholds(&RELATIVE_THRESHOLDS, &summary.below_rms), NO_VALUES);
+    let overflows = summary.moments.as_ref().is_some_and(|m| !m.energy.is_finite());
+    let relative = thresholds(&RELATIVE_THRESHOLDS, &summary.below_rms).filter(|_| !overflows);
+    out.metric_or("below_rms", relative, if overflows { "the energy overflows" } else { NO_VALUES });
     if weight.matrix.is_some_and(|[out, input]| out.min(input) >= 2) {
         lines(weight, summary, dead_norm, out);
         groups_of_four(summary, out);
@@ -51,28 +53,24 @@ fn lines(weight: &Weight, summary: &Summary, dead_norm: f64, out: &mut Output) {
     for (zero, dead, energies) in
         [("zero_rows", "dead_rows", rows), ("zero_columns", "dead_columns", columns)]
     {
-        if summary.all_finite() {
-            out.metric(zero, indices(energies, 0.0));
-        } else {
-            out.undefined(zero, "some values are not finite");
+        if summary.tally.finite() == 0 {
+            out.undefined(zero, NO_VALUES);
+            out.undefined(dead, NO_VALUES);
+            continue;
         }
+        out.metric(zero, indices(energies, 0.0));
         let norms = norms(energies);
         out.metric(dead, indices(&norms, dead_norm * median(&norms)));
     }
 }
 
 fn groups_of_four(summary: &Summary, out: &mut Output) {
-    let why =
-        if summary.all_finite() { "fewer than four inputs" } else { "some values are not finite" };
-    let fours = summary.fours.as_ref();
+    let fours = summary.fours.as_ref().filter(|_| summary.tally.finite() > 0);
+    let why = if summary.tally.finite() == 0 { NO_VALUES } else { "fewer than four inputs" };
     out.metric_or("nm_2_4_fraction", fours.map(|f| f.sparse as f64 / f.groups as f64), why);
     let energy = summary.moments.as_ref().map_or(0.0, |m| m.energy);
     let why = if fours.is_some() { NO_ENERGY } else { why };
-    out.metric_or(
-        "nm_2_4_energy_loss",
-        fours.filter(|_| energy > 0.0).map(|f| f.pruned_energy / energy),
-        why,
-    );
+    out.metric_or("nm_2_4_energy_loss", fours.filter(|_| energy > 0.0).map(|f| f.pruned_energy / energy), why);
 }
 
 /// (sqrt n - l1/l2)/(sqrt n - 1); `None` for fewer than two values or zero energy.

@@ -41,7 +41,7 @@ const LANES: usize = 8;
 /// Every sum runs in an order that is fixed by the matrix alone: entry `j` of a row goes to lane
 /// `j mod 8`, and columns add the four rows of a band pairwise. So results do not depend on how wide
 /// the caller's blocks are, provided that they start at multiples of 32. Entries must be finite: the
-/// caller puts zero in place of others.
+/// caller puts [`PrefixKey::TINY`] in place of others.
 #[derive(Clone, Debug)]
 pub struct Bands {
     grouping: Grouping,

@@ -102,6 +102,9 @@ pub trait PrefixKey: Copy + Into<f64> + PartialOrd {
     const KEY_BITS: u32;
     /// Zero.
     const ZERO: Self;
+    /// A magnitude that is not zero but adds nothing to a sum of squares: stands in for a value that is not
+    /// finite where such a value must not count as a zero.
+    const TINY: Self;
     /// Whether the value is neither NaN nor infinite.
     fn is_finite(self) -> bool;
     /// The value without its sign.
@@ -116,10 +119,11 @@ pub trait PrefixKey: Copy + Into<f64> + PartialOrd {
 }
 
 macro_rules! prefix_key {
-    ($float:ty, $bits:ty, $width:expr) => {
+    ($float:ty, $bits:ty, $width:expr, $tiny:expr) => {
         impl PrefixKey for $float {
             const KEY_BITS: u32 = $width - 1;
             const ZERO: Self = 0.0;
+            const TINY: Self = $tiny;
 
             #[inline(always)]
             fn is_finite(self) -> bool {
@@ -148,8 +152,8 @@ macro_rules! prefix_key {
     };
 }
 
-prefix_key!(f32, u32, 32);
-prefix_key!(f64, u64, 64);
+prefix_key!(f32, u32, 32, 1e-45);
+prefix_key!(f64, u64, 64, 1e-150);
 
 /// Counts and energies of one coarse interval of magnitudes.
 #[derive(Clone, Copy, Debug, Default)]

@@ -231,9 +231,10 @@ impl Ladder {
     }
 
     /// Two-sided Kolmogorov-Smirnov distance to Normal(`mean`, `std`): the supremum over all x of
-    /// |share of values up to x - normal probability of up to x|. `None` when empty or `std` is not positive.
+    /// |share of values up to x - normal probability of up to x|. `None` when empty or `std` is not positive
+    /// and finite.
     pub fn ks_statistic(&self, mean: f64, std: f64) -> Option<f64> {
-        if self.is_empty() || std.is_nan() || std <= 0.0 {
+        if self.is_empty() || !std.is_finite() || std <= 0.0 {
             return None;
         }
         Some(self.ks_bounds(mean, std).fold(0.0f64, |d, (certain, ..)| d.max(certain)))
@@ -307,7 +308,7 @@ impl Ladder {
         wanted.sort_unstable();
         wanted.dedup();
         wanted.retain(|i| !self.rungs[*i].is_exact());
-        if let Some((mean, std)) = demands.normal.filter(|(_, std)| *std > 0.0) {
+        if let Some((mean, std)) = demands.normal.filter(|(_, std)| *std > 0.0 && std.is_finite()) {
             let bounds: Vec<_> = self.ks_bounds(mean, std).collect();
             let reached = bounds.iter().fold(0.0f64, |d, (certain, ..)| d.max(*certain));
             let mut open: Vec<_> = bounds
