@@ -16,8 +16,8 @@ use weightscope_stats::{
 use crate::view::{Scalar, WeightView};
 use crate::{AnalyzeError, DType, Weight};
 
-/// Values a chunk holds, about: 64 KiB of BF16 and 128 KiB once decoded.
-const CHUNK_VALUES: u64 = 32 * 1024;
+/// Values a chunk holds, about: 32 KiB of BF16 and 64 KiB once decoded.
+const CHUNK_VALUES: u64 = 16 * 1024;
 /// Above this many values in four rows, rows are cut into column blocks.
 const WIDE_VALUES: u64 = 4 * 1024 * 1024;
 /// Up to this many values, the values themselves are sorted: cheaper than a table of 65 536 counts.

@@ -29,7 +29,11 @@ pub(crate) fn measure(weight: &Weight, summary: &Summary, dead_norm: f64, out: &
     out.metric_or("below", thresholds(&ABSOLUTE_THRESHOLDS, &summary.below), NO_VALUES);
     let overflows = summary.moments.as_ref().is_some_and(|m| !m.energy.is_finite());
     let relative = thresholds(&RELATIVE_THRESHOLDS, &summary.below_rms).filter(|_| !overflows);
-    out.metric_or("below_rms", relative, if overflows { "the energy overflows" } else { NO_VALUES });
+    out.metric_or(
+        "below_rms",
+        relative,
+        if overflows { "the energy overflows" } else { NO_VALUES },
+    );
     if weight.matrix.is_some_and(|[out, input]| out.min(input) >= 2) {
         lines(weight, summary, dead_norm, out);
         groups_of_four(summary, out);
@@ -70,7 +74,11 @@ fn groups_of_four(summary: &Summary, out: &mut Output) {
     out.metric_or("nm_2_4_fraction", fours.map(|f| f.sparse as f64 / f.groups as f64), why);
     let energy = summary.moments.as_ref().map_or(0.0, |m| m.energy);
     let why = if fours.is_some() { NO_ENERGY } else { why };
-    out.metric_or("nm_2_4_energy_loss", fours.filter(|_| energy > 0.0).map(|f| f.pruned_energy / energy), why);
+    out.metric_or(
+        "nm_2_4_energy_loss",
+        fours.filter(|_| energy > 0.0).map(|f| f.pruned_energy / energy),
+        why,
+    );
 }
 
 /// (sqrt n - l1/l2)/(sqrt n - 1); `None` for fewer than two values or zero energy.
@@ -78,7 +86,7 @@ fn hoyer(moments: &Moments) -> Option<f64> {
     let root = (moments.n as f64).sqrt();
     let l1 = moments.mean_abs * moments.n as f64;
     (moments.n >= 2 && moments.energy > 0.0)
-        .then(|| (root - l1 / moments.energy.sqrt()) / (root - 1.0))
+        .then(|| ((root - l1 / moments.energy.sqrt()) / (root - 1.0)).max(0.0))
 }
 
 fn magnitudes(summary: &Summary, out: &mut Output) {

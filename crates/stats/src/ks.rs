@@ -24,7 +24,10 @@ pub fn kolmogorov_sf(n: u64, d: f64) -> f64 {
     let t = size * d * d;
     let sf = if t >= 370.0 {
         0.0
-    } else if (n <= 140 && t >= 4.0) || (n > 140 && t >= 2.2 && (n <= SUMMED || t >= 9.0)) || d >= 0.5 {
+    } else if (n <= 140 && t >= 4.0)
+        || (n > 140 && t >= 2.2 && (n <= SUMMED || t >= 9.0))
+        || d >= 0.5
+    {
         2.0 * one_sided_sf(n, d)
     } else if n <= 140 || (n <= 100_000 && size * d.powf(1.5) <= 1.4) {
         1.0 - matrix_cdf(n, d)

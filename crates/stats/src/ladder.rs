@@ -55,14 +55,19 @@ impl Ladder {
     /// Exact, from how often each bit pattern occurs; `values[p]` is the value of pattern `p`.
     /// Non-finite patterns are left out.
     pub fn from_patterns(values: &[f32], counts: &[u64]) -> Self {
-        let mut seen: Vec<(f64, u64)> = values
-            .iter()
-            .zip(counts)
-            .filter(|(value, count)| **count > 0 && value.is_finite())
-            .map(|(value, count)| (f64::from(*value), *count))
-            .collect();
-        seen.sort_unstable_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
-        Self::from_sorted(&seen)
+        let seen = |pattern: usize| {
+            let (value, count) = (f64::from(*values.get(pattern)?), *counts.get(pattern)?);
+            (count > 0 && value.is_finite()).then_some((value, count))
+        };
+        // Floating-point patterns ascend by magnitude within each sign, so taking both halves in step
+        // needs no sort; it is there for integers.
+        let half = values.len() / 2;
+        let mut pairs: Vec<(f64, u64)> =
+            (0..half).flat_map(|pattern| [seen(pattern), seen(pattern + half)]).flatten().collect();
+        if !pairs.is_sorted_by(|a, b| a.0.abs() <= b.0.abs()) {
+            pairs.sort_unstable_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
+        }
+        Self::from_sorted(&pairs)
     }
 
     /// Exact, from the values themselves; non-finite ones are left out. Cost: one sort.

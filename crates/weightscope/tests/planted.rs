@@ -1,0 +1,508 @@
+//! One defect planted in a sound model: the scan finds exactly that.
+
+use std::fs;
+
+use weightscope::Severity::{Critical, Info, Warning};
+use weightscope::{
+    DType, Report, RunOptions, Scan, Settings, Severity, Status, TensorSource, WalkOptions,
+    builtin_registry, walk,
+};
+use weightscope_testkit::Random;
+use weightscope_testkit::models::{Architecture, Model, ModelSpec};
+
+/// A finding: severity, code, weight (empty for the model).
+type Found = (Severity, String, String);
+
+/// The blocks of the sound models: enough for siblings to be compared.
+const BLOCKS: usize = 8;
+
+/// What to plant defects in, with its tensors by what they do.
+struct Subject {
+    architecture: Architecture,
+    embedding: &'static str,
+    /// A square matrix of block 3, an MLP's first and last one, without `.weight`.
+    attention: &'static str,
+    up: &'static str,
+    down: &'static str,
+    /// The matrices of a block, with `{b}` for it.
+    matrices: &'static [&'static str],
+}
+
+const GPT2: Subject = Subject {
+    architecture: Architecture::Gpt2,
+    embedding: "transformer.wte.weight",
+    attention: "transformer.h.{b}.attn.c_proj.weight",
+    up: "transformer.h.{b}.mlp.c_fc.weight",
+    down: "transformer.h.{b}.mlp.c_proj.weight",
+    matrices: &[
+        "transformer.h.{b}.attn.c_attn.weight",
+        "transformer.h.{b}.attn.c_proj.weight",
+        "transformer.h.{b}.mlp.c_fc.weight",
+        "transformer.h.{b}.mlp.c_proj.weight",
+    ],
+};
+
+const LLAMA: Subject = Subject {
+    architecture: Architecture::Llama,
+    embedding: "model.embed_tokens.weight",
+    attention: "model.layers.{b}.self_attn.q_proj.weight",
+    up: "model.layers.{b}.mlp.up_proj.weight",
+    down: "model.layers.{b}.mlp.down_proj.weight",
+    matrices: &[
+        "model.layers.{b}.self_attn.q_proj.weight",
+        "model.layers.{b}.self_attn.k_proj.weight",
+        "model.layers.{b}.self_attn.v_proj.weight",
+        "model.layers.{b}.self_attn.o_proj.weight",
+        "model.layers.{b}.mlp.gate_proj.weight",
+        "model.layers.{b}.mlp.up_proj.weight",
+        "model.layers.{b}.mlp.down_proj.weight",
+    ],
+};
+
+const BERT: Subject = Subject {
+    architecture: Architecture::Bert,
+    embedding: "embeddings.word_embeddings.weight",
+    attention: "encoder.layer.{b}.attention.self.query.weight",
+    up: "encoder.layer.{b}.intermediate.dense.weight",
+    down: "encoder.layer.{b}.output.dense.weight",
+    matrices: &[
+        "encoder.layer.{b}.attention.self.query.weight",
+        "encoder.layer.{b}.attention.self.key.weight",
+        "encoder.layer.{b}.attention.self.value.weight",
+        "encoder.layer.{b}.attention.output.dense.weight",
+        "encoder.layer.{b}.intermediate.dense.weight",
+        "encoder.layer.{b}.output.dense.weight",
+    ],
+};
+
+const SUBJECTS: [&Subject; 3] = [&GPT2, &LLAMA, &BERT];
+
+impl Subject {
+    fn spec(&self) -> ModelSpec {
+        let dtype = if self.architecture == Architecture::Llama { DType::BF16 } else { DType::F32 };
+        ModelSpec::new(self.architecture).blocks(BLOCKS).dtype(dtype).seed(11)
+    }
+
+    fn model(&self) -> Model {
+        self.spec().build()
+    }
+}
+
+/// A name with its block.
+fn at(pattern: &str, block: usize) -> String {
+    pattern.replace("{b}", &block.to_string())
+}
+
+fn scan(model: &Model) -> Report {
+    let source = model.to_source();
+    let graph = walk(source.entries(), source.metadata(), &WalkOptions::default());
+    let registry = builtin_registry();
+    let options = RunOptions { threads: 2, timings: false, ..RunOptions::default() };
+    let settings = Settings::default();
+    let report = weightscope_engine::scan(
+        &source,
+        &graph,
+        &registry.analyzers(),
+        &settings,
+        &options,
+        &mut |_| {},
+    )
+    .unwrap();
+    assert_eq!(report.errors, []);
+    report
+}
+
+/// The findings of at least this severity.
+fn found(report: &Report, least: Severity) -> Vec<Found> {
+    let mut found: Vec<Found> = report
+        .findings
+        .iter()
+        .filter(|f| f.severity >= least)
+        .map(|f| (f.severity, f.code.to_string(), f.weight.clone().unwrap_or_default()))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Plants in a sound model; the findings above info must be exactly these.
+#[track_caller]
+fn check(subject: &Subject, plant: impl FnOnce(&mut Model), expected: &[(Severity, &str, String)]) {
+    let mut model = subject.model();
+    plant(&mut model);
+    check_model(&model, expected);
+}
+
+#[track_caller]
+fn check_model(model: &Model, expected: &[(Severity, &str, String)]) -> Report {
+    let report = scan(model);
+    let mut expected: Vec<Found> =
+        expected.iter().map(|(s, code, name)| (*s, (*code).to_owned(), name.clone())).collect();
+    expected.sort();
+    assert_eq!(found(&report, Warning), expected, "{:#?}", report.findings);
+    report
+}
+
+/// The one finding with this code.
+#[track_caller]
+fn message<'a>(report: &'a Report, code: &str) -> &'a str {
+    let found: Vec<_> = report.findings.iter().filter(|f| f.code == code).collect();
+    let [finding] = found.as_slice() else { panic!("{found:#?}") };
+    &finding.message
+}
+
+/// Normal values with a few large ones, as training leaves them: never taken for initialised.
+fn train(model: &mut Model) {
+    let mut random = Random::new(5);
+    for tensor in model.tensors.iter_mut().filter(|t| t.shape.len() == 2) {
+        for value in &mut tensor.values {
+            // Student's t with 4 degrees of freedom has infinite kurtosis.
+            let chi: f64 = (0..4).map(|_| random.normal().powi(2)).sum();
+            *value *= (4.0 / chi).sqrt() as f32;
+        }
+    }
+}
+
+#[test]
+fn sound_models_have_nothing() {
+    for subject in SUBJECTS {
+        check(subject, |_| {}, &[]);
+        check(subject, train, &[]);
+    }
+}
+
+#[test]
+fn values_that_are_not_finite() {
+    for subject in SUBJECTS {
+        for pattern in [subject.attention, subject.down, subject.embedding] {
+            let name = at(pattern, 3);
+            for bad in [f32::NAN, f32::INFINITY] {
+                let plant = |m: &mut Model| m.tensor_mut(&name).values[777] = bad;
+                check(subject, plant, &[(Critical, "integrity.non-finite", name.clone())]);
+            }
+        }
+    }
+    let norm = "model.layers.2.input_layernorm.weight".to_owned();
+    let plant = |m: &mut Model| m.tensor_mut(&norm).values[1] = f32::NAN;
+    check(&LLAMA, plant, &[(Critical, "integrity.non-finite", norm.clone())]);
+}
+
+#[test]
+fn infinities_in_a_mask_are_normal() {
+    let mut model = GPT2.model();
+    let mask = "transformer.h.3.attn.bias";
+    model.tensor_mut(mask).values[1] = f32::NEG_INFINITY;
+    let report = check_model(&model, &[]);
+    let expected = (Info, "integrity.non-finite".to_owned(), mask.to_owned());
+    assert_eq!(found(&report, Info), [expected]);
+    model.tensor_mut(mask).values[1] = f32::NAN;
+    check_model(&model, &[(Critical, "integrity.non-finite", mask.to_owned())]);
+}
+
+#[test]
+fn zero_matrices() {
+    for subject in SUBJECTS {
+        for pattern in [subject.attention, subject.up, subject.down, subject.embedding] {
+            let name = at(pattern, 3);
+            let plant = |m: &mut Model| m.tensor_mut(&name).values.fill(0.0);
+            check(subject, plant, &[(Critical, "integrity.all-zero", name.clone())]);
+        }
+    }
+}
+
+#[test]
+fn a_role_that_is_zero_everywhere() {
+    for subject in SUBJECTS {
+        let names: Vec<String> = (0..BLOCKS).map(|b| at(subject.down, b)).collect();
+        let plant = |m: &mut Model| {
+            names.iter().for_each(|name| m.tensor_mut(name).values.fill(0.0));
+        };
+        // Nothing but initialised: a zero-initialised projection.
+        let mut model = subject.model();
+        plant(&mut model);
+        let report = check_model(&model, &[]);
+        assert_eq!(
+            report.findings.iter().filter(|f| f.code == "integrity.all-zero").count(),
+            BLOCKS
+        );
+        // Trained: one that training never reached.
+        train(&mut model);
+        let expected: Vec<_> =
+            names.iter().map(|n| (Warning, "integrity.all-zero", n.clone())).collect();
+        check_model(&model, &expected);
+    }
+}
+
+#[test]
+fn dead_units() {
+    for subject in SUBJECTS {
+        for pattern in [subject.attention, subject.up, subject.down] {
+            let name = at(pattern, 3);
+            let expected = [(Warning, "sparsity.dead-units", name.clone())];
+            check(subject, |m| m.tensor_mut(&name).scale_output(5, 1e-6), &expected);
+            check(subject, |m| m.tensor_mut(&name).scale_input(9, 1e-6), &expected);
+            let expected = [(Critical, "sparsity.dead-units", name.clone())];
+            let many = |m: &mut Model| {
+                let tensor = m.tensor_mut(&name);
+                let outputs = tensor.outputs();
+                (0..outputs / 10 + 1).for_each(|unit| tensor.scale_output(unit, 1e-6));
+            };
+            check(subject, many, &expected);
+        }
+    }
+}
+
+#[test]
+fn dead_units_are_named_as_outputs_and_inputs() {
+    // Stored [in, out]: outputs are columns.
+    let mut model = GPT2.model();
+    model.tensor_mut("transformer.h.3.mlp.c_fc.weight").scale_output(5, 0.0);
+    let told = scan(&model);
+    let said = message(&told, "sparsity.dead-units");
+    assert!(said.starts_with("1 of 256 output units are dead (number 5)"), "{said}");
+    let mut model = LLAMA.model();
+    model.tensor_mut("model.layers.3.mlp.up_proj.weight").scale_input(5, 0.0);
+    let told = scan(&model);
+    let said = message(&told, "sparsity.dead-units");
+    assert!(said.starts_with("1 of 64 input features are dead (number 5)"), "{said}");
+}
+
+#[test]
+fn a_dead_neuron_is_one_finding() {
+    let [gate, up, down] =
+        ["gate", "up", "down"].map(|part| format!("model.layers.3.mlp.{part}_proj.weight"));
+    for factor in [0.0, 1e-6] {
+        let mut model = LLAMA.model();
+        model.tensor_mut(&gate).scale_output(17, factor);
+        model.tensor_mut(&up).scale_output(17, factor);
+        model.tensor_mut(&down).scale_input(17, factor);
+        let report = check_model(&model, &[(Warning, "sparsity.dead-units", gate.clone())]);
+        let said = message(&report, "sparsity.dead-units");
+        assert!(said.starts_with("1 of 176 neurons are dead (number 17)"), "{said}");
+    }
+    // Another output of the gate alone is told on the gate.
+    let mut model = LLAMA.model();
+    model.tensor_mut(&down).scale_input(17, 0.0);
+    check_model(&model, &[(Warning, "sparsity.dead-units", down)]);
+}
+
+#[test]
+fn constant_matrices() {
+    for subject in SUBJECTS {
+        let name = at(subject.up, 3);
+        let plant = |m: &mut Model| m.tensor_mut(&name).values.fill(0.5);
+        check(subject, plant, &[(Warning, "integrity.constant", name.clone())]);
+    }
+}
+
+#[test]
+fn copies() {
+    for subject in SUBJECTS {
+        for pattern in [subject.attention, subject.up] {
+            let copy = at(pattern, 3);
+            let expected = [(Warning, "integrity.duplicate", copy.clone())];
+            let same = |m: &mut Model| {
+                m.tensor_mut(&copy).values = m.tensor_mut(&at(pattern, 1)).values.clone();
+            };
+            check(subject, same, &expected);
+            // Cosine 0.97: the original and a quarter of noise. Then the same turned around.
+            for sign in [1.0, -1.0] {
+                let near = |m: &mut Model| {
+                    let original = m.tensor_mut(&at(pattern, 1)).values.clone();
+                    let noise = std::mem::take(&mut m.tensor_mut(&copy).values);
+                    m.tensor_mut(&copy).values = std::iter::zip(original, noise)
+                        .map(|(x, e)| sign * (0.97 * x + 0.243 * e))
+                        .collect();
+                };
+                check(subject, near, &expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_missing_shard() {
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let shards = subject.model().to_checkpoint().write_shards(folder.path(), 3).unwrap();
+        fs::remove_file(&shards[1]).unwrap();
+        let report = Scan::new([folder.path()]).run().unwrap();
+        assert_eq!(report.status, Status::Partial);
+        let expected = (Critical, "integrity.shard".to_owned(), String::new());
+        assert_eq!(found(&report, Warning), [expected], "{:#?}", report.findings);
+    }
+}
+
+#[test]
+fn a_missing_tensor() {
+    for subject in SUBJECTS {
+        for pattern in [subject.up, subject.embedding] {
+            let name = at(pattern, 3);
+            let mut model = subject.model();
+            model.remove(&name);
+            let report = check_model(&model, &[(Critical, "integrity.missing", String::new())]);
+            assert_eq!(
+                message(&report, "integrity.missing"),
+                format!("{name} is not in the checkpoint")
+            );
+        }
+    }
+}
+
+#[test]
+fn a_wrong_shape() {
+    for subject in SUBJECTS {
+        let name = at(subject.up, 3);
+        let mut model = subject.model();
+        let tensor = model.tensor_mut(&name);
+        // A row less on the output side.
+        let (outputs, axis) = (tensor.outputs(), usize::from(tensor.transposed));
+        let keep = |index: usize| {
+            let unit = if axis == 1 { index % outputs } else { index / 64 };
+            unit < outputs - 1
+        };
+        tensor.values = std::mem::take(&mut tensor.values)
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, v)| keep(index).then_some(v))
+            .collect();
+        tensor.shape[axis] -= 1;
+        check_model(&model, &[(Critical, "integrity.shape", name)]);
+    }
+}
+
+#[test]
+fn values_above_f16() {
+    for subject in SUBJECTS {
+        let name = at(subject.up, 3);
+        let plant = |m: &mut Model| m.tensor_mut(&name).values[100] = 7e4;
+        // One such value dominates the root mean square, and the matrix stands apart from its siblings.
+        let expected = [
+            (Warning, "integrity.f16-overflow", name.clone()),
+            (Warning, "distribution.unlike-siblings", name.clone()),
+        ];
+        check(subject, plant, &expected);
+        // Without enough siblings to compare, and where values are not compared, it is the only finding.
+        let mut model = subject.spec().blocks(5).build();
+        plant(&mut model);
+        check_model(&model, &expected[..1]);
+        let plant = |m: &mut Model| m.tensor_mut(subject.embedding).values[100] = -7e4;
+        check(subject, plant, &[(Warning, "integrity.f16-overflow", subject.embedding.to_owned())]);
+    }
+    // Masks hold such values.
+    check(&GPT2, |m| m.tensor_mut("transformer.h.0.attn.masked_bias").values[0] = -3.4e38, &[]);
+}
+
+#[test]
+fn heads_that_should_be_tied_or_should_not() {
+    for subject in [&GPT2, &LLAMA] {
+        let mut model = subject.model();
+        let head = "lm_head.weight";
+        let expected = [(Warning, "integrity.tied-mismatch", head.to_owned())];
+        // config.json unties them and they are one.
+        model.tensor_mut(head).values = model.tensor_mut(subject.embedding).values.clone();
+        check_model(&model, &expected);
+        // It ties them and they are one.
+        model.config =
+            model.config.replace("\"tie_word_embeddings\":false", "\"tie_word_embeddings\":true");
+        check_model(&model, &[]);
+        // It ties them and they differ.
+        model.tensor_mut(head).values[9] = 0.125;
+        check_model(&model, &expected);
+    }
+}
+
+#[test]
+fn a_block_out_of_scale() {
+    for subject in SUBJECTS {
+        for factor in [10.0, 0.1] {
+            let names: Vec<String> = subject.matrices.iter().map(|m| at(m, 3)).collect();
+            let plant = |m: &mut Model| {
+                names.iter().for_each(|name| m.tensor_mut(name).scale(factor));
+            };
+            let expected: Vec<_> = names
+                .iter()
+                .map(|name| (Warning, "distribution.unlike-siblings", name.clone()))
+                .collect();
+            check(subject, plant, &expected);
+        }
+    }
+}
+
+#[test]
+fn padding_tokens() {
+    for subject in SUBJECTS {
+        let mut model = subject.model();
+        let embedding = model.tensor_mut(subject.embedding);
+        (0..3).for_each(|token| embedding.scale_output(token, 0.0));
+        embedding.scale_output(7, 1e-5);
+        let report = check_model(&model, &[]);
+        let expected = (Info, "tokens.untrained".to_owned(), subject.embedding.to_owned());
+        assert_eq!(found(&report, Info), [expected]);
+        let said = message(&report, "tokens.untrained");
+        assert!(
+            said.starts_with("4 of 200 tokens") && said.contains("number 0, 1, 2, 7"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn two_of_four() {
+    for subject in SUBJECTS {
+        let name = at(subject.up, 3);
+        let mut model = subject.model();
+        let tensor = model.tensor_mut(&name);
+        let stride = if tensor.transposed { tensor.shape[1] as usize } else { 1 };
+        for (index, value) in tensor.values.iter_mut().enumerate() {
+            let input = index / stride % 64;
+            *value *= if input % 4 < 2 { 0.0 } else { 1.0 };
+        }
+        // Every other pair of inputs is dead, all over the matrix; that is a fact of its own.
+        let report = check_model(&model, &[(Critical, "sparsity.dead-units", name.clone())]);
+        assert!(message(&report, "sparsity.prunable").contains("2:4"));
+        // Pruned by magnitude no input is dead.
+        let mut model = subject.model();
+        let tensor = model.tensor_mut(&name);
+        for start in 0..tensor.values.len() {
+            let is_first = start / stride % 4 == 0;
+            if !is_first {
+                continue;
+            }
+            let mut group: Vec<usize> = (0..4).map(|k| start + k * stride).collect();
+            group.sort_by(|a, b| tensor.values[*a].abs().total_cmp(&tensor.values[*b].abs()));
+            group[..2].iter().for_each(|index| tensor.values[*index] = 0.0);
+        }
+        let report = check_model(&model, &[]);
+        let expected = (Info, "sparsity.prunable".to_owned(), name);
+        let mut padding = found(&report, Info);
+        padding.retain(|(_, code, _)| code != "tokens.untrained");
+        assert_eq!(padding, [expected]);
+        assert!(message(&report, "sparsity.prunable").contains("2:4"));
+    }
+}
+
+#[test]
+fn scales_with_zeros() {
+    let mut model = LLAMA.spec().blocks(2).build();
+    for block in 0..2 {
+        let name = at(LLAMA.down, block);
+        let tensor = model.tensor_mut(&name);
+        tensor.dtype = DType::F8E4M3;
+        let mut scales = tensor.clone();
+        let row = tensor.shape[1] as usize;
+        scales.name = format!("{name}_scale");
+        scales.dtype = DType::F32;
+        scales.shape[1] = 1;
+        scales.values.clear();
+        for row in tensor.values.chunks_mut(row) {
+            let scale = row.iter().fold(0.0f32, |m, v| m.max(v.abs())) / 448.0;
+            row.iter_mut().for_each(|v| *v /= scale);
+            scales.values.push(scale);
+        }
+        model.tensors.push(scales);
+    }
+    check_model(&model, &[]);
+    let name = format!("{}_scale", at(LLAMA.down, 1));
+    model.tensor_mut(&name).values[3] = 0.0;
+    check_model(&model, &[(Warning, "integrity.zero-scale", name)]);
+}

@@ -1,0 +1,156 @@
+//! Every metric against numpy and scipy, on the fixtures and on a tensor of every element type.
+//!
+//! The references come from fixtures/references/elementwise.py, which decodes and measures on its own.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+use weightscope::{Scan, Value, WeightRecord};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+/// Largest deviation allowed: relative, unless said otherwise; the reason beside it.
+fn tolerance(metric: &str, found: f64, want: f64, std: f64, n: f64) -> f64 {
+    let scale = found.abs().max(want.abs());
+    match metric {
+        // Sums of signed terms cancel: the mean is as good as its terms.
+        "mean" => 1e-7 * std + 1e-12 * scale,
+        "skewness" | "excess_kurtosis" => 1e-7 * scale.max(1.0),
+        "ks_statistic" | "ks_p_value" => 1e-6,
+        // A difference of nearly equal numbers when all magnitudes are equal.
+        "hoyer" => 1e-12 + 1e-9 * scale,
+        // One value more or less at the line.
+        "prunable" => 2.0 / n,
+        _ => 1e-9 * scale,
+    }
+}
+
+struct Comparison {
+    compared: usize,
+    wrong: Vec<String>,
+}
+
+impl Comparison {
+    fn value(
+        &mut self,
+        place: &str,
+        metric: &str,
+        found: Option<&Value>,
+        want: &Json,
+        std: f64,
+        n: f64,
+    ) {
+        match (found, want) {
+            (None | Some(Value::Null), Json::Null) => {}
+            (Some(Value::Map(found)), Json::Object(want)) => {
+                for (key, want) in want {
+                    self.value(
+                        &format!("{place}.{key}"),
+                        metric,
+                        found.get(key.as_str()),
+                        want,
+                        std,
+                        n,
+                    );
+                }
+                return;
+            }
+            (Some(Value::List(found)), Json::Array(want)) if found.len() == want.len() => {
+                for (index, (found, want)) in found.iter().zip(want).enumerate() {
+                    self.value(&format!("{place}[{index}]"), metric, Some(found), want, std, n);
+                }
+                return;
+            }
+            (Some(Value::Bool(found)), Json::Bool(want)) if found == want => {}
+            (Some(found), Json::Number(want)) => {
+                let (found, want) = (found.as_f64().unwrap_or(f64::NAN), want.as_f64().unwrap());
+                let is_near = (found - want).abs() <= tolerance(metric, found, want, std, n);
+                if !is_near {
+                    self.wrong.push(format!("{place}: {found:e} instead of {want:e}"));
+                }
+            }
+            (found, want) => self.wrong.push(format!("{place}: {found:?} instead of {want}")),
+        }
+        self.compared += 1;
+    }
+
+    fn weight(&mut self, weight: &WeightRecord, want: &Json) {
+        let n = weight.elements() as f64;
+        let std = weight.number("distribution", "std").unwrap_or(0.0);
+        for analyzer in ["distribution", "integrity", "sparsity"] {
+            if analyzer != "integrity" && !weight.part.is_parameter() {
+                continue; // the reference script knows no buffers
+            }
+            for (metric, want) in want[analyzer].as_object().unwrap() {
+                let found =
+                    weight.analyses.get(analyzer).and_then(|metrics| metrics.get(metric.as_str()));
+                let place = format!("{} {analyzer}.{metric}", weight.name);
+                assert!(found.is_some(), "{place} is not in the report");
+                self.value(&place, metric, found, want, std, n);
+            }
+        }
+    }
+}
+
+fn check(input: &str, reference: &str, at_least: usize) {
+    let report = Scan::new([fixtures().join(input)]).run().unwrap();
+    let text = std::fs::read_to_string(fixtures().join("references").join(reference)).unwrap();
+    let reference: Json = serde_json::from_str(&text).unwrap();
+    let wanted = reference["weights"].as_object().unwrap();
+    assert_eq!(report.weights.len(), wanted.len());
+    let mut comparison = Comparison { compared: 0, wrong: Vec::new() };
+    for weight in &report.weights {
+        comparison.weight(weight, &wanted[&weight.name]);
+    }
+    assert!(
+        comparison.wrong.is_empty(),
+        "{} wrong:\n{}",
+        comparison.wrong.len(),
+        comparison.wrong.join("\n")
+    );
+    assert!(comparison.compared >= at_least, "only {} values compared", comparison.compared);
+}
+
+#[test]
+fn tiny_gpt2() {
+    check("tiny-gpt2", "tiny-gpt2.json", 9000);
+}
+
+#[test]
+fn tiny_llama() {
+    check("tiny-llama", "tiny-llama.json", 6000);
+}
+
+#[test]
+fn every_element_type() {
+    check("references/dtypes.safetensors", "dtypes.json", 2000);
+}
+
+#[test]
+fn threads_change_nothing() {
+    use weightscope::RunOptions;
+    let run = |threads| {
+        let options = RunOptions { threads, timings: false, ..RunOptions::default() };
+        Scan::new([fixtures().join("tiny-llama")]).options(options).run().unwrap()
+    };
+    let one = run(1);
+    for threads in [2, 3, 8] {
+        assert_eq!(one, run(threads), "{threads} threads");
+    }
+}
+
+#[test]
+fn published_parameter_counts_of_the_fixtures() {
+    let gpt2 = Scan::new([fixtures().join("tiny-gpt2")]).run().unwrap();
+    assert_eq!(
+        (gpt2.models[0].family.as_str(), gpt2.models[0].parameters, gpt2.models[0].blocks),
+        ("gpt2", 959_840, 12)
+    );
+    let llama = Scan::new([fixtures().join("tiny-llama")]).run().unwrap();
+    assert_eq!(
+        (llama.models[0].family.as_str(), llama.models[0].parameters, llama.models[0].kv_heads),
+        ("llama", 1_206_624, Some(2))
+    );
+}
