@@ -208,9 +208,7 @@ impl<'a, T: Scalar> Pass<'a, T> {
             return;
         }
         let normal = self.dtype.min_positive_normal().unwrap_or(0.0);
-        for value in &self.decoded {
-            self.tally.push((*value).into(), 1, normal);
-        }
+        self.tally.push_all(&self.decoded, normal);
         match &mut self.prefixes {
             None => self.values.extend(self.decoded.iter().map(|v| -> f64 { (*v).into() })),
             Some(prefixes) => {

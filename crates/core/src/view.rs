@@ -126,7 +126,7 @@ impl<'a> WeightView<'a> {
     /// Statistics of all values, rows, columns and groups of four: computed by whoever asks first.
     ///
     /// Cost: one pass over the bytes for 8- and 16-bit formats and small tensors; two, rarely more, for
-    /// wider ones. Scratch: [`summary_scratch`].
+    /// wider ones. Scratch: [`crate::summary_scratch`].
     ///
     /// # Errors
     /// When the bytes cannot be read or decoded, or the run is stopped.

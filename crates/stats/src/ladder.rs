@@ -266,95 +266,110 @@ impl Ladder {
     /// Indices of coarse rungs that must be refined before every demand is answered exactly, most
     /// urgent first. Empty when all are.
     pub fn unresolved(&self, demands: &Demands) -> Vec<usize> {
-        if self.rungs.iter().all(Rung::is_exact) {
+        let Some(last) = self.len.checked_sub(1).filter(|_| !self.rungs.iter().all(Rung::is_exact))
+        else {
             return Vec::new();
-        }
+        };
+        let sums = Running::of(&self.rungs);
         let mut wanted: Vec<usize> = Vec::new();
-        let n = self.len;
-        for (p, magnitudes) in demands
-            .quantiles
-            .iter()
-            .map(|p| (*p, false))
-            .chain(demands.magnitude_quantiles.iter().map(|p| (*p, true)))
-        {
-            let Some(last) = n.checked_sub(1) else { break };
-            let (below, above, _) = rank(last, p);
-            for r in [below, above] {
-                wanted.extend(if magnitudes {
-                    self.rung_at_magnitude_rank(r)
-                } else {
-                    self.rung_at_rank(r)
-                });
-            }
+        for p in &demands.quantiles {
+            let (below, above, _) = rank(last, *p);
+            wanted.extend([sums.at_rank(below), sums.at_rank(above)]);
         }
-        for k in &demands.pruned_counts {
-            wanted.extend(self.rung_at_magnitude_rank(*k));
+        for p in &demands.magnitude_quantiles {
+            let (below, above, _) = rank(last, *p);
+            wanted.extend([sums.at_magnitude_rank(below), sums.at_magnitude_rank(above)]);
         }
+        wanted.extend(demands.pruned_counts.iter().map(|k| sums.at_magnitude_rank(*k)));
         for t in &demands.thresholds {
-            // A rung that straddles the threshold: some of its magnitudes are below it and some are not.
-            wanted.extend(self.rungs.iter().position(|r| r.low < *t && *t <= r.high));
-            wanted.extend(self.rungs.iter().position(|r| r.low <= *t && *t < r.high));
+            // The rung that straddles the threshold: some of its magnitudes may be below it and some above.
+            wanted.push(self.rungs.partition_point(|r| r.high < *t));
         }
         if let Some(energy) = demands.pruned_energy {
-            let mut sum = 0.0;
-            wanted.extend(self.rungs.iter().position(|r| {
-                sum += r.energy;
-                sum > energy
-            }));
+            wanted.push(sums.energy.partition_point(|sum| *sum <= energy));
         }
-        wanted.extend([0, self.rungs.len() - 1]);
-        let signs = |pick: fn(&Rung) -> bool| {
-            [self.rungs.iter().position(pick), self.rungs.iter().rposition(pick)]
-                .into_iter()
-                .flatten()
-        };
-        wanted.extend(signs(|r| r.negative > 0));
-        wanted.extend(signs(|r| r.positive > 0));
+        // The smallest and largest magnitude of each sign.
+        wanted.extend([sums.at_rank(0), sums.at_rank(last)]);
+        wanted.extend(self.rungs.iter().position(|r| r.negative > 0));
+        wanted.extend(self.rungs.iter().position(|r| r.positive > 0));
         wanted.sort_unstable();
         wanted.dedup();
-        wanted.retain(|i| !self.rungs[*i].is_exact());
-        if let Some((mean, std)) = demands.normal.filter(|(_, std)| *std > 0.0 && std.is_finite()) {
-            let bounds: Vec<_> = self.ks_bounds(mean, std).collect();
-            let reached = bounds.iter().fold(0.0f64, |d, (certain, ..)| d.max(*certain));
-            let mut open: Vec<_> = bounds
-                .into_iter()
-                .filter(|(certain, most, _)| most > certain && *most > reached)
-                .collect();
-            open.sort_by(|a, b| b.1.total_cmp(&a.1));
-            for (.., magnitude) in open {
-                let index = self.rungs.partition_point(|r| r.high < magnitude);
-                if index < self.rungs.len()
-                    && !self.rungs[index].is_exact()
-                    && !wanted.contains(&index)
-                {
-                    wanted.push(index);
-                }
-            }
-        }
+        wanted.retain(|index| self.rungs.get(*index).is_some_and(|r| !r.is_exact()));
+        self.unresolved_ks(demands, &mut wanted);
         wanted
     }
 
-    fn rung_at_magnitude_rank(&self, rank: u64) -> Option<usize> {
-        let mut seen = 0;
-        self.rungs.iter().position(|r| {
-            seen += r.count();
-            rank < seen
-        })
+    /// Adds the rungs that could hold the supremum of the KS distance, the most promising first.
+    fn unresolved_ks(&self, demands: &Demands, wanted: &mut Vec<usize>) {
+        let Some((mean, std)) = demands.normal.filter(|(_, std)| *std > 0.0 && std.is_finite())
+        else {
+            return;
+        };
+        let bounds: Vec<_> = self.ks_bounds(mean, std).collect();
+        let reached = bounds.iter().fold(0.0f64, |d, (certain, ..)| d.max(*certain));
+        let mut open: Vec<_> = bounds
+            .into_iter()
+            .filter(|(certain, most, _)| most > certain && *most > reached)
+            .collect();
+        open.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let demanded = wanted.len();
+        for (.., magnitude) in open {
+            let index = self.rungs.partition_point(|r| r.high < magnitude);
+            let known = wanted.iter().take(demanded).any(|w| *w == index);
+            if self.rungs.get(index).is_some_and(|r| !r.is_exact()) && !known {
+                wanted.push(index);
+            }
+        }
+        // Both signs of one rung may be open.
+        let mut seen = std::collections::BTreeSet::new();
+        wanted.retain(|index| seen.insert(*index));
+    }
+}
+
+/// Running totals over rungs, to find a rank's rung by bisection.
+struct Running {
+    /// Magnitudes up to and with each rung.
+    counts: Vec<u64>,
+    /// Values at or above zero, likewise.
+    positive: Vec<u64>,
+    /// Values below zero, likewise.
+    negative: Vec<u64>,
+    /// Energy, likewise.
+    energy: Vec<f64>,
+}
+
+impl Running {
+    fn of(rungs: &[Rung]) -> Self {
+        let run = |of: fn(&Rung) -> u64| {
+            let sums = rungs.iter().scan(0, move |sum, rung| {
+                *sum += of(rung);
+                Some(*sum)
+            });
+            sums.collect::<Vec<u64>>()
+        };
+        let energy = rungs.iter().scan(0.0, |sum, rung| {
+            *sum += rung.energy;
+            Some(*sum)
+        });
+        Self {
+            counts: run(Rung::count),
+            positive: run(|r| r.positive),
+            negative: run(|r| r.negative),
+            energy: energy.collect(),
+        }
     }
 
-    fn rung_at_rank(&self, rank: u64) -> Option<usize> {
-        let negatives: u64 = self.rungs.iter().map(|r| r.negative).sum();
-        let mut seen = 0;
-        if rank < negatives {
-            self.rungs.iter().rposition(|r| {
-                seen += r.negative;
-                rank < seen
-            })
-        } else {
-            self.rungs.iter().position(|r| {
-                seen += r.positive;
-                rank - negatives < seen
-            })
+    /// The rung of the magnitude with this rank.
+    fn at_magnitude_rank(&self, rank: u64) -> usize {
+        self.counts.partition_point(|sum| *sum <= rank)
+    }
+
+    /// The rung of the signed value with this rank: negative values come first, largest magnitude first.
+    fn at_rank(&self, rank: u64) -> usize {
+        let negatives = self.negative.last().copied().unwrap_or(0);
+        match rank.checked_sub(negatives) {
+            Some(rank) => self.positive.partition_point(|sum| *sum <= rank),
+            None => self.negative.partition_point(|sum| *sum < negatives - rank),
         }
     }
 }

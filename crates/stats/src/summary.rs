@@ -1,6 +1,8 @@
 //! What one look at a tensor's values yields, shared by every analyzer.
 
-use crate::{Fours, Histogram, HistogramCounter, Ladder, Moments, Norms};
+use pulp::Arch;
+
+use crate::{Fours, Histogram, HistogramCounter, Ladder, Moments, Norms, PrefixKey};
 
 /// Probabilities of [`Summary::quantiles`].
 pub const QUANTILES: [f64; 9] = [0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999];
@@ -50,10 +52,31 @@ impl Tally {
         self.subnormal += if magnitude > 0.0 && magnitude < normal { count } else { 0 };
     }
 
+    /// Counts each of `values`; a pass of vector code for each kind.
+    pub fn push_all<T: PrefixKey>(&mut self, values: &[T], normal: f64) {
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for part in values.chunks(4096) {
+                    self.values += part.len() as u64;
+                    self.nan += occurrences(part, |x| x.is_nan());
+                    self.infinite += occurrences(part, |x| x.abs() == f64::INFINITY);
+                    self.zero += occurrences(part, |x| x == 0.0);
+                    self.subnormal += occurrences(part, |x| x.abs() > 0.0 && x.abs() < normal);
+                }
+            },
+        );
+    }
+
     /// Values that are neither NaN nor infinite.
     pub fn finite(&self) -> u64 {
         self.values - self.nan - self.infinite
     }
+}
+
+#[inline(always)]
+fn occurrences<T: PrefixKey>(values: &[T], test: impl Fn(f64) -> bool) -> u64 {
+    values.iter().map(|v| u32::from(test((*v).into()))).sum::<u32>().into()
 }
 
 /// What a [`Ladder`] must answer exactly, so that a coarse one is refined only there.
