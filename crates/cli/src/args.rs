@@ -17,7 +17,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    complete
   1    complete, with findings at or above --fail-on
-  2    the command line makes no sense
+  2    the command line makes no sense, or --resume finds another run's journal
   3    partial: something could not be read or measured
   4    rejected: nothing could be used
   5    a report could not be written
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// Explain a finding, a metric, a parameter or an analyzer
     Explain(ExplainArgs),
     /// List the analyzers
-    Analyzers(DisplayArgs),
+    Analyzers(ColorArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -84,10 +84,10 @@ pub(crate) struct ScanArgs {
     #[arg(long, value_name = "REPORT", help_heading = "What counts")]
     pub(crate) baseline: Option<PathBuf>,
 
-    /// Write a report here as well, in the format of its extension (repeatable)
+    /// Write a report here as well: .json, .md, .csv or .txt says the format (repeatable)
     #[arg(short, long, value_name = "FILE", help_heading = "Reports")]
     pub(crate) output: Vec<PathBuf>,
-    /// Format of what is printed
+    /// Format of what is printed: table, json, markdown or csv
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format, help_heading = "Reports")]
     pub(crate) format: Format,
     /// Rows of tables and findings per code that are shown
@@ -125,11 +125,14 @@ pub(crate) struct InfoArgs {
     /// A .safetensors file, a model folder, or the shards of one checkpoint
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Format of what is printed
+    /// Format of what is printed: table, json, markdown or csv
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format)]
     pub(crate) format: Format,
     #[command(flatten)]
-    pub(crate) display: DisplayArgs,
+    pub(crate) color: ColorArgs,
+    /// Print nothing but problems
+    #[arg(short, long, help_heading = "Display")]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]
@@ -138,14 +141,20 @@ pub(crate) struct ExplainArgs {
     #[arg(required = true, value_name = "NAME")]
     pub(crate) names: Vec<String>,
     #[command(flatten)]
-    pub(crate) display: DisplayArgs,
+    pub(crate) color: ColorArgs,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ColorArgs {
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Display")]
+    pub(crate) color: ColorArg,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct DisplayArgs {
-    /// When to use colour
-    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Display")]
-    pub(crate) color: ColorArg,
+    #[command(flatten)]
+    pub(crate) color: ColorArgs,
     /// Print no report, only problems
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Display")]
     pub(crate) quiet: bool,

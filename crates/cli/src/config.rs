@@ -52,8 +52,8 @@ fn everything() -> String {
 pub(crate) enum ConfigError {
     #[error("{}: {cause}", path.display())]
     Unreadable { path: PathBuf, cause: std::io::Error },
-    #[error("{}: {cause}", path.display())]
-    Malformed { path: PathBuf, cause: Box<toml::de::Error> },
+    #[error("{}: {message} (line {line}, column {column})", path.display())]
+    Malformed { path: PathBuf, message: String, line: usize, column: usize },
     #[error("{}: {message}", path.display())]
     Wrong { path: PathBuf, message: String },
 }
@@ -64,10 +64,7 @@ impl Config {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = fs::read_to_string(path)
             .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-        toml::from_str(&text).map_err(|cause| ConfigError::Malformed {
-            path: path.to_owned(),
-            cause: Box::new(cause),
-        })
+        toml::from_str(&text).map_err(|cause| malformed(path, &text, &cause))
     }
 
     /// Fills `settings`, checking every name against the registry.
@@ -107,6 +104,26 @@ impl Config {
             settings.ignore.push(IgnoreRule { code, weight, reason });
         }
         Ok(())
+    }
+}
+
+/// The parser's message on one line, with the nearest of the names that it says there are.
+fn malformed(path: &Path, text: &str, cause: &toml::de::Error) -> ConfigError {
+    let before = cause.span().and_then(|span| text.get(..span.start)).unwrap_or("");
+    let beside = before.rsplit('\n').next().unwrap_or("");
+    let mut message = cause.message().trim().replace('\n', ", ");
+    // "unknown field `x`, expected one of `a`, `b`": every second piece is a name, the first the wrong one.
+    let mut names = cause.message().split('`').skip(1).step_by(2);
+    if let Some(wrong) = names.next().filter(|_| message.starts_with("unknown "))
+        && let Some(near) = nearest(wrong, names.map(|name| (name, name)))
+    {
+        message = format!("{message}; did you mean `{near}`?");
+    }
+    ConfigError::Malformed {
+        path: path.to_owned(),
+        message,
+        line: before.matches('\n').count() + 1,
+        column: beside.chars().count() + 1,
     }
 }
 

@@ -3,13 +3,13 @@
 use weightscope::report::{Topic, render_analyzers, render_explain};
 use weightscope::{Descriptor, Registry, SIBLINGS};
 
-use crate::args::{DisplayArgs, ExplainArgs};
+use crate::args::{ColorArgs, ExplainArgs};
 use crate::exit::Exit;
 use crate::output;
 
 pub(crate) fn run(args: &ExplainArgs, registry: &Registry) -> Exit {
     let descriptors = everything(registry);
-    let options = output::render_options(args.display, usize::MAX, &descriptors);
+    let options = output::render_options(args.color.color, usize::MAX, &descriptors);
     let mut text = String::new();
     for name in &args.names {
         match Topic::find(name, &descriptors) {
@@ -30,11 +30,11 @@ pub(crate) fn run(args: &ExplainArgs, registry: &Registry) -> Exit {
     output::print(&text)
 }
 
-pub(crate) fn list(args: DisplayArgs, registry: &Registry) -> Exit {
+pub(crate) fn list(args: ColorArgs, registry: &Registry) -> Exit {
     let descriptors = registry.descriptors();
     output::print(&render_analyzers(
         &descriptors,
-        &output::render_options(args, usize::MAX, &descriptors),
+        &output::render_options(args.color, usize::MAX, &descriptors),
     ))
 }
 

@@ -1,6 +1,6 @@
 //! `ws-cli info`: what a checkpoint is, from its headers.
 
-use weightscope::report::{Info, render_info};
+use weightscope::report::{Format, Info, render_info};
 use weightscope::{SourceRecord, TensorSource, WalkOptions, open};
 
 use crate::args::InfoArgs;
@@ -8,6 +8,10 @@ use crate::exit::Exit;
 use crate::output;
 
 pub(crate) fn run(args: &InfoArgs) -> Exit {
+    if let Err(message) = output::check_inputs(&args.paths) {
+        output::complain(&message);
+        return Exit::Usage;
+    }
     let opened = match open(&args.paths, WalkOptions::default(), false) {
         Ok(opened) => opened,
         Err(error) => {
@@ -22,9 +26,12 @@ pub(crate) fn run(args: &InfoArgs) -> Exit {
         files: metadata.files.clone(),
     };
     let info = Info { graph: &opened.graph, source: &source, errors: &metadata.errors };
-    let options = output::render_options(args.display, usize::MAX, &[]);
+    let options = output::render_options(args.color.color, usize::MAX, &[]);
     let status = if metadata.errors.is_empty() { Exit::Complete } else { Exit::Partial };
-    if args.display.quiet {
+    if args.quiet || args.format != Format::Table {
+        output::complain_of(&metadata.errors);
+    }
+    if args.quiet {
         return status;
     }
     match render_info(&info, args.format, &options) {

@@ -1,12 +1,13 @@
 //! What goes to the terminal, and where it must not break.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 
 use anstream::ColorChoice;
-use weightscope::Descriptor;
 use weightscope::report::{RenderOptions, escape};
+use weightscope::{Descriptor, ErrorRecord};
 
-use crate::args::{ColorArg, DisplayArgs};
+use crate::args::ColorArg;
 use crate::exit::Exit;
 
 /// Columns of a page when stdout is no terminal.
@@ -31,13 +32,52 @@ pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "ws-cli: {}", escape::terminal_within(message, 2000));
 }
 
+/// Says what could not be read or measured, with a limit.
+pub(crate) fn complain_of(errors: &[ErrorRecord]) {
+    const MOST: usize = 20;
+    for error in errors.iter().take(MOST) {
+        complain(&format!("{}: {}", error.name, error.message));
+    }
+    match errors.len().saturating_sub(MOST) {
+        0 => {}
+        1 => complain("and 1 more error"),
+        more => complain(&format!("and {more} more errors")),
+    }
+}
+
+/// Several paths are the shards of one checkpoint; two models in one report would be a muddle.
+pub(crate) fn check_inputs(paths: &[PathBuf]) -> Result<(), String> {
+    let folder = paths.iter().find(|path| path.is_dir()).filter(|_| paths.len() > 1);
+    folder.map_or(Ok(()), |folder| {
+        let folder = folder.display();
+        Err(format!(
+            "{folder}: a folder goes alone; several paths are the shards of one checkpoint"
+        ))
+    })
+}
+
+/// Prints what clap has to say: help and version, which are "errors" that go to stdout, or what is wrong
+/// with the command line. A closed stream is fine.
+pub(crate) fn print_usage(error: &clap::Error) {
+    let text = error.render().to_string();
+    // A wrong argument is quoted; a shell's glob may have put a hostile file name there.
+    if text.chars().any(|c| c != '\n' && escape::is_hidden(c)) {
+        let mut stderr = io::stderr().lock();
+        for line in text.lines() {
+            let _ = writeln!(stderr, "{}", escape::terminal_within(line, 2000));
+        }
+    } else {
+        let _ = error.print();
+    }
+}
+
 /// Whether to colour, and how wide a page is.
 pub(crate) fn render_options<'a>(
-    display: DisplayArgs,
+    color: ColorArg,
     top: usize,
     descriptors: &'a [&'a Descriptor],
 ) -> RenderOptions<'a> {
-    let color = match display.color {
+    let color = match color {
         ColorArg::Always => true,
         ColorArg::Never => false,
         // Asks NO_COLOR, CLICOLOR, TERM and whether it is a terminal.

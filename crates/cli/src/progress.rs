@@ -7,6 +7,17 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use weightscope::Event;
 use weightscope::report::escape;
 
+/// What is shown from how many columns on: a line that wraps would smear.
+const TEMPLATES: [(u16, &str); 4] = [
+    (
+        100,
+        "{bar:24.cyan/dim} {percent:>3} %  {msg} weights  {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+    ),
+    (76, "{bar:20.cyan/dim} {percent:>3} %  {msg} weights  {decimal_bytes_per_sec}  {eta} left"),
+    (50, "{bar:8.cyan/dim} {percent:>3} %  {msg} weights  {eta} left"),
+    (20, "{percent:>3} %  {eta} left"),
+];
+
 /// A bar of bytes with weights, rate and time left; nothing when stderr is no terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -25,7 +36,8 @@ impl Progress {
             ProgressDrawTarget::hidden()
         };
         bar.set_draw_target(target);
-        let template = "{bar:24.cyan/dim} {percent:>3} %  {msg} weights  {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
+        let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0);
+        let template = TEMPLATES.iter().find(|(needs, _)| *needs <= width).map_or("", |(_, t)| t);
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("━╸─"));
         }

@@ -1,15 +1,15 @@
 //! `ws-cli scan`.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use weightscope::report::{Format, RenderOptions, read_report, render, write_atomic};
 use weightscope::{
-    Descriptor, ErrorRecord, ErrorScope, Finding, JournalFile, Key, Registry, Report, ReportKind,
-    RunOptions, SIBLINGS, Scan, ScanError, SchemaRecord, Settings, Severity, SourceRecord, Status,
-    ToolRecord, Totals, default_budget,
+    Descriptor, EngineError, ErrorRecord, ErrorScope, Finding, JournalError, JournalFile, Key,
+    Registry, Report, ReportKind, RunOptions, SIBLINGS, Scan, ScanError, SchemaRecord, Settings,
+    Severity, SourceRecord, Status, ToolRecord, Totals, default_budget,
 };
 
 use crate::args::ScanArgs;
@@ -77,29 +77,70 @@ pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
             complain(&error.to_string());
             (rejected(&request, tool, error.code(), &error.to_string()), Exit::Rejected)
         }
-        Err(error @ ScanError::Engine(weightscope::EngineError::Journal(_))) => {
+        Err(ScanError::Engine(EngineError::Journal(error))) => {
             complain(&error.to_string());
-            return Exit::Unwritten;
+            // A journal of another run is a matter of what was asked for, not of the disk.
+            return match error {
+                JournalError::Mismatch { .. } => Exit::Usage,
+                _ => Exit::Unwritten,
+            };
         }
         Err(error) => {
             complain(&error.to_string());
             return Exit::Usage;
         }
     };
+    if let Some(message) = chose_nothing(&report) {
+        complain(&message);
+        if let Some(journal) = journal {
+            let _ = fs::remove_file(journal.path);
+        }
+        return Exit::Usage;
+    }
     let descriptors: Vec<&Descriptor> = descriptors.iter().collect();
-    let render_options = output::render_options(display, request.args.top, &descriptors);
+    let render_options =
+        output::render_options(display.color.color, request.args.top, &descriptors);
+    let printed = print_report(&report, &request, &render_options);
     let written = write_reports(&report, &request, &render_options);
     // The journal is for going on: a finished run with written reports needs it no more.
-    let finished = report.status != Status::Interrupted && written == Exit::Complete;
-    if let Some(journal) = journal.filter(|_| finished) {
-        let _ = fs::remove_file(journal.path);
+    if let Some(journal) = journal {
+        if report.status != Status::Interrupted && written == Exit::Complete {
+            let _ = fs::remove_file(journal.path);
+        } else if written != Exit::Complete && journal.path.exists() {
+            let path = journal.path.display();
+            complain(&format!("{path}: keeps what was measured; --resume takes it over"));
+        }
     }
-    exit.max(written)
+    exit.max(printed).max(written)
+}
+
+/// Globs that leave no weight are a slip: a report of nothing would look like a clean one.
+fn chose_nothing(report: &Report) -> Option<String> {
+    let Settings { include, exclude, .. } = &report.settings;
+    let tensors = report.models.first().map_or(0, |model| model.tensors);
+    if tensors == 0 || !report.weights.is_empty() || (include.is_empty() && exclude.is_empty()) {
+        return None;
+    }
+    let list = |globs: &[String]| {
+        globs.iter().map(|glob| format!("\"{glob}\"")).collect::<Vec<_>>().join(", ")
+    };
+    let path = report.sources.first().map_or("", |source| source.path.as_str());
+    Some(if include.is_empty() {
+        format!("{path}: all of its {tensors} weights are excluded by {}", list(exclude))
+    } else {
+        let but = if exclude.is_empty() {
+            String::new()
+        } else {
+            format!(" and is not excluded by {}", list(exclude))
+        };
+        format!("{path}: none of its {tensors} weights matches {}{but}", list(include))
+    })
 }
 
 /// Checks everything that can be wrong before a byte is read.
 fn prepare(args: ScanArgs, registry: &Registry) -> Result<Request, (Exit, String)> {
     let usage = |message: String| (Exit::Usage, message);
+    output::check_inputs(&args.paths).map_err(usage)?;
     let config = Config::read(args.config.as_deref()).map_err(|error| usage(error.to_string()))?;
     let mut settings = Settings {
         include: if args.include.is_empty() {
@@ -116,45 +157,73 @@ fn prepare(args: ScanArgs, registry: &Registry) -> Result<Request, (Exit, String
         .map_err(|error| usage(error.to_string()))?;
     let choice =
         if args.analyzers.is_empty() { config.analyzers.clone() } else { args.analyzers.clone() };
-    registry.choose(&choice).map_err(|error| usage(error.to_string()))?;
+    registry.choose(&choice).map_err(|error| {
+        let file = args.config.as_ref().filter(|_| args.analyzers.is_empty());
+        let place = file.map_or_else(String::new, |path| format!("{}: ", path.display()));
+        usage(format!("{place}{error}"))
+    })?;
     let baseline = args.baseline.as_deref().map(read_baseline).transpose().map_err(usage)?;
     let mut outputs = Vec::new();
     for path in &args.output {
-        let format = Format::from_path(path)
-            .map_err(|error| usage(format!("{}: {error}", path.display())))?;
+        let format = Format::from_path(path).map_err(|error| usage(error.to_string()))?;
         check_output(path, &args.paths)?;
+        check_output(&journal_path(path), &args.paths)?;
         outputs.push((path.clone(), format));
     }
     let fail_on = args.fail_on.or(config.fail_on).map(Severity::from);
     Ok(Request { args, settings, choice, fail_on, baseline, outputs })
 }
 
-/// Refuses to write onto the input, and says early when there is no folder to write to.
+/// Refuses to write onto the input, and says early when a file cannot be written where it should go.
 fn check_output(path: &Path, inputs: &[PathBuf]) -> Result<(), (Exit, String)> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unwritable = |why: &str| Err((Exit::Unwritten, format!("{}: {why}", path.display())));
+    let folder = folder_of(path);
     if !folder.is_dir() {
-        return Err((
-            Exit::Unwritten,
-            format!("{}: there is no folder {}", path.display(), folder.display()),
-        ));
+        return unwritable(&format!("there is no folder {}", folder.display()));
     }
-    let Ok(target) = fs::canonicalize(path) else { return Ok(()) };
-    let is_input = |input: &PathBuf| {
-        let Ok(input) = fs::canonicalize(input) else { return false };
-        let weights = target.extension().is_some_and(|e| e == "safetensors");
-        target == input
-            || (target.parent() == Some(&input)
-                && (weights
-                    || target.ends_with("config.json")
-                    || target.ends_with("model.safetensors.index.json")))
+    if let Ok(metadata) = fs::metadata(path) {
+        if metadata.is_dir() {
+            return unwritable("is a folder; name a file in it");
+        }
+        if !metadata.is_file() {
+            return unwritable(
+                "is not a regular file; reports are not written to devices or pipes",
+            );
+        }
+    }
+    let (folder, target) = (fs::canonicalize(&folder).ok(), fs::canonicalize(path).ok());
+    let is_part = |input: &PathBuf| {
+        let given = if input.is_dir() { input.clone() } else { folder_of(input) };
+        // What would be read there, whether it exists yet or not.
+        let read = path.file_name().is_some_and(is_read_from_folders);
+        (read && folder.is_some() && fs::canonicalize(&given).ok() == folder)
+            || target.as_ref().is_some_and(|target| holds(input, target))
     };
-    if inputs.iter().any(is_input) {
-        return Err((
-            Exit::Usage,
-            format!("{}: is part of the checkpoint, the report needs another name", path.display()),
-        ));
+    if inputs.iter().any(is_part) {
+        let why = "is part of the checkpoint, the report needs another name";
+        return Err((Exit::Usage, format!("{}: {why}", path.display())));
     }
     Ok(())
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// Whether `target` is `input`, or a file that a scan of it reads, through whatever links.
+fn holds(input: &Path, target: &Path) -> bool {
+    let is_target = |path: &Path| fs::canonicalize(path).is_ok_and(|path| path == target);
+    if !input.is_dir() {
+        return is_target(input) || is_target(&folder_of(input).join("config.json"));
+    }
+    let Ok(entries) = fs::read_dir(input) else { return false };
+    entries.flatten().any(|e| is_read_from_folders(&e.file_name()) && is_target(&e.path()))
+}
+
+fn is_read_from_folders(name: &OsStr) -> bool {
+    name == "config.json"
+        || name == "model.safetensors.index.json"
+        || Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"))
 }
 
 fn journal_path(report: &Path) -> PathBuf {
@@ -192,27 +261,28 @@ fn exit_of(report: &Report, fail_on: Option<Severity>, signals: &Signals) -> Exi
     }
 }
 
-/// Prints the report and writes every `-o`; the worst that happened.
-fn write_reports(report: &Report, request: &Request, options: &RenderOptions<'_>) -> Exit {
-    let display = request.args.display;
-    let mut worst = Exit::Complete;
+/// Prints the report, or with `-q` only what went wrong.
+fn print_report(report: &Report, request: &Request, options: &RenderOptions<'_>) -> Exit {
+    let quiet = request.args.display.quiet;
     // A rejected input was complained about; a table of nothing would add nothing.
     let is_table = request.args.format == Format::Table;
     let needless = is_table && report.status == Status::Rejected;
-    if !display.quiet && !needless {
-        worst = worst.max(match render(report, request.args.format, options) {
+    let mut printed = Exit::Complete;
+    if !quiet && !needless {
+        printed = match render(report, request.args.format, options) {
             Ok(text) => output::print(&text),
             Err(error) => unwritten(&error.to_string()),
-        });
+        };
     }
-    if (display.quiet || !is_table) && report.status != Status::Rejected {
-        for error in report.errors.iter().take(20) {
-            complain(&format!("{}: {}", error.name, error.message));
-        }
-        if report.errors.len() > 20 {
-            complain(&format!("and {} more errors", report.errors.len() - 20));
-        }
+    if (quiet || !is_table) && report.status != Status::Rejected {
+        output::complain_of(&report.errors);
     }
+    printed
+}
+
+/// Writes every `-o`; the worst that happened.
+fn write_reports(report: &Report, request: &Request, options: &RenderOptions<'_>) -> Exit {
+    let mut worst = Exit::Complete;
     // Files are for later: wide, and without colour.
     let file_options = RenderOptions { width: 120, color: false, ..*options };
     for (path, format) in &request.outputs {

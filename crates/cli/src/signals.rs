@@ -27,6 +27,9 @@ impl Signals {
             let _ = signal_hook::flag::register_usize(signal, Arc::clone(&which), code as usize);
             let _ = signal_hook::flag::register(signal, Arc::clone(&stop));
         }
+        // A write beyond the limit on file sizes is an error to report, not a reason to be killed.
+        #[cfg(unix)]
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
         Self { stop, which }
     }
 

@@ -187,8 +187,8 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
     report.conclusions = conclusions;
 }
 
-/// Drops findings that the user does not want to see. Globs were checked when the settings were read; a
-/// malformed one matches only itself.
+/// Drops findings that the user does not want to see. Globs were checked before measuring; a malformed
+/// one would match only itself.
 fn ignore(findings: &mut Vec<Finding>, settings: &Settings) {
     let rules: Vec<(&str, Option<GlobMatcher>, &str)> = settings
         .ignore

@@ -19,7 +19,7 @@ use weightscope_core::{
 use crate::JournalError;
 use crate::finish::Measured;
 use crate::journal::{Finished, Header, Journal, VERSION};
-use crate::plan::{Plan, Task};
+use crate::plan::{Plan, Task, globs};
 use crate::queue::Queue;
 
 /// How to run, as opposed to what: nothing here changes a number.
@@ -103,6 +103,9 @@ pub fn scan(
     let started = Instant::now();
     let settings = complete(settings, analyzers);
     let plan = Plan::new(graph, analyzers, &settings.include, &settings.exclude)?;
+    // Judging would take a malformed one for a name: better to say so before hours of measuring.
+    let ignored: Vec<String> = settings.ignore.iter().map(|rule| rule.weight.clone()).collect();
+    globs(&ignored)?;
     let pool = ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .thread_name(|index| format!("weightscope-{index}"))

@@ -194,7 +194,7 @@ fn parameters(page: &mut Page, descriptor: &Descriptor) {
     if descriptor.parameters.is_empty() {
         return;
     }
-    page.section("Parameters", &format!("of [{}] in weightscope.toml", descriptor.id));
+    page.section("Parameters", &format!("in [parameters.{}] of a --config file", descriptor.id));
     let hang = hang(descriptor.parameters.iter().map(|p| p.key));
     for parameter in descriptor.parameters {
         let default = format!(" Default {}.", parameter.default);

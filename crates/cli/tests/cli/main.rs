@@ -1,0 +1,12 @@
+//! The program as users and scripts meet it: every test runs the real binary.
+#![cfg(unix)]
+
+mod common;
+mod damage;
+mod exit_codes;
+mod formats;
+mod hostile;
+mod same_bytes;
+mod settings;
+mod signals;
+mod words;

@@ -1,0 +1,153 @@
+//! What is measured and what counts: analyzers, globs, parameters, ignored and known findings.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::common::{Run, command, fixture, folder, run, run_with};
+
+fn gpt2() -> std::path::PathBuf {
+    fixture("tiny-gpt2")
+}
+
+fn analyzers(report: &Value) -> Vec<&str> {
+    report["settings"]["analyzers"].as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn analyzers_can_be_listed_added_and_left_out() {
+    let scan = |choice: &str| {
+        let choice = choice.replace(' ', "");
+        run(&format!("scan --format json {choice}"), &[&gpt2()]).exits(0).json()
+    };
+    let every = ["integrity", "distribution", "sparsity"];
+    let mut sorted = every;
+    sorted.sort_unstable();
+    for (choice, expected) in [
+        ("", &["distribution", "integrity", "sparsity"][..]),
+        ("--analyzers=sparsity,integrity", &["integrity", "sparsity"]),
+        ("--analyzers=-sparsity", &["distribution", "integrity"]),
+        ("--analyzers=-sparsity,-integrity", &["distribution"]),
+        ("--analyzers=+sparsity", &sorted),
+    ] {
+        let report = scan(choice);
+        assert_eq!(analyzers(&report), expected, "{choice}");
+        let measured = report["weights"][0]["analyses"].as_object().unwrap();
+        assert_eq!(measured.keys().collect::<Vec<_>>(), expected, "{choice}");
+    }
+    // A separate word that begins with a sign is no flag.
+    run("scan -q --analyzers -sparsity", &[&gpt2()]).exits(0);
+    run("scan -q --analyzers sparsity --analyzers integrity", &[&gpt2()]).exits(0);
+}
+
+#[test]
+fn globs_choose_weights() {
+    let scan = |more: &str| {
+        let report = run(&format!("scan --format json {more}"), &[&gpt2()]).exits(0).json();
+        let weights = report["weights"].as_array().unwrap();
+        weights.iter().map(|w| w["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(scan("--include w?e.weight"), ["wte.weight", "wpe.weight"]);
+    assert_eq!(scan("--include wte.* --include ln_f.*").len(), 3);
+    assert_eq!(scan("--include h.0.* --exclude *.bias").len(), 6);
+    assert_eq!(scan("--exclude h.*").len(), 4);
+    assert_eq!(scan("--include h.{0,1}.mlp.c_fc.weight").len(), 2);
+}
+
+/// Writes `text` as a configuration and scans with it.
+fn configured(folder: &Path, text: &str, more: &[&str]) -> Run {
+    let config = folder.join("settings.toml");
+    fs::write(&config, text).unwrap();
+    run_with(command().arg("scan").arg(gpt2()).arg("--config").arg(config).args(more))
+}
+
+#[test]
+fn a_config_file_sets_parameters_globs_and_the_line_of_failure() {
+    let folder = folder();
+    let scan = |text: &str, more: &[&str]| configured(folder.path(), text, more);
+    let json = ["--format", "json"];
+    let count = |run: Run| run.exits(0).json()["totals"]["findings"]["info"].as_u64().unwrap();
+    assert_eq!(count(scan("", &json)), 14);
+    // Whole numbers are numbers.
+    let some = count(scan("[parameters.sparsity]\nprunable_share = 0.65", &json));
+    assert!((1..14).contains(&some), "{some}");
+    assert_eq!(count(scan("[parameters.sparsity]\nprunable_share = 1", &json)), 0);
+    let report = scan("[parameters.siblings]\nsibling_z = 9.5", &json).json();
+    assert_eq!(report["settings"]["parameters"]["siblings"]["sibling_z"], 9.5);
+    assert_eq!(report["totals"]["findings"]["warning"], 0);
+
+    scan("fail_on = \"warning\"", &["-q"]).exits(1);
+    scan("fail_on = \"warning\"", &["-q", "--fail-on", "critical"]).exits(0);
+    let report = scan("include = [\"h.0.*\"]\nanalyzers = [\"sparsity\"]", &json).json();
+    assert_eq!(analyzers(&report), ["sparsity"]);
+    assert_eq!(report["totals"]["declared"], 13);
+    // The command line chooses instead of the file, and excludes besides.
+    let more = ["--format", "json", "--include", "h.1.*", "--exclude", "*.bias"];
+    let report = scan("include = [\"h.0.*\"]\nexclude = [\"*.ln_*\"]", &more).json();
+    assert_eq!(report["totals"]["declared"], 4);
+}
+
+#[test]
+fn ignored_findings_need_a_reason_and_are_gone() {
+    let folder = folder();
+    let rule = |code: &str, weight: &str| {
+        format!("[[ignore]]\ncode = \"{code}\"\n{weight}reason = \"known to be so\"\n")
+    };
+    let all = rule("distribution.unlike-siblings", "");
+    configured(folder.path(), &all, &["-q", "--fail-on", "warning"]).exits(0);
+    configured(folder.path(), &all, &["-q", "--fail-on", "info"]).exits(1);
+    let both = all + &rule("sparsity.prunable", "");
+    let report = configured(folder.path(), &both, &["--fail-on", "info", "--format", "json"]);
+    let report = report.exits(0).json();
+    assert_eq!(report["findings"].as_array().unwrap().len(), 0);
+    assert_eq!(report["settings"]["ignore"][0]["reason"], "known to be so");
+    let elsewhere = rule("distribution.unlike-siblings", "weight = \"h.1.*\"\n");
+    configured(folder.path(), &elsewhere, &["-q", "--fail-on", "warning"]).exits(1);
+    let there = rule("distribution.unlike-siblings", "weight = \"h.0.*.c_proj.weight\"\n");
+    configured(folder.path(), &there, &["-q", "--fail-on", "warning"]).exits(0);
+}
+
+#[test]
+fn known_findings_do_not_fail_and_new_ones_do() {
+    let folder = folder();
+    let baseline = folder.path().join("old.json");
+    run_with(command().args(["scan", "-q"]).arg(gpt2()).arg("-o").arg(&baseline)).exits(0);
+    let scan = |more: &[&str]| {
+        let mut command = command();
+        command.arg("scan").arg(gpt2()).arg("--baseline").arg(&baseline).args(more);
+        run_with(&mut command)
+    };
+    let report = scan(&["--fail-on", "info", "--format", "json"]).exits(0).json();
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 15);
+    assert!(findings.iter().all(|f| f["known"] == true));
+
+    // One of the old report's findings is taken away: it is new again.
+    let text = fs::read_to_string(&baseline).unwrap();
+    let mut old: Value = serde_json::from_str(&text).unwrap();
+    let removed = old["findings"].as_array_mut().unwrap().remove(5);
+    assert_eq!(removed["severity"], "info");
+    fs::write(&baseline, old.to_string()).unwrap();
+    scan(&["-q", "--fail-on", "info"]).exits(1);
+    scan(&["-q", "--fail-on", "warning"]).exits(0);
+    // A setting that finds more, against the whole report.
+    fs::write(&baseline, text).unwrap();
+    let config = folder.path().join("settings.toml");
+    fs::write(&config, "[parameters.sparsity]\nprunable_share = 0.45").unwrap();
+    let config = config.to_str().unwrap();
+    scan(&["-q", "--fail-on", "info", "--config", config]).exits(1);
+}
+
+#[test]
+fn the_environment_sets_threads_and_memory() {
+    let scan = |name: &str, value: &str| {
+        let mut command = command();
+        run_with(command.args(["scan", "--format", "json"]).arg(gpt2()).env(name, value))
+    };
+    let report = scan("WEIGHTSCOPE_THREADS", "3").exits(0).json();
+    assert_eq!(report["timings"]["threads"], 3);
+    scan("WEIGHTSCOPE_MEMORY", "1KiB").exits(3);
+    scan("WEIGHTSCOPE_MEMORY", "much").exits(2);
+    scan("WEIGHTSCOPE_THREADS", "no").exits(2);
+}
