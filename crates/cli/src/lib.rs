@@ -69,3 +69,8 @@ fn dispatch(cli: Cli, registry: &dyn Fn() -> Registry) -> Exit {
         }
     }
 }
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -141,13 +141,15 @@ impl<'a> WeightView<'a> {
     ///   row is touched.
     ///
     /// # Errors
-    /// When the lines or the length do not fit the matrix, or the bytes cannot be read or decoded.
+    /// When the lines or the length do not fit the matrix, the bytes cannot be read or decoded, or the run is
+    /// stopped.
     pub fn panel<T: Scalar>(
         &self,
         axis: Axis,
         lines: Range<u64>,
         into: &mut [T],
     ) -> Result<(), AnalyzeError> {
+        self.check_cancelled()?;
         let [out, input] = self.size();
         let (count, length) = match axis {
             Axis::Rows => (out, input),
@@ -199,7 +201,6 @@ impl<'a> WeightView<'a> {
         let block = (BLOCK_VALUES / input.max(1)).clamp(1, out.max(1));
         let mut values = vec![T::default(); (block * input) as usize];
         for first in (0..out).step_by(block as usize) {
-            self.check_cancelled()?;
             let rows = first..out.min(first + block);
             let values = &mut values[..((rows.end - rows.start) * input) as usize];
             self.panel(Axis::Rows, rows.clone(), values)?;

@@ -9,10 +9,11 @@ use crate::values::is_zero;
 /// norm apart from the rest, and no direction above what random values have.
 ///
 /// `None` when the first two hold and the spectrum was not measured: they alone also pass many lightly
-/// trained matrices.
+/// trained matrices. Without the first two nothing speaks for it.
 fn is_init_like(weight: &WeightRecord) -> Option<bool> {
-    let kurtosis = weight.number("distribution", "excess_kurtosis")?;
-    let (rows, columns) = (weight.number(ID, "row_norm_z")?, weight.number(ID, "column_norm_z")?);
+    let shape = [("distribution", "excess_kurtosis"), (ID, "row_norm_z"), (ID, "column_norm_z")]
+        .map(|(analyzer, metric)| weight.number(analyzer, metric));
+    let [Some(kurtosis), Some(rows), Some(columns)] = shape else { return Some(false) };
     if !(-1.3..0.2).contains(&kurtosis) || rows >= 6.0 || columns >= 6.0 {
         return Some(false);
     }

@@ -116,7 +116,13 @@ fn all_zero(report: &Report, out: &mut Verdicts) {
         roles.entry((weight.role, weight.stack)).or_default().push(weight);
     }
     for members in roles.values().filter(|members| members.iter().any(|w| is_zero(w))) {
-        let whole_role = members.len() >= 2 && members.iter().all(|w| is_zero(w));
+        // The only one of its tower has the other towers' for siblings.
+        let mut siblings = members.clone();
+        if let [lone] = members.as_slice() {
+            let others = roles.values().flatten().filter(|w| w.role == lone.role);
+            siblings = others.copied().collect();
+        }
+        let whole_role = siblings.len() >= 2 && siblings.iter().all(|w| is_zero(w));
         for weight in members.iter().filter(|w| is_zero(w)) {
             let (severity, meaning) = if !whole_role {
                 (Severity::Critical, "its layer passes nothing on")

@@ -9,6 +9,7 @@ use crate::{indices, median, norms};
 
 const NO_VALUES: &str = "no finite values";
 const NO_ENERGY: &str = "all values are zero";
+const OVERFLOWS: &str = "the energy overflows";
 
 pub(crate) fn measure(weight: &Weight, summary: &Summary, dead_norm: f64, out: &mut Output) {
     let n = summary.tally.finite();
@@ -29,20 +30,17 @@ pub(crate) fn measure(weight: &Weight, summary: &Summary, dead_norm: f64, out: &
     out.metric_or("below", thresholds(&ABSOLUTE_THRESHOLDS, &summary.below), NO_VALUES);
     let overflows = summary.moments.as_ref().is_some_and(|m| !m.energy.is_finite());
     let relative = thresholds(&RELATIVE_THRESHOLDS, &summary.below_rms).filter(|_| !overflows);
-    out.metric_or(
-        "below_rms",
-        relative,
-        if overflows { "the energy overflows" } else { NO_VALUES },
-    );
+    out.metric_or("below_rms", relative, if overflows { OVERFLOWS } else { NO_VALUES });
     if weight.matrix.is_some_and(|[out, input]| out.min(input) >= 2) {
         lines(weight, summary, dead_norm, out);
         groups_of_four(summary, out);
     }
-    out.metric_or(
-        "hoyer",
-        summary.moments.as_ref().and_then(hoyer),
-        if n < 2 { "fewer than two values" } else { NO_ENERGY },
-    );
+    let why = match n {
+        0 | 1 => "fewer than two values",
+        _ if overflows => OVERFLOWS,
+        _ => NO_ENERGY,
+    };
+    out.metric_or("hoyer", summary.moments.as_ref().and_then(hoyer), why);
     magnitudes(summary, out);
 }
 
@@ -81,11 +79,12 @@ fn groups_of_four(summary: &Summary, out: &mut Output) {
     );
 }
 
-/// (sqrt n - l1/l2)/(sqrt n - 1); `None` for fewer than two values or zero energy.
+/// (sqrt n - l1/l2)/(sqrt n - 1); `None` for fewer than two values, and without a finite energy above zero.
 fn hoyer(moments: &Moments) -> Option<f64> {
     let root = (moments.n as f64).sqrt();
     let l1 = moments.mean_abs * moments.n as f64;
-    (moments.n >= 2 && moments.energy > 0.0)
+    // Rounding can put equal magnitudes a little below 0, which `max` takes away; it would take NaN too.
+    (moments.n >= 2 && moments.energy > 0.0 && moments.energy.is_finite())
         .then(|| ((root - l1 / moments.energy.sqrt()) / (root - 1.0)).max(0.0))
 }
 
@@ -102,7 +101,7 @@ fn magnitudes(summary: &Summary, out: &mut Output) {
     let energy = summary.moments.as_ref().map_or(0.0, |m| m.energy);
     let why = if n == 0 { NO_VALUES } else { NO_ENERGY };
     let usable = energy > 0.0 && energy.is_finite();
-    let why = if energy.is_finite() { why } else { "the energy overflows" };
+    let why = if energy.is_finite() { why } else { OVERFLOWS };
     let kept = usable.then(|| -> Value {
         let rows = PRUNED_TENTHS.iter().zip(&summary.pruned_energy);
         rows.map(|(tenths, lost)| {

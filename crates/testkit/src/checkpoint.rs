@@ -135,24 +135,31 @@ pub fn raw_file_claiming(length: u64, header: &[u8], data: &[u8]) -> Vec<u8> {
 /// Numbers as stored elements: rounded to the nearest value with ties to even, integers truncated and
 /// clamped, anything but zero true.
 pub fn encode(dtype: DType, values: &[f32]) -> Vec<u8> {
-    let each = |element: &dyn Fn(f32) -> Vec<u8>| values.iter().flat_map(|x| element(*x)).collect();
+    /// Elements of `N` bytes one after the other.
+    fn each<const N: usize>(values: &[f32], element: impl Fn(f32) -> [u8; N]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(values.len() * N);
+        for x in values {
+            bytes.extend_from_slice(&element(*x));
+        }
+        bytes
+    }
     match dtype {
-        DType::F64 => each(&|x| f64::from(x).to_le_bytes().to_vec()),
-        DType::F32 => each(&|x| x.to_le_bytes().to_vec()),
-        DType::F16 => each(&|x| half::f16::from_f32(x).to_le_bytes().to_vec()),
-        DType::BF16 => each(&|x| half::bf16::from_f32(x).to_le_bytes().to_vec()),
-        DType::I64 => each(&|x| (x as i64).to_le_bytes().to_vec()),
-        DType::I32 => each(&|x| (x as i32).to_le_bytes().to_vec()),
-        DType::I16 => each(&|x| (x as i16).to_le_bytes().to_vec()),
-        DType::I8 => each(&|x| (x as i8).to_le_bytes().to_vec()),
-        DType::U64 => each(&|x| (x as u64).to_le_bytes().to_vec()),
-        DType::U32 => each(&|x| (x as u32).to_le_bytes().to_vec()),
-        DType::U16 => each(&|x| (x as u16).to_le_bytes().to_vec()),
-        DType::U8 => each(&|x| vec![x as u8]),
-        DType::Bool => each(&|x| vec![u8::from(x != 0.0)]),
+        DType::F64 => each(values, |x| f64::from(x).to_le_bytes()),
+        DType::F32 => each(values, f32::to_le_bytes),
+        DType::F16 => each(values, |x| half::f16::from_f32(x).to_le_bytes()),
+        DType::BF16 => each(values, |x| half::bf16::from_f32(x).to_le_bytes()),
+        DType::I64 => each(values, |x| (x as i64).to_le_bytes()),
+        DType::I32 => each(values, |x| (x as i32).to_le_bytes()),
+        DType::I16 => each(values, |x| (x as i16).to_le_bytes()),
+        DType::I8 => each(values, |x| (x as i8).to_le_bytes()),
+        DType::U64 => each(values, |x| (x as u64).to_le_bytes()),
+        DType::U32 => each(values, |x| (x as u32).to_le_bytes()),
+        DType::U16 => each(values, |x| (x as u16).to_le_bytes()),
+        DType::U8 => each(values, |x| [x as u8]),
+        DType::Bool => each(values, |x| [u8::from(x != 0.0)]),
         eight_bits => {
             let table = pattern_values(eight_bits).unwrap_or_default();
-            each(&|x| vec![nearest(&table, x)])
+            each(values, |x| [nearest(&table, x)])
         }
     }
 }

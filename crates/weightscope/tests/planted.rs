@@ -3,12 +3,9 @@
 use std::fs;
 
 use weightscope::Severity::{Critical, Info, Warning};
-use weightscope::{
-    DType, Report, RunOptions, Scan, Settings, Severity, Status, TensorSource, WalkOptions,
-    builtin_registry, walk,
-};
-use weightscope_testkit::Random;
+use weightscope::{DType, Report, Scan, Severity, Status, builtin_registry};
 use weightscope_testkit::models::{Architecture, Model, ModelSpec};
+use weightscope_testkit::{Random, report_of};
 
 /// A finding: severity, code, weight (empty for the model).
 type Found = (Severity, String, String);
@@ -94,20 +91,7 @@ fn at(pattern: &str, block: usize) -> String {
 }
 
 fn scan(model: &Model) -> Report {
-    let source = model.to_source();
-    let graph = walk(source.entries(), source.metadata(), &WalkOptions::default());
-    let registry = builtin_registry();
-    let options = RunOptions { threads: 2, timings: false, ..RunOptions::default() };
-    let settings = Settings::default();
-    let report = weightscope_engine::scan(
-        &source,
-        &graph,
-        &registry.analyzers(),
-        &settings,
-        &options,
-        &mut |_| {},
-    )
-    .unwrap();
+    let report = report_of(&builtin_registry().analyzers(), model);
     assert_eq!(report.errors, []);
     report
 }
@@ -214,7 +198,9 @@ fn a_role_that_is_zero_everywhere() {
     for subject in SUBJECTS {
         let names: Vec<String> = (0..BLOCKS).map(|b| at(subject.down, b)).collect();
         let plant = |m: &mut Model| {
-            names.iter().for_each(|name| m.tensor_mut(name).values.fill(0.0));
+            for name in &names {
+                m.tensor_mut(name).values.fill(0.0);
+            }
         };
         // Nothing but initialised: a zero-initialised projection.
         let mut model = subject.model();
@@ -244,7 +230,7 @@ fn dead_units() {
             let many = |m: &mut Model| {
                 let tensor = m.tensor_mut(&name);
                 let outputs = tensor.outputs();
-                (0..outputs / 10 + 1).for_each(|unit| tensor.scale_output(unit, 1e-6));
+                (0..=outputs / 10).for_each(|unit| tensor.scale_output(unit, 1e-6));
             };
             check(subject, many, &expected);
         }
@@ -328,6 +314,20 @@ fn a_missing_shard() {
         let report = Scan::new([folder.path()]).run().unwrap();
         assert_eq!(report.status, Status::Partial);
         let expected = (Critical, "integrity.shard".to_owned(), String::new());
+        assert_eq!(found(&report, Warning), [expected], "{:#?}", report.findings);
+    }
+}
+
+#[test]
+fn a_cut_shard() {
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let shards = subject.model().to_checkpoint().write_shards(folder.path(), 3).unwrap();
+        let bytes = fs::read(&shards[1]).unwrap();
+        fs::write(&shards[1], &bytes[..bytes.len() - 100]).unwrap();
+        let report = Scan::new([folder.path()]).run().unwrap();
+        assert_eq!(report.status, Status::Partial);
+        let expected = (Critical, "integrity.truncated".to_owned(), String::new());
         assert_eq!(found(&report, Warning), [expected], "{:#?}", report.findings);
     }
 }
@@ -417,7 +417,9 @@ fn a_block_out_of_scale() {
         for factor in [10.0, 0.1] {
             let names: Vec<String> = subject.matrices.iter().map(|m| at(m, 3)).collect();
             let plant = |m: &mut Model| {
-                names.iter().for_each(|name| m.tensor_mut(name).scale(factor));
+                for name in &names {
+                    m.tensor_mut(name).scale(factor);
+                }
             };
             let expected: Vec<_> = names
                 .iter()
@@ -496,7 +498,9 @@ fn scales_with_zeros() {
         scales.values.clear();
         for row in tensor.values.chunks_mut(row) {
             let scale = row.iter().fold(0.0f32, |m, v| m.max(v.abs())) / 448.0;
-            row.iter_mut().for_each(|v| *v /= scale);
+            for value in row.iter_mut() {
+                *value /= scale;
+            }
             scales.values.push(scale);
         }
         model.tensors.push(scales);
