@@ -1,6 +1,6 @@
 //! Runs analyzers over a checkpoint.
 //!
-//! A scan is planned from names and shapes ([`mod@plan`]), measured by workers of a private pool within a memory
+//! A scan is planned from names and shapes (`plan`), measured by workers of a private pool within a memory
 //! budget (`queue`), written to a journal weight by weight (`journal`), and judged when the last
 //! weight is done (`finish`). One bad tensor never ends it: an error or a panic in a unit becomes an
 //! entry of the report. Results do not depend on the number of threads.

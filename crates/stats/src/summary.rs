@@ -59,7 +59,7 @@ impl Tally {
             || {
                 for part in values.chunks(4096) {
                     self.values += part.len() as u64;
-                    self.nan += occurrences(part, |x| x.is_nan());
+                    self.nan += occurrences(part, f64::is_nan);
                     self.infinite += occurrences(part, |x| x.abs() == f64::INFINITY);
                     self.zero += occurrences(part, |x| x == 0.0);
                     self.subnormal += occurrences(part, |x| x.abs() > 0.0 && x.abs() < normal);
