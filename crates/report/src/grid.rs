@@ -1,5 +1,9 @@
 //! Columns of short texts that fit a width.
 
+use comfy_table::{
+    Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets,
+};
+
 use crate::escape;
 use crate::page::{Page, Span, Style, dim, plain, shortened, width};
 
@@ -32,6 +36,15 @@ pub(crate) struct GridColumn {
 pub(crate) enum Align {
     Left,
     Right,
+}
+
+impl From<Align> for CellAlignment {
+    fn from(align: Align) -> Self {
+        match align {
+            Align::Left => Self::Left,
+            Align::Right => Self::Right,
+        }
+    }
 }
 
 /// One row.
@@ -68,41 +81,58 @@ impl Grid {
         let (columns, name_width) = self.fit(longest, room);
 
         let head_lines = columns.iter().map(|c| c.heading.len()).max().unwrap_or(1);
-        for i in 0..head_lines {
-            let title = if i + 1 == head_lines { self.title } else { "" };
-            let mut line = padded(title, name_width, Align::Left);
-            for column in &columns {
-                let missing = head_lines - column.heading.len();
-                let text = i.checked_sub(missing).and_then(|i| column.heading.get(i));
-                line.push_str(&" ".repeat(GAP));
-                line.push_str(&padded(text.map_or("", String::as_str), column.width, column.align));
-            }
+        let names: Vec<String> = names.iter().map(|name| shortened(name, name_width)).collect();
+        let table = self.laid_out(&columns, &names, name_width, head_lines);
+        let mut lines = table.lines();
+        for line in lines.by_ref().take(head_lines) {
             page.line(&[plain(" ".repeat(indent)), dim(line)]);
         }
         let total = name_width + columns.iter().map(|c| c.width + GAP).sum::<usize>();
         page.line(&[plain(" ".repeat(indent)), dim("─".repeat(total))]);
-
-        for (row, name) in self.rows.iter().zip(names) {
+        for ((row, name), line) in self.rows.iter().zip(names).zip(lines) {
             let mut spans = vec![plain("  ")];
             if marked {
                 spans.push(row.mark.clone().unwrap_or_else(|| plain(" ")));
                 spans.push(plain(" "));
             }
-            let name = shortened(&name, name_width);
-            spans.push(Span::new(row.style, padded(&name, name_width, Align::Left)));
-            for column in &columns {
-                spans.push(plain(" ".repeat(GAP)));
-                let cell = row.cells.get(column.index).and_then(Option::as_deref);
-                spans.push(match cell {
-                    Some(text) => {
-                        let text = shortened(&escape::terminal(text), column.width);
-                        plain(padded(&text, column.width, column.align))
-                    }
-                    None => dim(padded("–", column.width, column.align)),
-                });
-            }
+            let (name, cells) = line.split_at_checked(name.len()).unwrap_or((&line, ""));
+            spans.push(Span::new(row.style, name.to_owned()));
+            spans.push(plain(cells.to_owned()));
             page.line(&spans);
         }
+    }
+
+    /// The table without indent, mark and colour: `head_lines` lines of headings, then a line for each row.
+    fn laid_out(
+        &self,
+        columns: &[Drawn],
+        names: &[String],
+        name_width: usize,
+        head_lines: usize,
+    ) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        // Headings end on one line, so shorter ones begin with empty ones.
+        let lowered = |lines: &[String]| {
+            let above = head_lines.saturating_sub(lines.len());
+            Cell::new(format!("{}{}", "\n".repeat(above), lines.join("\n")))
+        };
+        let headings = columns.iter().map(|c| lowered(&c.heading).set_alignment(c.align.into()));
+        table.set_header(std::iter::once(lowered(&[self.title.to_owned()])).chain(headings));
+        for (row, name) in self.rows.iter().zip(names) {
+            let cells = columns.iter().map(|column| {
+                let text = row.cells.get(column.index).and_then(Option::as_deref).unwrap_or("–");
+                Cell::new(shortened(&escape::terminal(text), column.width))
+                    .set_alignment(column.align.into())
+            });
+            table.add_row(std::iter::once(Cell::new(name)).chain(cells));
+        }
+        let widths = std::iter::once((0, name_width)).chain(columns.iter().map(|c| (GAP, c.width)));
+        for (column, (gap, width)) in table.column_iter_mut().zip(widths) {
+            column.set_padding((gap as u16, 0));
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed((gap + width) as u16)));
+        }
+        table
     }
 
     /// The columns that fit, and how wide the names may be.
@@ -154,12 +184,4 @@ fn heading(title: &str, room: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-fn padded(text: &str, room: usize, align: Align) -> String {
-    let spaces = " ".repeat(room.saturating_sub(width(text)));
-    match align {
-        Align::Left => format!("{text}{spaces}"),
-        Align::Right => format!("{spaces}{text}"),
-    }
 }
