@@ -82,8 +82,10 @@ impl Config {
             for (key, value) in values {
                 let spec =
                     registry.parameter(analyzer, key).map_err(|error| wrong(error.to_string()))?;
-                if !value.is_finite() {
-                    return Err(wrong(format!("{analyzer}.{key} is {value}, not a finite number")));
+                if !value.is_finite() || *value < 0.0 {
+                    return Err(wrong(format!(
+                        "{analyzer}.{key} is {value}, neither zero nor a positive number"
+                    )));
                 }
                 settings.parameters.set(analyzer.clone(), spec.key, *value);
             }

@@ -70,6 +70,12 @@ pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
     let (report, exit) = match result {
         Ok(mut report) => {
             mark_known(&mut report.findings, request.baseline.as_ref());
+            // An empty export must not pass a gate as a healthy model.
+            if report.models.first().is_some_and(|model| model.tensors == 0) {
+                let path = report.sources.first().map_or("", |source| source.path.as_str());
+                complain(&format!("{path}: holds no tensors"));
+                report.status = Status::Rejected;
+            }
             let exit = exit_of(&report, request.fail_on, &signals);
             (report, exit)
         }
@@ -178,6 +184,10 @@ fn prepare(args: ScanArgs, registry: &Registry) -> Result<Request, (Exit, String
 fn check_output(path: &Path, inputs: &[PathBuf]) -> Result<(), (Exit, String)> {
     let unwritable = |why: &str| Err((Exit::Unwritten, format!("{}: {why}", path.display())));
     let folder = folder_of(path);
+    let is_link = fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink());
+    if is_link && !path.exists() {
+        return unwritable("is a symbolic link to nothing");
+    }
     if !folder.is_dir() {
         return unwritable(&format!("there is no folder {}", folder.display()));
     }

@@ -27,7 +27,7 @@ const SKETCH_ROWS: u64 = 16;
 
 /// Peak scratch of [`WeightView::summary`], in bytes.
 pub fn summary_scratch(weight: &Weight) -> u64 {
-    let Some(dtype) = weight.dtype else { return 0 };
+    let Some(dtype) = weight.dtype.filter(|_| weight.elements() > 0) else { return 0 };
     let chunks = Chunks::of(weight, CHUNK_VALUES);
     let element = dtype.bytes() as u64 + if dtype.bits() > 32 { 8 } else { 4 };
     let lines = 8 * (weight.layout.rows() + weight.layout.columns());
@@ -152,7 +152,7 @@ impl<'a, T: Scalar> Pass<'a, T> {
             patterns: (counting == Counting::Patterns).then(PatternCounter::default),
             prefixes: (counting == Counting::Prefixes).then(PrefixCounter::default),
             moments: None,
-            bands: weight.matrix.map(|_| bands(weight)),
+            bands: weight.matrix.filter(|_| weight.elements() > 0).map(|_| bands(weight)),
             sketch: Sketch::default(),
             decoded: Vec::new(),
         };

@@ -77,6 +77,7 @@ impl Analyzer for Distribution {
 
 const NO_VALUES: &str = "no finite values";
 const NO_SPREAD: &str = "all values are equal";
+const OVERFLOW: &str = "the variance overflows";
 
 /// Turns a summary into metrics and the histogram. `narrow`: distinct values are counted.
 fn measure(summary: &Summary, narrow: bool, out: &mut Output) {
@@ -94,7 +95,11 @@ fn measure(summary: &Summary, narrow: bool, out: &mut Output) {
     out.metric_or("mean_abs", number(|m| m.mean_abs), NO_VALUES);
     out.metric_or("rms", number(stats::Moments::rms), NO_VALUES);
     out.metric_or("l2_norm", number(|m| m.energy.sqrt()), NO_VALUES);
-    let equal = if moments.is_some() { NO_SPREAD } else { NO_VALUES };
+    let equal = match moments {
+        Some(m) if !m.m2.is_finite() => OVERFLOW,
+        Some(_) => NO_SPREAD,
+        None => NO_VALUES,
+    };
     out.metric_or("skewness", moments.and_then(stats::Moments::skewness), equal);
     out.metric_or("excess_kurtosis", moments.and_then(stats::Moments::excess_kurtosis), equal);
     let quantiles = ["q001", "q01", "q05", "q25", "median", "q75", "q95", "q99", "q999"];

@@ -48,11 +48,15 @@ impl<'a> Measured<'a> {
 
     /// Takes over weights of an earlier run; those the plan does not have are dropped.
     pub(crate) fn take_over(&mut self, journal: Vec<Finished>) {
-        let mut by_name: std::collections::BTreeMap<String, Finished> =
-            journal.into_iter().map(|finished| (finished.weight.name.clone(), finished)).collect();
+        // Names alone could clash: a tensor may be called what a part of another one is.
+        let mut by_place: std::collections::BTreeMap<(String, String), Finished> = journal
+            .into_iter()
+            .map(|f| ((f.weight.source_tensor.clone(), f.weight.name.clone()), f))
+            .collect();
         for (id, wanted) in self.chosen.clone() {
-            let name = self.graph.weights.get(id.0 as usize).map_or("", |w| &w.name);
-            if let Some(finished) = by_name.remove(name).filter(|_| wanted) {
+            let Some(weight) = self.graph.weights.get(id.0 as usize) else { continue };
+            let place = (weight.source_tensor.clone(), weight.name.clone());
+            if let Some(finished) = by_place.remove(&place).filter(|_| wanted) {
                 self.add(id, finished);
             }
         }

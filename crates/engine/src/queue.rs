@@ -29,7 +29,9 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 struct State {
     ready: VecDeque<Task>,
-    waiting: Vec<(usize, Task)>,
+    /// Tasks of several weights with how many members they still wait for, and where each weight occurs.
+    waiting: Vec<Option<(usize, Task)>>,
+    waiting_for: Vec<Vec<usize>>,
     /// Memory of running tasks.
     used: u64,
     running: usize,
@@ -69,16 +71,32 @@ impl Queue {
         }
         let is_alone = |id: &WeightId| alone.get(id.0 as usize).copied().unwrap_or(false);
         let (mut ready, mut waiting) = (VecDeque::new(), Vec::new());
+        let mut waiting_for = vec![Vec::new(); weights];
         for task in tasks {
             let members = task.unit.weights.iter().filter(|id| is_alone(id)).count();
             if task.unit.weights.len() > 1 && members > 0 {
-                waiting.push((members, task));
+                for id in task.unit.weights.iter().filter(|id| is_alone(id)) {
+                    if let Some(places) = waiting_for.get_mut(id.0 as usize) {
+                        places.push(waiting.len());
+                    }
+                }
+                waiting.push(Some((members, task)));
             } else {
                 ready.push_back(task);
             }
         }
         let shared = (0..weights).map(|_| None).collect();
-        let state = State { ready, waiting, used: 0, running: 0, shared, readers, owners, covered };
+        let state = State {
+            ready,
+            waiting,
+            waiting_for,
+            used: 0,
+            running: 0,
+            shared,
+            readers,
+            owners,
+            covered,
+        };
         Self { state: Mutex::new(state), changed: Condvar::new(), budget }
     }
 
@@ -141,17 +159,16 @@ impl State {
 
     /// Moves tasks of several weights to the front when `done` was the last member they waited for.
     fn release_waiting(&mut self, done: WeightId) {
-        let mut index = 0;
-        while let Some((members, task)) = self.waiting.get_mut(index) {
-            if task.unit.weights.contains(&done) {
+        let places =
+            self.waiting_for.get_mut(done.0 as usize).map(std::mem::take).unwrap_or_default();
+        for place in places {
+            let Some(slot) = self.waiting.get_mut(place) else { continue };
+            if let Some((members, _)) = slot {
                 *members -= 1;
-                if *members == 0 {
-                    let (_, task) = self.waiting.swap_remove(index);
-                    self.ready.push_front(task);
-                    continue;
-                }
             }
-            index += 1;
+            if let Some((_, task)) = slot.take_if(|(members, _)| *members == 0) {
+                self.ready.push_front(task);
+            }
         }
     }
 

@@ -93,6 +93,12 @@ fn unexpected(tensors: InOrder<'_>, sizes: &Sizes) -> Vec<String> {
         .collect()
 }
 
+/// Every trained tensor, for a configuration that is of another family altogether.
+pub(crate) fn parameters(tensors: InOrder<'_>) -> Vec<String> {
+    let trained = tensors.iter().filter(|(_, _, found)| found.part.is_parameter());
+    trained.map(|(_, entry, _)| entry.name.clone()).collect()
+}
+
 /// Which tensors of the table are there.
 struct Present {
     /// Outside of blocks, by slot.

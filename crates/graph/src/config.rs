@@ -2,12 +2,19 @@
 
 use weightscope_core::{Heads, Metadata, Value};
 
+use crate::families;
 use crate::family::{Dim, Family, Need};
 
 /// config.json with the words this crate asks it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Config<'a> {
     value: Option<&'a Value>,
+}
+
+/// A count, also one that was written as `12.0`.
+fn whole(value: &Value) -> Option<u64> {
+    let number = value.as_f64().filter(|x| x.fract() == 0.0 && (0.0..1e15).contains(x));
+    value.as_u64().or(number.map(|x| x as u64))
 }
 
 impl<'a> Config<'a> {
@@ -26,6 +33,14 @@ impl<'a> Config<'a> {
         self.value?.get("model_type")?.as_str()
     }
 
+    /// Whether `model_type` is of another family than `own`.
+    pub(crate) fn names_another(self, own: &Family) -> bool {
+        let Some(name) = self.model_type().filter(|name| !own.model_types.contains(name)) else {
+            return false;
+        };
+        families::ALL.iter().any(|family| family.model_types.contains(&name))
+    }
+
     /// A truth value.
     pub(crate) fn flag(self, key: &str) -> Option<bool> {
         self.find(key, Value::as_bool)
@@ -33,7 +48,7 @@ impl<'a> Config<'a> {
 
     /// The first of `keys` that holds a count.
     fn count(self, keys: &[&str]) -> Option<u64> {
-        keys.iter().find_map(|key| self.find(key, Value::as_u64)).filter(|n| *n > 0)
+        keys.iter().find_map(|key| self.find(key, whole)).filter(|n| *n > 0)
     }
 
     /// Looks at the top, then in the text part of models that also see.

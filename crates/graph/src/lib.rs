@@ -73,6 +73,9 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
     let config = config::Config::new(metadata);
     let names = name::Names::parse(entries);
     let model = index::detect(&names, config);
+    // A configuration of another family says nothing about these tensors, its sizes included.
+    let is_foreign = model.family().is_some_and(|family| config.names_another(family));
+    let config = if is_foreign { config::Config::default() } else { config };
     let found = found::find(entries, &names, &model);
     let hidden = orient::observed_hidden(entries, &found);
     let sizes = config::Sizes::new(config, model.family(), hidden);
@@ -89,5 +92,8 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
     let mut summary = summary::summarize(in_order, &model, config, &sizes);
     summary.hidden_size = hidden.or(sizes.hidden);
     check::check(in_order, &names, &model, config, &sizes, &orientation, &mut summary);
+    if is_foreign {
+        summary.unexpected = check::parameters(in_order);
+    }
     ModelGraph { weights, summary }
 }

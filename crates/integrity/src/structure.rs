@@ -2,6 +2,9 @@
 
 use weightscope_core::{ErrorScope, Finding, Report, Severity, Verdicts};
 
+/// Faults of a shard that leave all of its tensors readable.
+const HARMLESS: [&str; 4] = ["unlisted-shard", "duplicate-shard", "invalid-metadata", "changed"];
+
 /// Missing tensors that get a finding each; the rest share one.
 const LISTED: usize = 20;
 
@@ -24,9 +27,7 @@ fn shards(report: &Report, out: &mut Verdicts) -> bool {
             (ErrorScope::Shard, _) => ("integrity.shard", "shard"),
             _ => continue,
         };
-        absent |= error.scope == ErrorScope::Shard
-            && error.code != "unlisted-shard"
-            && error.code != "duplicate-shard";
+        absent |= error.scope == ErrorScope::Shard && !HARMLESS.contains(&&*error.code);
         let advice = if error.code == "unlisted-shard" {
             "repair the index, or remove the file"
         } else {
@@ -54,7 +55,7 @@ fn missing(report: &Report, out: &mut Verdicts) {
     }
     let listed = &names[..names.len().min(LISTED)];
     for name in listed {
-        let message = format!("{name} is not in the checkpoint");
+        let message = format!("missing: {name}");
         out.push(
             Finding::new("integrity.missing", Severity::Critical, None, message)
                 .metric("missing", 1.0)
@@ -63,7 +64,7 @@ fn missing(report: &Report, out: &mut Verdicts) {
     }
     let rest = names.len() - listed.len();
     if rest > 0 {
-        let message = format!("{rest} more tensors are not in the checkpoint");
+        let message = format!("missing: {rest} more");
         out.push(
             Finding::new("integrity.missing", Severity::Critical, None, message)
                 .metric("missing", rest as f64)
@@ -96,8 +97,7 @@ fn unexpected(report: &Report, out: &mut Verdicts) {
             String::new()
         };
         let message = format!(
-            "{count} tensors that {} does not have: {}{more}",
-            model.family,
+            "{count} tensors that the model of config.json does not have: {}{more}",
             shown.join(", ")
         );
         out.push(

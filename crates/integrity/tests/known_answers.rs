@@ -174,6 +174,6 @@ fn missing_tensors_are_named_and_many_are_counted() {
         .collect();
     // Three matrices of eight blocks: 20 by name, 4 in one line.
     assert_eq!(messages.len(), 21, "{messages:#?}");
-    assert!(messages[0].starts_with("model.layers.0.mlp."));
-    assert!(messages.contains(&"4 more tensors are not in the checkpoint"));
+    assert!(messages[0].starts_with("missing: model.layers.0.mlp."));
+    assert!(messages.contains(&"missing: 4 more"));
 }

@@ -97,6 +97,9 @@ impl Registry {
     pub fn choose(&self, choice: &[String]) -> Result<Vec<&dyn Analyzer>, RegistryError> {
         let whole = || choice.join(",");
         let names: Vec<&str> = choice.iter().map(|n| n.trim()).filter(|n| !n.is_empty()).collect();
+        if names.is_empty() && !choice.is_empty() {
+            return Err(RegistryError::Empty { choice: whole() });
+        }
         let signed = names.iter().filter(|n| n.starts_with(['+', '-'])).count();
         if signed != 0 && signed != names.len() {
             return Err(RegistryError::Mixed { choice: whole() });
@@ -159,7 +162,8 @@ mod tests {
 
     #[test]
     fn choices() {
-        assert_eq!(choose("").unwrap(), ["integrity", "distribution", "sparsity"]);
+        assert_eq!(builtin_registry().choose(&[]).unwrap().len(), 3);
+        assert!(choose("").unwrap_err().contains("leaves no analyzer"));
         assert_eq!(choose("sparsity,integrity").unwrap(), ["integrity", "sparsity"]);
         assert_eq!(choose("-sparsity").unwrap(), ["integrity", "distribution"]);
         assert!(choose("sparsty").unwrap_err().contains("did you mean \"sparsity\"?"));

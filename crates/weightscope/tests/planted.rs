@@ -340,10 +340,7 @@ fn a_missing_tensor() {
             let mut model = subject.model();
             model.remove(&name);
             let report = check_model(&model, &[(Critical, "integrity.missing", String::new())]);
-            assert_eq!(
-                message(&report, "integrity.missing"),
-                format!("{name} is not in the checkpoint")
-            );
+            assert_eq!(message(&report, "integrity.missing"), format!("missing: {name}"));
         }
     }
 }

@@ -110,7 +110,8 @@ fn a_wrong_config_file_is_2_with_its_place() {
         ("fail_on = \"wrning\"", "did you mean `warning`? (line 1, column 11)"),
         ("[parameters.sparsity]\ndead_nrm = 1", "did you mean \"dead_norm\"?"),
         ("[parameters.sparsty]\ndead_norm = 1", "did you mean \"sparsity\"?"),
-        ("[parameters.sparsity]\ndead_norm = nan", "not a finite number"),
+        ("[parameters.sparsity]\ndead_norm = nan", "neither zero nor a positive number"),
+        ("[parameters.sparsity]\ndead_norm = -5", "neither zero nor a positive number"),
         ("[parameters.sparsity]\ndead_norm = \"x\"", "expected f64"),
         (
             "[[ignore]]\ncode = \"sparsity.prunible\"\nreason = \"r\"",
