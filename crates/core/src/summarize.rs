@@ -18,6 +18,8 @@ use crate::{AnalyzeError, DType, Weight};
 
 /// Values a chunk holds, about: 32 KiB of BF16 and 64 KiB once decoded.
 const CHUNK_VALUES: u64 = 16 * 1024;
+/// Values that are read at a time, about.
+const READ_VALUES: u64 = 8 * CHUNK_VALUES;
 /// Above this many values in four rows, rows are cut into column blocks.
 const WIDE_VALUES: u64 = 4 * 1024 * 1024;
 /// Up to this many values, the values themselves are sorted: cheaper than a table of 65 536 counts.
@@ -28,7 +30,7 @@ const SKETCH_ROWS: u64 = 16;
 /// Peak scratch of [`WeightView::summary`], in bytes.
 pub fn summary_scratch(weight: &Weight) -> u64 {
     let Some(dtype) = weight.dtype.filter(|_| weight.elements() > 0) else { return 0 };
-    let chunks = Chunks::of(weight, CHUNK_VALUES);
+    let chunks = Chunks::of(weight, READ_VALUES);
     let element = dtype.bytes() as u64 + if dtype.bits() > 32 { 8 } else { 4 };
     let lines = 8 * (weight.layout.rows() + weight.layout.columns());
     let tables = match Counting::of(dtype, weight.elements()) {
@@ -103,7 +105,7 @@ impl Chunks {
 
 /// Computes the summary of a weight.
 pub(crate) fn summarize(view: &WeightView<'_>) -> Result<Summary, AnalyzeError> {
-    summarize_in(view, CHUNK_VALUES)
+    summarize_in(view, READ_VALUES)
 }
 
 /// The same with another chunk size, which changes nothing but speed.
@@ -166,12 +168,22 @@ impl<'a, T: Scalar> Pass<'a, T> {
         let whole_rows = self.chunks.columns >= width;
         self.chunks.each(weight, |rows, columns| {
             view.check_cancelled()?;
-            self.load(&rows, &columns, &mut bytes)?;
+            view.read_block(rows.clone(), columns.clone(), &mut bytes)?;
             if whole_rows || weight.layout.rows() == 1 {
                 self.hasher.update(&bytes);
             }
-            self.count(&bytes, (columns.end - columns.start) as usize);
-            self.sum(&rows, &columns);
+            // Read much at a time, because each call costs; look at little, so that it stays in cache.
+            let width = columns.end - columns.start;
+            let step = (CHUNK_VALUES / width.max(1) / 4).max(1) * 4;
+            let part_bytes = (step * width) as usize * self.dtype.bytes();
+            for (top, part) in
+                (rows.start..).step_by(step as usize).zip(bytes.chunks(part_bytes.max(1)))
+            {
+                self.decoded.resize(part.len() / self.dtype.bytes(), T::default());
+                view.decode(self.dtype, part, &mut self.decoded)?;
+                self.count(part, width as usize);
+                self.sum(&(top..rows.end.min(top + step)), &columns);
+            }
             view.cover(bytes.len() as u64);
             Ok(())
         })?;
@@ -421,7 +433,7 @@ mod tests {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (state >> 56) as u8
             }).collect();
-            let reference = summary(dtype, [rows, columns], &bytes, transposed, CHUNK_VALUES);
+            let reference = summary(dtype, [rows, columns], &bytes, transposed, READ_VALUES);
             for chunk in [64, 1000, 8192] {
                 // Infinite sums of wild F64 values are not equal to themselves, so compare as text.
                 let other = summary(dtype, [rows, columns], &bytes, transposed, chunk);
@@ -435,7 +447,7 @@ mod tests {
         let [rows, columns] = [3u64, 2_000_003];
         let bytes: Vec<u8> =
             (0..rows * columns * 2).map(|i| ((i * 2_654_435_761) >> 13) as u8 & 0x3f).collect();
-        let view = summary(DType::BF16, [rows, columns], &bytes, false, CHUNK_VALUES);
+        let view = summary(DType::BF16, [rows, columns], &bytes, false, READ_VALUES);
         let mut hasher = ContentHasher::default();
         hasher.update(&bytes);
         assert_eq!(view.content_hash, hasher.finish());
@@ -450,7 +462,7 @@ mod tests {
             .map(|i| ((i.wrapping_mul(2_654_435_761) >> 8) as f32 / 1.6e7 - 0.5).powi(3))
             .collect();
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let refined = summary(DType::F32, [100, 500], &bytes, false, CHUNK_VALUES);
+        let refined = summary(DType::F32, [100, 500], &bytes, false, READ_VALUES);
         let ladder = Ladder::from_values(values.iter().map(|v| f64::from(*v)).collect());
         let exact = Summary::new(refined.tally, &ladder, ladder.moments()).with_exact(&ladder);
         assert_eq!(refined.quantiles, exact.quantiles);
