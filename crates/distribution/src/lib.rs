@@ -7,7 +7,7 @@
 use weightscope_core::stats::{QUANTILES, Summary, kolmogorov_sf};
 use weightscope_core::{
     AnalyzeError, Analyzer, Axes, Descriptor, Figure, FigureData, FindingSpec, Key, MetricSpec,
-    ModelGraph, Output, Severity, Unit, UnitSpec, Verdicts, stats,
+    ModelGraph, Output, Severity, Unit, UnitSpec, stats,
 };
 
 /// The analyzer `distribution`.
@@ -51,6 +51,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     }],
 };
 
+// Its one verdict, on siblings, is drawn for all analyzers together in weightscope-core.
 impl Analyzer for Distribution {
     fn descriptor(&self) -> &Descriptor {
         &DESCRIPTOR
@@ -68,10 +69,6 @@ impl Analyzer for Distribution {
         let summary = view.summary()?;
         measure(&summary, view.dtype()?.bits() <= 16, out);
         Ok(())
-    }
-
-    fn judge(&self, _: &weightscope_core::Report, _: &mut Verdicts) {
-        // Its one verdict, on siblings, is drawn for all analyzers together in weightscope-core.
     }
 }
 

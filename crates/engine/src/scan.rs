@@ -136,10 +136,11 @@ pub fn scan(
     let open: Vec<WeightId> =
         plan.weights.iter().copied().filter(|id| !measured.has(*id)).collect();
     let total_bytes: u64 = open.iter().map(bytes).sum();
+    let total_work: f64 = tasks.iter().map(|t| t.work).sum();
     observe(Event::Started {
         weights: open.len() as u64,
         bytes: total_bytes,
-        work: tasks.iter().map(|t| t.work).sum(),
+        work: total_work,
         resumed: (plan.weights.len() - open.len()) as u64,
     });
 
@@ -160,7 +161,7 @@ pub fn scan(
         let now = covered.load(Ordering::Relaxed).min(total_bytes);
         if now > told {
             let share = (now - told) as f64 / total_bytes.max(1) as f64;
-            observe(Event::Progress { bytes: now - told, work: share });
+            observe(Event::Progress { bytes: now - told, work: share * total_work });
             told = now;
         }
     };
