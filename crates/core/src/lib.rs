@@ -44,7 +44,7 @@ pub use source::{EntryId, Metadata, SourceError, TensorEntry, TensorSource};
 pub use summarize::summary_scratch;
 pub use tensor::{Tensor, TensorSizeError, element_count};
 pub use value::{Key, Metrics, Value};
-pub use view::{Axis, Cancel, Scalar, Shared, Unit, WeightView};
+pub use view::{Axis, Cancel, Order, Scalar, Shared, Unit, WeightView};
 pub use weight::{Confidence, Heads, Layout, ModelGraph, Weight};
 pub use weightscope_codec::DType;
 pub use weightscope_stats as stats;

@@ -54,6 +54,15 @@ pub enum Axis {
     Columns,
 }
 
+/// How [`WeightView::block`] lays out its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Row after row.
+    RowMajor,
+    /// Column after column.
+    ColumnMajor,
+}
+
 /// `f32` or `f64`, what panels are decoded to.
 pub trait Scalar: PrefixKey + Default + Send + Sync {
     /// Decodes stored elements.
@@ -92,6 +101,10 @@ impl std::fmt::Debug for WeightView<'_> {
 
 /// Values of [`WeightView::for_each_row`]'s blocks at most, unless one row is longer.
 const BLOCK_VALUES: u64 = 64 * 1024;
+
+/// Stored lines that [`WeightView::block`] turns at a time: whole cache lines are written, and the lines
+/// of a matrix of ordinary width stay in a core's cache.
+const TURN_LINES: u64 = 16;
 
 impl<'a> WeightView<'a> {
     /// A view of `weight` in `source`; views of one weight share `shared`.
@@ -163,28 +176,56 @@ impl<'a> WeightView<'a> {
             );
             return Err(self.shape_error(&message));
         }
-        let mut bytes = Vec::new();
-        let dtype = self.dtype()?;
-        if (axis == Axis::Rows) != self.weight.transposed {
-            self.read_block(lines, 0..length, &mut bytes)?;
+        match axis {
+            Axis::Rows => self.block(lines, 0..input, Order::RowMajor, into),
+            Axis::Columns => self.block(0..out, lines, Order::ColumnMajor, into),
+        }
+    }
+
+    /// Decodes a block of the matrix `[out, in]` into `into`.
+    ///
+    /// * `into.len() == rows.len() * columns.len()`.
+    /// * Cost: one read per stored row that the block touches (one in all where it has whole stored rows),
+    ///   one decode, and a turn in cache when `order` is not the stored one.
+    ///
+    /// # Errors
+    /// When the block or the length does not fit the matrix, the bytes cannot be read or decoded, or the run
+    /// is stopped.
+    pub fn block<T: Scalar>(
+        &self,
+        rows: Range<u64>,
+        columns: Range<u64>,
+        order: Order,
+        into: &mut [T],
+    ) -> Result<(), AnalyzeError> {
+        self.check_cancelled()?;
+        let [out, input] = self.size();
+        let extent = |range: &Range<u64>| range.end.checked_sub(range.start);
+        let values = extent(&rows).zip(extent(&columns)).and_then(|(r, c)| r.checked_mul(c));
+        if rows.end > out || columns.end > input || values != Some(into.len() as u64) {
+            let message = format!(
+                "rows {rows:?}, columns {columns:?} of a {out} x {input} matrix into {} places",
+                into.len()
+            );
+            return Err(self.shape_error(&message));
+        }
+        // From here on in stored coordinates.
+        let (lines, within) =
+            if self.weight.transposed { (columns, rows) } else { (rows, columns) };
+        let (dtype, mut bytes) = (self.dtype()?, Vec::new());
+        let (count, length) = (lines.end - lines.start, (within.end - within.start) as usize);
+        if (order == Order::RowMajor) != self.weight.transposed {
+            self.read_block(lines, within, &mut bytes)?;
             return self.decode(dtype, &bytes, into);
         }
-        // Across the stored rows: read the wanted columns of every stored row and turn them.
-        let width = lines.end - lines.start;
-        let block = (BLOCK_VALUES / width.max(1)).clamp(1, length.max(1));
-        let mut values = vec![T::default(); (block * width) as usize];
-        for first in (0..length).step_by(block as usize) {
-            let rows = first..length.min(first + block);
-            self.read_block(rows.clone(), lines.clone(), &mut bytes)?;
-            let values = &mut values[..((rows.end - rows.start) * width) as usize];
+        let mut values = vec![T::default(); TURN_LINES as usize * length];
+        for first in (0..count).step_by(TURN_LINES as usize) {
+            let some = (count - first).min(TURN_LINES);
+            let stored = lines.start + first..lines.start + first + some;
+            self.read_block(stored, within.clone(), &mut bytes)?;
+            let values = &mut values[..some as usize * length];
             self.decode(dtype, &bytes, values)?;
-            for (row, stored) in
-                (rows.start as usize..).zip(values.chunks_exact(width.max(1) as usize))
-            {
-                for (line, value) in stored.iter().enumerate() {
-                    into[line * length as usize + row] = *value;
-                }
-            }
+            turn(values, length, first as usize, count as usize, into);
         }
         Ok(())
     }
@@ -270,6 +311,16 @@ impl<'a> WeightView<'a> {
     }
 }
 
+/// Writes lines of `length` values as columns `first..` of a matrix with rows of `width` values.
+fn turn<T: Copy>(lines: &[T], length: usize, first: usize, width: usize, into: &mut [T]) {
+    let count = lines.len() / length.max(1);
+    for (position, row) in into.chunks_exact_mut(width.max(1)).enumerate() {
+        for (target, line) in row[first..first + count].iter_mut().zip(lines.chunks_exact(length)) {
+            *target = line[position];
+        }
+    }
+}
+
 /// Weights that are measured together, with the parameters that apply.
 #[derive(Clone, Debug)]
 pub struct Unit<'a> {
@@ -298,6 +349,22 @@ impl<'a> Unit<'a> {
     /// All weights of the unit, the first one first.
     pub fn views(&self) -> &[WeightView<'a>] {
         &self.views
+    }
+
+    /// Threads that this analysis may use just now, its own included: more than one only while other
+    /// threads have nothing to do. Ask again before each long stage. Results must not depend on it.
+    pub fn threads(&self) -> usize {
+        1
+    }
+
+    /// Says that `work` (in the units of [`crate::Cost::work`]) is done, and asks whether to go on. Long
+    /// analyses call it between stages.
+    ///
+    /// # Errors
+    /// [`AnalyzeError::Cancelled`] when the run is being stopped: return it.
+    pub fn advance(&self, work: f64) -> Result<(), AnalyzeError> {
+        let _ = work;
+        self.first.check_cancelled()
     }
 
     /// A parameter's value.
