@@ -1,72 +1,62 @@
 //! Exact singular values of large matrices, several times faster than LAPACK, in bounded memory.
+//!
+//! A matrix is read in panels of whatever format it is stored in, never held whole, and everything is
+//! computed in `f64`. With k the short and l the long side, two routes lead to all k values:
+//!
+//! | | Gram | direct |
+//! |---|---|---|
+//! | dense | [Gram matrix](gram) by panels, l k^2 | square: as it is; else [R of QR](tall) by panels, 2 l k^2 |
+//! | to a band | [symmetric](symmetric_band), 4/3 k^3 | [upper](upper_band), 8/3 k^3 |
+//! | to two diagonals | [tridiagonal](symmetric_chase), 6 k^2 b | [bidiagonal](bidiagonal_chase), 8 k^2 b |
+//! | values | [Sturm bisection](tridiagonal) | the same, of the Golub-Kahan matrix |
+//! | error | at most sqrt(8 u) s_1, and u s_1^2/s for each value s | a few u s_1 |
+//!
+//! The Gram route is faster, but squares the condition number. Its result is accepted when the
+//! [error bound](Spectrum::error_bound) of every value is small enough, which holds up to a condition number
+//! of about 2e5; beyond that the direct route computes the values anew.
+//!
+//! Nearly all work is matrix products at the speed of faer's kernels; what is not (the chase, the bisection)
+//! works in cache, in vector code for whatever the machine has. Results are bit-identical for any number
+//! of threads.
+//!
+//! ```
+//! use weightscope_linalg::{Dense, Options, Threads, singular_values};
+//!
+//! let a = Dense::new(&[3.0, 0.0, 0.0, 0.0, 2.0, 0.0], 2, 3).unwrap();
+//! let spectrum = singular_values(&a, &Options::default(), &Threads(1))?;
+//! assert!((spectrum.singular_values[0] - 3.0).abs() <= spectrum.error_bound(0));
+//! assert!((spectrum.singular_values[1] - 2.0).abs() <= spectrum.error_bound(1));
+//! # Ok::<(), weightscope_linalg::SpectrumError<std::convert::Infallible>>(())
+//! ```
 #![forbid(unsafe_code)]
 
+mod band;
+mod bidiagonal_chase;
+mod chase;
+mod gram;
 mod matrix;
 mod monitor;
+mod panel_qr;
+mod reader;
+mod route;
 mod spectrum;
+mod symmetric_band;
+mod symmetric_chase;
+mod tall;
+mod tridiagonal;
+mod upper_band;
+mod vector;
+mod window;
 
 pub use matrix::{Dense, Matrix, Order};
 pub use monitor::{Monitor, Threads};
+pub use route::{Cost, Options, SpectrumError, cost, singular_values};
 pub use spectrum::{Route, Spectrum};
 
-/// What to compute.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// Take the direct route from the start.
-    pub exact: bool,
-}
-
-/// What computing takes, known beforehand.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost {
-    /// Floating-point operations of the planned route.
-    pub flops: f64,
-    /// Peak scratch memory in bytes, of either route.
-    pub bytes: u64,
-}
-
-/// Why there is no spectrum.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpectrumError<E> {
-    /// A block could not be read.
-    #[error(transparent)]
-    Read(E),
-    /// The matrix holds NaN or infinities.
-    #[error("not every value is finite")]
-    NotFinite,
-    /// Its sizes overflow, or memory for the scratch cannot be had.
-    #[error("no memory for the spectrum of a {0} x {1} matrix")]
-    TooLarge(usize, usize),
-    /// The monitor said so.
-    #[error("stopped")]
-    Stopped,
-}
-
-/// All singular values of `matrix`.
-///
-/// # Errors
-/// [`SpectrumError`].
-pub fn singular_values<M: Matrix>(
-    matrix: &M,
-    options: &Options,
-    monitor: &dyn Monitor,
-) -> Result<Spectrum, SpectrumError<M::Error>> {
-    let _ = (options, monitor);
-    let [rows, columns] = matrix.shape();
-    let mut values = vec![0.0; rows * columns];
-    matrix.read(0..rows, 0..columns, Order::RowMajor, &mut values).map_err(SpectrumError::Read)?;
-    if values.iter().any(|x| !x.is_finite()) {
-        return Err(SpectrumError::NotFinite);
+/// What faer may use now.
+fn parallelism(monitor: &dyn Monitor) -> faer::Par {
+    match monitor.threads() {
+        0 | 1 => faer::Par::Seq,
+        threads => faer::Par::rayon(threads),
     }
-    let a = faer::MatRef::from_row_major_slice(&values, rows, columns);
-    let singular_values = a.singular_values().map_err(|_| SpectrumError::NotFinite)?;
-    Ok(Spectrum { singular_values, route: if spectrum::gram_suffices(&[]) { Route::Direct } else { Route::Gram } })
-}
-
-/// What [`singular_values`] takes for a matrix of this shape.
-pub fn cost(rows: usize, columns: usize, options: &Options) -> Cost {
-    let (k, l) = (rows.min(columns) as f64, rows.max(columns) as f64);
-    let flops = if options.exact { 4.0 * l * k * k - 4.0 / 3.0 * k.powi(3) } else { l * k * k + 4.0 / 3.0 * k.powi(3) };
-    Cost { flops, bytes: (k * k * 10.0 + 3e7) as u64 }
 }
