@@ -40,6 +40,8 @@ mod panel_qr;
 mod reader;
 mod route;
 mod spectrum;
+#[doc(hidden)]
+pub mod stages;
 mod symmetric_band;
 mod symmetric_chase;
 mod tall;

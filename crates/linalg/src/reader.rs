@@ -47,18 +47,18 @@ impl<'a, M: Matrix> Reader<'a, M> {
             self.matrix.read(0..rows, lines, Order::RowMajor, into)
         };
         read.map_err(SpectrumError::Read)?;
-        // Adding up x - x finds NaN and infinities without a branch for each value.
+        // Adding up 0 x finds NaN and infinities without a branch for each value.
         let mut poison = [0.0; 16];
         let (blocks, rest) = into.as_chunks_mut::<16>();
         for block in blocks {
             for (value, poison) in block.iter_mut().zip(&mut poison) {
                 *value *= self.scale;
-                *poison += *value - *value;
+                *poison += *value * 0.0;
             }
         }
         for value in rest {
             *value *= self.scale;
-            poison[0] += *value - *value;
+            poison[0] += *value * 0.0;
         }
         if poison.iter().any(|p| *p != 0.0) {
             return Err(SpectrumError::NotFinite);

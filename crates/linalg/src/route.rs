@@ -67,13 +67,7 @@ pub fn singular_values<M: Matrix>(
         let band = symmetric_band::reduce(square.as_mut(), band_width(short), monitor);
         let diagonals = band.and_then(|band| symmetric_chase::reduce(band, monitor));
         let (diagonal, off_diagonal) = diagonals.ok_or(SpectrumError::Stopped)?;
-        let eigenvalues = tridiagonal::largest_eigenvalues(
-            &diagonal,
-            &off_diagonal,
-            short,
-            f64::NEG_INFINITY,
-            monitor.threads(),
-        );
+        let eigenvalues = tridiagonal::eigenvalues(&diagonal, &off_diagonal, monitor.threads());
         let values: Vec<f64> = eigenvalues.iter().map(|l| l.max(0.0).sqrt()).collect();
         if gram_suffices(&values) {
             return Ok(Spectrum { singular_values: unscaled(values), route: Route::Gram });
@@ -81,22 +75,14 @@ pub fn singular_values<M: Matrix>(
         square.clear();
     }
     if reader.long() == short {
-        reader.read(0..short, &mut square.values)?;
+        reader.read(0..short, square.values_mut())?;
     } else {
         tall::triangle(&reader, square.as_mut(), monitor)?;
     }
     let band = upper_band::reduce(square.as_mut(), band_width(short), monitor);
     let diagonals = band.and_then(|band| bidiagonal_chase::reduce(band, monitor));
     let (diagonal, superdiagonal) = diagonals.ok_or(SpectrumError::Stopped)?;
-    // The Golub-Kahan matrix has eigenvalues +-s: zero diagonal, off-diagonal d1 e1 d2 e2 .. dk.
-    let mut interleaved = Vec::with_capacity(2 * short);
-    for (index, d) in diagonal.iter().enumerate() {
-        interleaved.push(*d);
-        interleaved.extend(superdiagonal.get(index));
-    }
-    let zeros = vec![0.0; 2 * short];
-    let values =
-        tridiagonal::largest_eigenvalues(&zeros, &interleaved, short, 0.0, monitor.threads());
+    let values = tridiagonal::singular_values(&diagonal, &superdiagonal, monitor.threads());
     Ok(Spectrum { singular_values: unscaled(values), route: Route::Direct })
 }
 
@@ -121,7 +107,7 @@ pub fn cost(rows: usize, columns: usize, options: &Options) -> Cost {
 }
 
 /// Width of the band: wide enough for fast products, narrow enough for a fast chase.
-fn band_width(size: usize) -> usize {
+pub(crate) fn band_width(size: usize) -> usize {
     match size {
         3000.. => 64,
         1500.. => 48,
@@ -131,14 +117,14 @@ fn band_width(size: usize) -> usize {
 }
 
 /// A square matrix in memory that can be refused.
-struct Square {
+pub(crate) struct Square {
     size: usize,
     values: Vec<f64>,
 }
 
 impl Square {
     /// Zeros; `None` when there is no memory for them.
-    fn new(size: usize) -> Option<Self> {
+    pub(crate) fn new(size: usize) -> Option<Self> {
         let mut values = Vec::new();
         values.try_reserve_exact(size.checked_mul(size)?).ok()?;
         values.resize(size * size, 0.0);
@@ -149,7 +135,12 @@ impl Square {
         self.values.fill(0.0);
     }
 
-    fn as_mut(&mut self) -> MatMut<'_, f64> {
+    /// Its columns, one after the other.
+    pub(crate) fn values_mut(&mut self) -> &mut [f64] {
+        &mut self.values
+    }
+
+    pub(crate) fn as_mut(&mut self) -> MatMut<'_, f64> {
         MatMut::from_column_major_slice_mut(&mut self.values, self.size, self.size)
     }
 }

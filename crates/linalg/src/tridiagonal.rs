@@ -33,9 +33,27 @@ struct Scaled {
     squares: Vec<f64>,
 }
 
-/// The `wanted` largest eigenvalues of the symmetric tridiagonal matrix with this diagonal and these
-/// off-diagonal entries (one fewer), descending. `low` is a lower bound that the caller knows, or -infinity.
-pub(crate) fn largest_eigenvalues(
+/// All eigenvalues of the symmetric tridiagonal matrix with this diagonal and these off-diagonal entries (one
+/// fewer), descending.
+pub(crate) fn eigenvalues(diagonal: &[f64], off_diagonal: &[f64], threads: usize) -> Vec<f64> {
+    largest_eigenvalues(diagonal, off_diagonal, diagonal.len(), f64::NEG_INFINITY, threads)
+}
+
+/// All singular values of the upper bidiagonal matrix with this diagonal and superdiagonal, descending: the
+/// positive eigenvalues of the Golub-Kahan matrix, which has a zero diagonal and off-diagonal entries
+/// d1 e1 d2 e2 .. dk (Golub and Kahan, SIAM J. Numer. Anal. 2, 1965).
+pub(crate) fn singular_values(diagonal: &[f64], superdiagonal: &[f64], threads: usize) -> Vec<f64> {
+    let size = diagonal.len();
+    let mut interleaved = Vec::with_capacity(2 * size);
+    for (index, d) in diagonal.iter().enumerate() {
+        interleaved.push(*d);
+        interleaved.extend(superdiagonal.get(index));
+    }
+    largest_eigenvalues(&vec![0.0; 2 * size], &interleaved, size, 0.0, threads)
+}
+
+/// The `wanted` largest eigenvalues, descending. `low` is a lower bound that the caller knows, or -infinity.
+fn largest_eigenvalues(
     diagonal: &[f64],
     off_diagonal: &[f64],
     wanted: usize,
