@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod analyzer;
+mod block;
 mod event;
 mod figure;
 mod finding;
