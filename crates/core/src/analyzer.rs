@@ -67,14 +67,12 @@ pub trait Analyzer: Debug + Send + Sync {
         UnitSpec::each(graph, |weight| weight.matrix.is_some() && weight.part.is_parameter())
     }
 
-    /// What a unit costs, for scheduling and memory admission. The engine adds what the shared summary takes.
+    /// What a unit costs besides the shared summary, for scheduling, memory admission and progress. The
+    /// engine adds what the summary takes, once for every weight. Nothing unless overridden: right for
+    /// whoever asks for the summary, or looks at every value once.
     fn cost(&self, unit: &UnitSpec, graph: &ModelGraph) -> Cost {
-        let elements = unit
-            .weights
-            .iter()
-            .filter_map(|id| graph.weights.get(id.0 as usize))
-            .map(|w| w.elements() as f64);
-        Cost { work: elements.sum(), scratch_bytes: 0 }
+        let _ = (unit, graph);
+        Cost::default()
     }
 
     /// Called once after the last weight with everything measured: turns numbers into findings.
@@ -177,12 +175,13 @@ impl UnitSpec {
     }
 }
 
-/// What measuring a unit takes.
+/// What measuring a unit takes besides the shared summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Floating-point operations, or anything proportional to time: orders the queue.
+    /// Floating-point operations of a matrix product, or as many as take as long: orders the queue, and is
+    /// what progress is told in. [`Unit::advance`] says how much of it is done.
     pub work: f64,
-    /// Peak scratch memory besides what the shared summary takes.
+    /// Peak scratch memory in bytes, whatever [`Unit::threads`] answers.
     pub scratch_bytes: u64,
 }
 

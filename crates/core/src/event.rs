@@ -10,19 +10,20 @@ pub enum Event<'a> {
     Started {
         /// Weights that will be measured.
         weights: u64,
-        /// Their stored bytes.
+        /// Stored bytes of the weights that are read.
         bytes: u64,
-        /// Their total cost, in the units of [`crate::Cost::work`].
-        work: f64,
+        /// The total cost, in the units of [`crate::Cost::work`]: whole numbers add up exactly.
+        work: u64,
         /// Weights taken over from an earlier run.
         resumed: u64,
     },
-    /// Some work is done since the last event of this kind.
+    /// Some work is done since the last event of this kind. When every weight is finished, all of these
+    /// add up to what [`Event::Started`] announced; in a run that was stopped, to less.
     Progress {
         /// Stored bytes covered.
         bytes: u64,
         /// Work done.
-        work: f64,
+        work: u64,
     },
     /// A weight is finished, measured or not.
     Finished {

@@ -42,10 +42,10 @@ pub use report::{
 pub use role::{Category, Kind, Part, Role, Stack};
 pub use siblings::{SIBLINGS, judge_siblings, trend_figures};
 pub use source::{EntryId, Metadata, SourceError, TensorEntry, TensorSource};
-pub use summarize::summary_scratch;
+pub use summarize::{SUMMARY_WORK, summary_scratch, summary_work};
 pub use tensor::{Tensor, TensorSizeError, element_count};
 pub use value::{Key, Metrics, Value};
-pub use view::{Axis, Cancel, Order, Scalar, Shared, Unit, WeightView};
+pub use view::{Axis, Cancel, Host, Order, Scalar, Shared, Unit, WeightView};
 pub use weight::{Confidence, Heads, Layout, ModelGraph, Weight};
 pub use weightscope_codec::DType;
 pub use weightscope_stats as stats;

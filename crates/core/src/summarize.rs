@@ -27,6 +27,19 @@ const SMALL_VALUES: u64 = 16 * 1024;
 /// Rows that the sketch samples, about.
 const SKETCH_ROWS: u64 = 16;
 
+/// Work of a summary for every value of an 8- or 16-bit format, in the units of [`crate::Cost::work`]: as
+/// many floating-point operations of a matrix product take as long.
+pub const SUMMARY_WORK: f64 = 32.0;
+
+/// What [`WeightView::summary`] costs, in the units of [`crate::Cost::work`]. Analyzers leave it out of
+/// [`crate::Analyzer::cost`]: whoever plans a run adds it once for every weight.
+pub fn summary_work(weight: &Weight) -> f64 {
+    let Some(dtype) = weight.dtype else { return 0.0 };
+    let elements = weight.elements();
+    let [first, second] = Counting::of(dtype, elements).work();
+    elements as f64 * (first + second)
+}
+
 /// Peak scratch of [`WeightView::summary`], in bytes.
 pub fn summary_scratch(weight: &Weight) -> u64 {
     let Some(dtype) = weight.dtype.filter(|_| weight.elements() > 0) else { return 0 };
@@ -40,6 +53,11 @@ pub fn summary_scratch(weight: &Weight) -> u64 {
     };
     chunks.values() * element + lines + tables
 }
+
+/// How many times longer than a value of 16 bits one of 32 or 64 bits takes, when it is counted and when the
+/// ladder is refined.
+const WIDE_FIRST: f64 = 8.0;
+const WIDE_SECOND: f64 = 16.0;
 
 /// How values are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +78,15 @@ impl Counting {
             Self::Patterns
         } else {
             Self::Prefixes
+        }
+    }
+
+    /// Work for every value: while the bytes are read for the first time, and for the second.
+    fn work(self) -> [f64; 2] {
+        match self {
+            Self::Patterns => [SUMMARY_WORK, 0.0],
+            Self::Values => [WIDE_FIRST * SUMMARY_WORK, 0.0],
+            Self::Prefixes => [WIDE_FIRST * SUMMARY_WORK, WIDE_SECOND * SUMMARY_WORK],
         }
     }
 }
@@ -163,6 +190,7 @@ impl<'a, T: Scalar> Pass<'a, T> {
 
     fn measure(mut self) -> Result<Summary, AnalyzeError> {
         let (view, weight) = (self.view, self.view.weight());
+        let [first_work, _] = self.counting.work();
         let mut bytes = Vec::new();
         let width = weight.layout.columns();
         let whole_rows = self.chunks.columns >= width;
@@ -184,7 +212,8 @@ impl<'a, T: Scalar> Pass<'a, T> {
                 self.count(part, width as usize);
                 self.sum(&(top..rows.end.min(top + step)), &columns);
             }
-            view.cover(bytes.len() as u64);
+            view.host().cover(bytes.len() as u64);
+            view.host().advance((bytes.len() / self.dtype.bytes()) as f64 * first_work);
             Ok(())
         })?;
         if !whole_rows && weight.layout.rows() > 1 {
@@ -328,6 +357,7 @@ impl<'a, T: Scalar> Pass<'a, T> {
         let demands = Demands::of(moments.as_ref());
         let mut histogram =
             Summary::new(self.tally, &Ladder::default(), moments).histogram_counter();
+        let [_, second_work] = self.counting.work();
         let mut first = true;
         loop {
             let wanted = ladder.unresolved(&demands);
@@ -350,6 +380,9 @@ impl<'a, T: Scalar> Pass<'a, T> {
                     for value in self.decoded.iter().filter(|v| v.is_finite()) {
                         histogram.push((*value).into(), 1);
                     }
+                }
+                if first {
+                    view.host().advance(self.decoded.len() as f64 * second_work);
                 }
                 Ok(())
             })?;

@@ -1,6 +1,6 @@
 //! Reading a weight: panels on demand, and the summary that all analyzers share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use weightscope_codec::{DecodeError, decode_f32, decode_f64};
@@ -30,19 +30,35 @@ impl Cancel {
     }
 }
 
-/// What all views of one weight share: the summary, computed at most once, and how far reading has come.
+/// What all views of one weight share: the summary, computed at most once.
 #[derive(Debug, Default)]
 pub struct Shared {
     summary: OnceLock<Result<Arc<Summary>, AnalyzeError>>,
-    covered: Arc<AtomicU64>,
 }
 
-impl Shared {
-    /// Adds the stored bytes that a summary covers to `covered` while it runs, for progress.
-    pub fn counting(covered: Arc<AtomicU64>) -> Self {
-        Self { covered, ..Self::default() }
+/// Who runs a measurement: it lends threads and is told how far the measurement has come. Whatever it
+/// answers changes no number.
+pub trait Host: Sync {
+    /// Threads that one unit may use just now, its own included: what [`Unit::threads`] answers.
+    fn threads(&self) -> usize {
+        1
+    }
+
+    /// `work`, in the units of [`crate::Cost::work`], is done.
+    fn advance(&self, work: f64) {
+        let _ = work;
+    }
+
+    /// A summary has covered so many more stored bytes.
+    fn cover(&self, bytes: u64) {
+        let _ = bytes;
     }
 }
+
+/// Nobody in particular: one thread, and no progress.
+struct Nobody;
+
+impl Host for Nobody {}
 
 /// Which lines of a matrix `[out, in]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +106,7 @@ pub struct WeightView<'a> {
     source: &'a dyn TensorSource,
     shared: &'a Shared,
     cancel: &'a Cancel,
+    host: &'a dyn Host,
 }
 
 impl std::fmt::Debug for WeightView<'_> {
@@ -106,7 +123,13 @@ impl<'a> WeightView<'a> {
         shared: &'a Shared,
         cancel: &'a Cancel,
     ) -> Self {
-        Self { weight, source, shared, cancel }
+        Self { weight, source, shared, cancel, host: &Nobody }
+    }
+
+    /// The same view, run by `host`.
+    #[must_use]
+    pub fn hosted(self, host: &'a dyn Host) -> Self {
+        Self { host, ..self }
     }
 
     /// The weight.
@@ -143,8 +166,8 @@ impl<'a> WeightView<'a> {
         if self.cancel.is_cancelled() { Err(AnalyzeError::Cancelled) } else { Ok(()) }
     }
 
-    pub(crate) fn cover(&self, bytes: u64) {
-        self.shared.covered.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) fn host(&self) -> &'a dyn Host {
+        self.host
     }
 
     /// Copies `into.len()` stored bytes from `start` on.
@@ -194,16 +217,17 @@ impl<'a> Unit<'a> {
     /// Threads that this analysis may use just now, its own included: more than one only while other
     /// threads have nothing to do. Ask again before each long stage. Results must not depend on it.
     pub fn threads(&self) -> usize {
-        1
+        self.first.host.threads().max(1)
     }
 
-    /// Says that `work` (in the units of [`crate::Cost::work`]) is done, and asks whether to go on. Long
-    /// analyses call it between stages.
+    /// Says that `work` (in the units of [`crate::Cost::work`], since the last call) is done, and asks whether
+    /// to go on. Long analyses call it between stages, from any thread. What a unit says beyond its cost is
+    /// not told, and what it leaves out is told when it ends.
     ///
     /// # Errors
     /// [`AnalyzeError::Cancelled`] when the run is being stopped: return it.
     pub fn advance(&self, work: f64) -> Result<(), AnalyzeError> {
-        let _ = work;
+        self.first.host.advance(work);
         self.first.check_cancelled()
     }
 

@@ -1,7 +1,7 @@
 //! Runs analyzers over a checkpoint.
 //!
 //! A scan is planned from names and shapes (`plan`), measured by workers of a private pool within a memory
-//! budget (`queue`), written to a journal weight by weight (`journal`), and judged when the last
+//! budget (`queue`) that tell how far they are (`meter`), written to a journal weight by weight (`journal`), and judged when the last
 //! weight is done (`finish`). One bad tensor never ends it: an error or a panic in a unit becomes an
 //! entry of the report. Results do not depend on the number of threads.
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@
 mod finish;
 mod journal;
 mod memory;
+mod meter;
 mod plan;
 mod queue;
 mod scan;

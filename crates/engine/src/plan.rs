@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use weightscope_core::{Analyzer, ModelGraph, UnitSpec, WeightId, summary_scratch};
+use weightscope_core::{
+    Analyzer, ModelGraph, UnitSpec, Weight, WeightId, summary_scratch, summary_work,
+};
 
 use crate::EngineError;
 
@@ -13,8 +15,10 @@ pub(crate) struct Task {
     pub(crate) unit: UnitSpec,
     /// Indices of analyzers, in registry order.
     pub(crate) analyzers: Vec<usize>,
-    /// Orders the queue: most first.
-    pub(crate) work: f64,
+    /// Orders the queue, most first, and is what progress is told in.
+    pub(crate) work: u64,
+    /// Stored bytes that are read here for the first time.
+    pub(crate) stored_bytes: u64,
     /// Peak scratch.
     pub(crate) bytes: u64,
 }
@@ -24,7 +28,7 @@ pub(crate) struct Task {
 pub(crate) struct Plan {
     /// Chosen weights, in model order.
     pub(crate) weights: Vec<WeightId>,
-    /// Tasks, most work first. Ties keep model order, so that the order is the same every time.
+    /// Tasks in model order, with the work of their analyzers alone: see [`arrange`].
     pub(crate) tasks: Vec<Task>,
 }
 
@@ -52,7 +56,7 @@ impl Plan {
                 }
             }
         }
-        let mut tasks: Vec<Task> = units
+        let tasks: Vec<Task> = units
             .into_iter()
             .map(|(unit, indices)| {
                 let weights = unit.weights.iter().filter_map(|id| graph.weights.get(id.0 as usize));
@@ -63,11 +67,11 @@ impl Plan {
                     .map(|a| a.cost(&unit, graph))
                     .collect();
                 let scratch = costs.iter().map(|c| c.scratch_bytes).max().unwrap_or(0);
-                let work = costs.iter().map(|c| c.work).sum();
-                Task { unit, analyzers: indices, work, bytes: summary.saturating_add(scratch) }
+                let work = costs.iter().map(|c| c.work).sum::<f64>() as u64;
+                let bytes = summary.saturating_add(scratch);
+                Task { unit, analyzers: indices, work, stored_bytes: 0, bytes }
             })
             .collect();
-        tasks.sort_by(|a, b| b.work.total_cmp(&a.work));
         let weights = (0..)
             .map(WeightId)
             .zip(&chosen)
@@ -76,6 +80,39 @@ impl Plan {
             .collect();
         Ok(Self { weights, tasks })
     }
+}
+
+/// Adds what the summaries cost and orders the tasks, most work first. Ties keep model order, so that the
+/// order is the same every time.
+///
+/// A weight is read by its own task, or without one by the first that it is a member of. No sum of all
+/// tasks' numbers overflows.
+pub(crate) fn arrange(tasks: &mut [Task], graph: &ModelGraph) {
+    let most = u64::MAX / tasks.len().max(1) as u64;
+    let mut is_read = vec![false; graph.weights.len()];
+    for alone in [true, false] {
+        for task in tasks.iter_mut().filter(|t| (t.unit.weights.len() == 1) == alone) {
+            let mut summaries = 0.0;
+            for id in &task.unit.weights {
+                let Some(flag) = is_read.get_mut(id.0 as usize).filter(|flag| !**flag) else {
+                    continue;
+                };
+                *flag = true;
+                if let Some(weight) = graph.weights.get(id.0 as usize) {
+                    summaries += summary_work(weight);
+                    task.stored_bytes = task.stored_bytes.saturating_add(stored_bytes(weight));
+                }
+            }
+            task.work = task.work.saturating_add(summaries as u64).min(most);
+            task.stored_bytes = task.stored_bytes.min(most);
+        }
+    }
+    tasks.sort_by_key(|task| std::cmp::Reverse(task.work));
+}
+
+/// Stored size of a weight, which may be a part of a tensor.
+fn stored_bytes(weight: &Weight) -> u64 {
+    weight.elements().saturating_mul(weight.dtype.map_or(0, |d| d.bytes() as u64))
 }
 
 /// Globs on weight names: `*` also matches dots and slashes, `**` means the same.

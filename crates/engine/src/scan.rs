@@ -1,15 +1,16 @@
 //! One scan from plan to report.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Barrier;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
-use rayon::ThreadPoolBuilder;
+use rayon::{ThreadPoolBuilder, Yield};
 use weightscope_core::{
     AnalyzeError, Analyzer, Cancel, ErrorRecord, ErrorScope, Event, Figure, Key, ModelGraph,
     Output, Report, SIBLINGS, Settings, TensorSource, Timings, ToolRecord, Unit, Weight, WeightId,
@@ -19,8 +20,9 @@ use weightscope_core::{
 use crate::JournalError;
 use crate::finish::Measured;
 use crate::journal::{Finished, Header, Journal, VERSION};
-use crate::plan::{Plan, Task, globs};
-use crate::queue::Queue;
+use crate::meter::{Meter, Running};
+use crate::plan::{Plan, Task, arrange, globs};
+use crate::queue::{Next, Queue, Taken};
 
 /// How to run, as opposed to what: nothing here changes a number.
 #[derive(Clone, Debug)]
@@ -82,6 +84,10 @@ pub enum EngineError {
 /// Progress is told this often.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long a worker without a task rests between looks for a task or for a piece of another's work: at
+/// first, and when there was nothing for a while.
+const REST: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(1)];
+
 /// Measures every chosen weight with every analyzer and judges the result.
 ///
 /// * `settings`: `include`, `exclude`, `ignore`, `series`, `split_fused` and changed `parameters` are the
@@ -130,22 +136,22 @@ pub fn scan(
         journal = Some(opened);
         measured.take_over(done);
     }
-    let tasks =
+    let resumed = plan.weights.iter().filter(|id| measured.has(**id)).count() as u64;
+    let mut tasks =
         admit(plan.tasks, graph, source, options.memory, &mut measured, journal.as_mut(), observe)?;
-    let bytes = |id: &WeightId| graph.weights.get(id.0 as usize).map_or(0, stored_bytes);
-    let open: Vec<WeightId> =
-        plan.weights.iter().copied().filter(|id| !measured.has(*id)).collect();
-    let total_bytes: u64 = open.iter().map(bytes).sum();
-    let total_work: f64 = tasks.iter().map(|t| t.work).sum();
+    arrange(&mut tasks, graph);
+    let weights: BTreeSet<_> = tasks.iter().filter_map(|t| t.unit.weights.first()).collect();
+    let total_bytes: u64 = tasks.iter().map(|t| t.stored_bytes).sum();
     observe(Event::Started {
-        weights: open.len() as u64,
+        weights: weights.len() as u64,
         bytes: total_bytes,
-        work: total_work,
-        resumed: (plan.weights.len() - open.len()) as u64,
+        work: tasks.iter().map(|t| t.work).sum(),
+        resumed,
     });
 
-    let covered = Arc::new(AtomicU64::new(0));
-    let queue = Queue::new(tasks, graph.weights.len(), options.memory, Arc::clone(&covered));
+    let threads = pool.current_num_threads();
+    let queue = Queue::new(tasks, graph.weights.len(), options.memory, threads);
+    let meter = Meter::default();
     let worker = Worker {
         source,
         graph,
@@ -153,26 +159,25 @@ pub fn scan(
         settings: &settings,
         cancel: &options.cancel,
         queue: &queue,
+        meter: &meter,
+        start: Barrier::new(threads),
     };
     let (sender, receiver) = mpsc::channel();
-    let mut told = 0u64;
+    let (mut told_bytes, mut told_work) = (0, 0);
     let mut tell_progress = |observe: &mut dyn FnMut(Event<'_>)| {
-        // A tensor that is read again (a group task, a refining pass) is not more progress.
-        let now = covered.load(Ordering::Relaxed).min(total_bytes);
-        if now > told {
-            let share = (now - told) as f64 / total_bytes.max(1) as f64;
-            observe(Event::Progress { bytes: now - told, work: share * total_work });
-            told = now;
+        let [bytes, work] = [&meter.bytes, &meter.work].map(|total| total.load(Ordering::Relaxed));
+        if bytes > told_bytes || work > told_work {
+            observe(Event::Progress { bytes: bytes - told_bytes, work: work - told_work });
+            (told_bytes, told_work) = (bytes, work);
         }
     };
     pool.in_place_scope(|scope| -> Result<(), EngineError> {
-        for _ in 0..pool.current_num_threads() {
-            let (worker, sender) = (&worker, sender.clone());
-            scope.spawn(move |_| worker.run(&sender));
-        }
+        let (worker, own) = (&worker, sender.clone());
+        scope.spawn_broadcast(move |_, _| worker.run(&own));
         drop(sender);
         let mut parts = Parts::new(graph.weights.len());
         loop {
+            tell_progress(observe);
             match receiver.recv_timeout(TICK) {
                 Ok(Message::Part { first, part }) => parts.add(first, part),
                 Ok(Message::Last(id)) => {
@@ -191,10 +196,11 @@ pub fn scan(
                     measured.add(id, finished);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            tell_progress(observe);
         }
+        tell_progress(observe);
+        Ok(())
     })?;
 
     observe(Event::Judging);
@@ -266,11 +272,6 @@ fn admit(
     Ok(admitted)
 }
 
-/// Stored size of a weight, which may be a part of a tensor.
-pub(crate) fn stored_bytes(weight: &Weight) -> u64 {
-    weight.elements().saturating_mul(weight.dtype.map_or(0, |d| d.bytes() as u64))
-}
-
 /// What one task yields for the weight that its results belong to.
 #[derive(Debug, Default)]
 struct Part {
@@ -299,42 +300,69 @@ struct Worker<'a> {
     settings: &'a Settings,
     cancel: &'a Cancel,
     queue: &'a Queue,
+    meter: &'a Meter,
+    /// Holds the workers until each has its thread.
+    start: Barrier,
 }
 
 impl Worker<'_> {
-    /// Takes tasks until there are none.
+    /// Takes tasks until there are none; runs once on every thread of the pool.
+    ///
+    /// It stands at the bottom of its thread, never within a piece of a running task: that is what the barrier
+    /// is for, and why no worker is started later. Between tasks it lends a hand to those that are running,
+    /// and when no more will come it returns, and the pool lends its thread.
     fn run(&self, sender: &Sender<Message>) {
-        while let Some(taken) = self.queue.take(self.cancel) {
-            let first = taken.task.unit.weights.first().copied();
-            // Results are sent before the task ends, so that a group's come after its members'. A closed
-            // channel means that the coordinator gave up: there is nobody left to tell.
-            let part = self.measure(&taken);
-            let measured = part.is_some();
-            if let (Some(first), Some(part)) = (first, part)
-                && sender.send(Message::Part { first, part }).is_err()
-            {
-                self.cancel.cancel();
-            }
-            // Without results the run was stopped: the weight stays unmeasured.
-            let last = self.queue.done(&taken.task).filter(|_| measured);
-            if let Some(id) = last {
-                let _ = sender.send(Message::Last(id));
+        self.start.wait();
+        let [short, long] = REST;
+        let mut rest = short;
+        loop {
+            match self.queue.take(self.cancel) {
+                Next::Task(taken) => {
+                    self.finish(&taken, sender);
+                    rest = short;
+                }
+                Next::Later if rayon::yield_now() == Some(Yield::Executed) => rest = short,
+                Next::Later => {
+                    self.queue.wait(rest);
+                    rest = long.min(rest * 2);
+                }
+                Next::Never => return,
             }
         }
     }
 
+    /// Measures a task and sends what came of it.
+    fn finish(&self, taken: &Taken, sender: &Sender<Message>) {
+        let first = taken.task.unit.weights.first().copied();
+        let running = Running::new(&taken.task, self.meter, self.queue);
+        let part = self.measure(taken, &running);
+        // Without results the run was stopped: the weight stays unmeasured.
+        let measured = part.is_some();
+        if measured {
+            running.complete();
+        }
+        // Results are sent before the task ends, so that a group's come after its members'. A closed channel
+        // means that the coordinator gave up: there is nobody left to tell.
+        if let (Some(first), Some(part)) = (first, part)
+            && sender.send(Message::Part { first, part }).is_err()
+        {
+            self.cancel.cancel();
+        }
+        let last = self.queue.done(&taken.task).filter(|_| measured);
+        if let Some(id) = last {
+            let _ = sender.send(Message::Last(id));
+        }
+    }
+
     /// Runs every analyzer of a task; `None` when the scan was stopped meanwhile.
-    fn measure(&self, taken: &crate::queue::Taken) -> Option<Part> {
+    fn measure(&self, taken: &Taken, running: &Running<'_>) -> Option<Part> {
         let mut part = Part::default();
         let weights = taken.task.unit.weights.iter().zip(&taken.shared);
         let views: Vec<WeightView<'_>> = weights
             .filter_map(|(id, shared)| {
-                Some(WeightView::new(
-                    self.graph.weights.get(id.0 as usize)?,
-                    self.source,
-                    shared,
-                    self.cancel,
-                ))
+                let weight = self.graph.weights.get(id.0 as usize)?;
+                let view = WeightView::new(weight, self.source, shared, self.cancel);
+                Some(view.hosted(running))
             })
             .collect();
         for index in &taken.task.analyzers {
