@@ -8,15 +8,16 @@
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, MatMut, MatRef, Par};
-use rayon::prelude::*;
 
-use crate::{Matrix, Monitor, SpectrumError, reader::Reader};
+use crate::parallel::{column_blocks, for_each, row_blocks};
+use crate::reader::Reader;
+use crate::{Matrix, Monitor, SpectrumError};
 
 /// Lines of the long side per panel. Not a power of two, so that columns of a panel do not fall on the
 /// same cache sets; a multiple of every vector length.
 pub(crate) const PANEL: usize = 504;
 /// Edge of the tiles that threads share.
-const TILE: usize = 512;
+const TILE: usize = 768;
 
 /// Adds the Gram matrix of the whole matrix to the lower triangle of `gram` (k x k).
 pub(crate) fn gram<M: Matrix>(
@@ -42,7 +43,11 @@ pub(crate) fn gram<M: Matrix>(
 /// `gram += panel^T panel`, lower triangle.
 fn add_product(panel: MatRef<'_, f64>, gram: MatMut<'_, f64>, threads: usize) {
     let mut tiles = Vec::new();
-    cut(gram, &mut tiles, 0);
+    for (column, block) in column_blocks(gram, TILE) {
+        let below = block.nrows() - column;
+        let tiles_below = row_blocks(block.subrows_mut(column, below), TILE);
+        tiles.extend(tiles_below.into_iter().map(|(row, tile)| (column + row, column, tile)));
+    }
     let work = |(row, column, tile): (usize, usize, MatMut<'_, f64>)| {
         let left = panel.subcols(row, tile.nrows()).transpose();
         let right = panel.subcols(column, tile.ncols());
@@ -53,28 +58,5 @@ fn add_product(panel: MatRef<'_, f64>, gram: MatMut<'_, f64>, threads: usize) {
             matmul(tile, Accum::Add, left, right, 1.0, Par::Seq);
         }
     };
-    if threads > 1 {
-        tiles.into_par_iter().with_max_len(1).for_each(work);
-    } else {
-        tiles.into_iter().for_each(work);
-    }
-}
-
-/// Cuts the lower triangle into diagonal tiles and what is below them.
-fn cut<'a>(gram: MatMut<'a, f64>, tiles: &mut Vec<(usize, usize, MatMut<'a, f64>)>, origin: usize) {
-    let size = gram.ncols();
-    if size == 0 {
-        return;
-    }
-    let edge = TILE.min(size);
-    let (corner, _, mut below, rest) = gram.split_at_mut(edge, edge);
-    tiles.push((origin, origin, corner));
-    let mut row = origin + edge;
-    while below.nrows() > 0 {
-        let height = TILE.min(below.nrows());
-        let (tile, others) = below.split_at_row_mut(height);
-        tiles.push((row, origin, tile));
-        (below, row) = (others, row + height);
-    }
-    cut(rest, tiles, origin + edge);
+    for_each(tiles, threads, work);
 }

@@ -37,6 +37,7 @@ mod gram;
 mod matrix;
 mod monitor;
 mod panel_qr;
+mod parallel;
 mod reader;
 mod route;
 mod spectrum;

@@ -40,6 +40,9 @@ pub trait Matrix: Sync {
     ) -> Result<(), Self::Error>;
 }
 
+/// Rows that are turned at a time.
+const STRIP: usize = 8;
+
 /// A matrix in memory, row-major.
 #[derive(Clone, Copy, Debug)]
 pub struct Dense<'a> {
@@ -81,9 +84,16 @@ impl Matrix for Dense<'_> {
                 }
             }
             Order::ColumnMajor => {
-                for (column, target) in columns.zip(into.chunks_exact_mut(rows.len().max(1))) {
-                    for (row, value) in rows.clone().zip(target) {
-                        *value = self.values[row * width + column];
+                // A few rows at a time, so that both sides are touched by whole cache lines.
+                let height = rows.len().max(1);
+                for first in rows.clone().step_by(STRIP) {
+                    let strip = first..rows.end.min(first + STRIP);
+                    let targets = into.chunks_exact_mut(height);
+                    for (column, target) in columns.clone().zip(targets) {
+                        let target = &mut target[first - rows.start..][..strip.len()];
+                        for (row, value) in strip.clone().zip(target) {
+                            *value = self.values[row * width + column];
+                        }
                     }
                 }
             }

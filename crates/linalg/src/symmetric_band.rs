@@ -11,17 +11,19 @@ use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 use crate::band::Band;
 use crate::panel_qr::PanelQr;
+use crate::parallel::{column_blocks, for_each, row_blocks};
 use crate::{Monitor, parallelism};
 
-/// Edge of the diagonal blocks that are mirrored for the symmetric product.
-const MIRROR: usize = 256;
+/// Rows or columns of a block of the symmetric product.
+const BLOCK: usize = 512;
+/// Columns that are mirrored at a time.
+const STRIP: usize = 8;
 
 /// Reduces the symmetric matrix in the lower triangle of `a`, which is destroyed, to a band of width
 /// `width`. `None` when the monitor stops it.
 pub(crate) fn reduce(mut a: MatMut<'_, f64>, width: usize, monitor: &dyn Monitor) -> Option<Band> {
     let size = a.ncols();
     let mut qr = PanelQr::new();
-    let mut mirror = Mat::zeros(MIRROR.min(size), MIRROR.min(size));
     for first in (0..size).step_by(width) {
         let next = first + width;
         if next >= size {
@@ -35,7 +37,7 @@ pub(crate) fn reduce(mut a: MatMut<'_, f64>, width: usize, monitor: &dyn Monitor
                 panel[(row, column)] = qr.r(row, column);
             }
         }
-        update(trailing, &qr, mirror.as_mut(), parallelism(monitor));
+        update(trailing, &qr, monitor);
         let m = (size - next) as f64;
         if !monitor.advance(4.0 * m * m * width as f64) {
             return None;
@@ -46,7 +48,8 @@ pub(crate) fn reduce(mut a: MatMut<'_, f64>, width: usize, monitor: &dyn Monitor
 
 /// `a <- Q^T a Q` for `Q = I - V T V^T`, lower triangle: `a - V X^T - X V^T` with `Z = V T`, `Y = a Z`,
 /// `X = Y - 1/2 V (T^T V^T Y)`.
-fn update(a: MatMut<'_, f64>, qr: &PanelQr, mirror: MatMut<'_, f64>, par: Par) {
+fn update(a: MatMut<'_, f64>, qr: &PanelQr, monitor: &dyn Monitor) {
+    let par = parallelism(monitor);
     let (m, r) = (a.ncols(), qr.reflectors());
     let v = qr.v();
     let mut z = Mat::zeros(m, r);
@@ -54,7 +57,7 @@ fn update(a: MatMut<'_, f64>, qr: &PanelQr, mirror: MatMut<'_, f64>, par: Par) {
     // [V X] and [X V] side by side make the two updates of rank r one of rank 2r.
     let (mut left, mut right) = (Mat::zeros(m, 2 * r), Mat::zeros(m, 2 * r));
     let mut x = left.as_mut().subcols_mut(r, r);
-    symmetric_product(a.as_ref(), z.as_ref(), x.as_mut(), mirror, par);
+    symmetric_product(a.as_ref(), z.as_ref(), x.as_mut(), monitor);
     let mut s = Mat::zeros(r, r);
     matmul(s.as_mut(), Accum::Replace, z.transpose(), x.as_ref(), 1.0, par);
     matmul(x.as_mut(), Accum::Add, v, s.as_ref(), -0.5, par);
@@ -76,35 +79,52 @@ fn update(a: MatMut<'_, f64>, qr: &PanelQr, mirror: MatMut<'_, f64>, par: Par) {
 }
 
 /// `y = a z` for the symmetric matrix in the lower triangle of `a`.
+///
+/// Two sets of independent products: what each block of columns of `a`, transposed, gives to its rows of y,
+/// and what each block of rows adds to that. Threads share blocks, never sums.
 fn symmetric_product(
     a: MatRef<'_, f64>,
     z: MatRef<'_, f64>,
-    mut y: MatMut<'_, f64>,
-    mut mirror: MatMut<'_, f64>,
-    par: Par,
+    y: MatMut<'_, f64>,
+    monitor: &dyn Monitor,
 ) {
-    let size = a.ncols();
-    y.fill(0.0);
-    for first in (0..size).step_by(MIRROR) {
-        let edge = MIRROR.min(size - first);
-        let next = first + edge;
-        let diagonal = a.submatrix(first, first, edge, edge);
-        let mut mirror = mirror.as_mut().submatrix_mut(0, 0, edge, edge);
-        for column in 0..edge {
-            for row in column..edge {
-                let value = diagonal[(row, column)];
-                mirror[(row, column)] = value;
-                mirror[(column, row)] = value;
+    let (size, width) = z.shape();
+    // Kept transposed: a product along a's contiguous columns is the fastest one.
+    let mut across = Mat::zeros(width, size);
+    for_each(column_blocks(across.as_mut(), BLOCK), monitor.threads(), |(first, mut across)| {
+        let (edge, next) = (across.ncols(), first + across.ncols());
+        let (here, below) = (z.subrows(first, edge), z.subrows(next, size - next));
+        let diagonal = mirrored(a.submatrix(first, first, edge, edge));
+        let diagonal = MatRef::from_column_major_slice(&diagonal, edge, edge);
+        let column = a.submatrix(next, first, size - next, edge);
+        let across_diagonal = across.as_mut();
+        matmul(across_diagonal, Accum::Replace, here.transpose(), diagonal, 1.0, Par::Seq);
+        matmul(across, Accum::Add, below.transpose(), column, 1.0, Par::Seq);
+    });
+    for_each(row_blocks(y, BLOCK), monitor.threads(), |(first, mut y)| {
+        let edge = y.nrows();
+        y.copy_from(across.as_ref().subcols(first, edge).transpose());
+        let row = a.submatrix(first, 0, edge, first);
+        matmul(y, Accum::Add, row, z.subrows(0, first), 1.0, Par::Seq);
+    });
+}
+
+/// The whole matrix whose lower triangle is `lower`, column-major.
+fn mirrored(lower: MatRef<'_, f64>) -> Vec<f64> {
+    let edge = lower.ncols();
+    let mut into = Vec::with_capacity(edge * edge);
+    for (j, column) in lower.col_iter().enumerate() {
+        into.resize(j * edge + j, 0.0);
+        into.extend(column.iter().skip(j));
+    }
+    // A few columns at a time, so that rows are written in whole cache lines.
+    for first in (0..edge).step_by(STRIP) {
+        let end = edge.min(first + STRIP);
+        for i in first + 1..edge {
+            for j in first..end.min(i) {
+                into[i * edge + j] = into[j * edge + i];
             }
         }
-        let (mut y_here, mut y_below) =
-            y.as_mut().subrows_mut(first, size - first).split_at_row_mut(edge);
-        let (z_here, z_below) = z.subrows(first, size - first).split_at_row(edge);
-        matmul(y_here.as_mut(), Accum::Add, mirror.as_ref(), z_here, 1.0, par);
-        if next < size {
-            let below = a.submatrix(next, first, size - next, edge);
-            matmul(y_below.as_mut(), Accum::Add, below, z_here, 1.0, par);
-            matmul(y_here.as_mut(), Accum::Add, below.transpose(), z_below, 1.0, par);
-        }
     }
+    into
 }

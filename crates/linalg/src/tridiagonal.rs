@@ -9,7 +9,8 @@
 //! eigenvalue is independent, so that any number of threads gives the same bits.
 
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
+
+use crate::parallel::for_each;
 
 /// Vectors of shifts per pass: independent chains that hide the latency of the recurrence.
 const CHAINS: usize = 5;
@@ -83,12 +84,7 @@ fn largest_eigenvalues(
         let above = counts.partition_point(|count| *count <= index as u64).clamp(1, wanted);
         brackets.push((index as u64, grid[above - 1], grid[above]));
     }
-    let halve = |brackets: &mut [(u64, f64, f64)]| bisect(&matrix, brackets);
-    if threads > 1 {
-        brackets.par_chunks_mut(CHUNK).for_each(halve);
-    } else {
-        brackets.chunks_mut(CHUNK).for_each(halve);
-    }
+    for_each(brackets.chunks_mut(CHUNK).collect(), threads, |chunk| bisect(&matrix, chunk));
     brackets.iter().rev().map(|(_, low, high)| norm * (0.5 * (low + high))).collect()
 }
 
@@ -105,16 +101,12 @@ fn norm(diagonal: &[f64], off_diagonal: &[f64]) -> f64 {
 /// Eigenvalues below each shift.
 fn counts(matrix: &Scaled, shifts: &[f64], threads: usize) -> Vec<u64> {
     let mut counts = vec![0; shifts.len()];
-    let count = |(counts, shifts): (&mut [u64], &[f64])| {
+    let chunks = counts.chunks_mut(CHUNK).zip(shifts.chunks(CHUNK)).collect();
+    for_each(chunks, threads, |(counts, shifts): (&mut [u64], &[f64])| {
         let mut padded = [0.0; CHUNK];
         padded[..shifts.len()].copy_from_slice(shifts);
         counts.copy_from_slice(&count_chunk(matrix, &padded)[..shifts.len()]);
-    };
-    if threads > 1 {
-        counts.par_chunks_mut(CHUNK).zip(shifts.par_chunks(CHUNK)).for_each(count);
-    } else {
-        counts.chunks_mut(CHUNK).zip(shifts.chunks(CHUNK)).for_each(count);
-    }
+    });
     counts
 }
 
@@ -178,6 +170,7 @@ fn sign_changes<S: Simd>(
     let twice_bias = simd.splat_u64s(2046 << 52);
     let mut before = [zero; CHAINS];
     let mut last = [simd.splat_f64s(1.0); CHAINS];
+    let mut negative = [simd.less_than_f64s(zero, zero); CHAINS];
     let mut counts = [none; CHAINS];
     for (diagonal, squares) in matrix.diagonal.chunks(RESCALE).zip(matrix.squares.chunks(RESCALE)) {
         for (d, square) in diagonal.iter().zip(squares) {
@@ -185,11 +178,10 @@ fn sign_changes<S: Simd>(
             for c in 0..CHAINS {
                 let own = simd.mul_f64s(simd.sub_f64s(d, shifts[c]), last[c]);
                 let next = simd.negate_mul_add_e_f64s(square, before[c], own);
-                let was_negative = simd.less_than_f64s(last[c], zero);
                 let is_negative = simd.less_than_f64s(next, zero);
-                let changed = simd.xor_m64s(was_negative, is_negative);
+                let changed = simd.xor_m64s(negative[c], is_negative);
                 counts[c] = simd.add_u64s(counts[c], simd.select_u64s(changed, one, none));
-                (before[c], last[c]) = (last[c], next);
+                (before[c], last[c], negative[c]) = (last[c], next, is_negative);
             }
         }
         for c in 0..CHAINS {
