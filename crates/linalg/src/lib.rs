@@ -55,11 +55,3 @@ pub use matrix::{Dense, Matrix, Order};
 pub use monitor::{Monitor, Threads};
 pub use route::{Cost, Options, SpectrumError, cost, singular_values};
 pub use spectrum::{Route, Spectrum};
-
-/// What faer may use now.
-fn parallelism(monitor: &dyn Monitor) -> faer::Par {
-    match monitor.threads() {
-        0 | 1 => faer::Par::Seq,
-        threads => faer::Par::rayon(threads),
-    }
-}

@@ -6,13 +6,12 @@
 //! which reads only its lower triangle; about 16 k^3/(3 b) bytes of memory traffic.
 
 use faer::linalg::matmul::matmul;
-use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
+use crate::Monitor;
 use crate::band::Band;
 use crate::panel_qr::PanelQr;
-use crate::parallel::{column_blocks, for_each, row_blocks};
-use crate::{Monitor, parallelism};
+use crate::parallel::{add_lower_product, add_product, column_blocks, for_each, row_blocks};
 
 /// Rows or columns of a block of the symmetric product.
 const BLOCK: usize = 512;
@@ -49,49 +48,33 @@ pub(crate) fn reduce(mut a: MatMut<'_, f64>, width: usize, monitor: &dyn Monitor
 /// `a <- Q^T a Q` for `Q = I - V T V^T`, lower triangle: `a - V X^T - X V^T` with `Z = V T`, `Y = a Z`,
 /// `X = Y - 1/2 V (T^T V^T Y)`.
 fn update(a: MatMut<'_, f64>, qr: &PanelQr, monitor: &dyn Monitor) {
-    let par = parallelism(monitor);
     let (m, r) = (a.ncols(), qr.reflectors());
+    let threads = monitor.threads();
     let v = qr.v();
     let mut z = Mat::zeros(m, r);
-    matmul(z.as_mut(), Accum::Replace, v, qr.t(), 1.0, par);
+    add_product(z.as_mut(), v, qr.t(), 1.0, threads);
     // [V X] and [X V] side by side make the two updates of rank r one of rank 2r.
     let (mut left, mut right) = (Mat::zeros(m, 2 * r), Mat::zeros(m, 2 * r));
     let mut x = left.as_mut().subcols_mut(r, r);
-    symmetric_product(a.as_ref(), z.as_ref(), x.as_mut(), monitor);
+    symmetric_product(a.as_ref(), z.as_ref(), x.as_mut(), threads);
     let mut s = Mat::zeros(r, r);
-    matmul(s.as_mut(), Accum::Replace, z.transpose(), x.as_ref(), 1.0, par);
-    matmul(x.as_mut(), Accum::Add, v, s.as_ref(), -0.5, par);
+    matmul(s.as_mut(), Accum::Replace, z.transpose(), x.as_ref(), 1.0, Par::Seq);
+    add_product(x, v, s.as_ref(), -0.5, threads);
     right.as_mut().subcols_mut(0, r).copy_from(left.as_ref().subcols(r, r));
     right.as_mut().subcols_mut(r, r).copy_from(v);
     left.as_mut().subcols_mut(0, r).copy_from(v);
-    let (lower, full) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
-    triangular::matmul(
-        a,
-        lower,
-        Accum::Add,
-        left.as_ref(),
-        full,
-        right.transpose(),
-        full,
-        -1.0,
-        par,
-    );
+    add_lower_product(a, left.as_ref(), right.transpose(), -1.0, threads);
 }
 
 /// `y = a z` for the symmetric matrix in the lower triangle of `a`.
 ///
 /// Two sets of independent products: what each block of columns of `a`, transposed, gives to its rows of y,
 /// and what each block of rows adds to that. Threads share blocks, never sums.
-fn symmetric_product(
-    a: MatRef<'_, f64>,
-    z: MatRef<'_, f64>,
-    y: MatMut<'_, f64>,
-    monitor: &dyn Monitor,
-) {
+fn symmetric_product(a: MatRef<'_, f64>, z: MatRef<'_, f64>, y: MatMut<'_, f64>, threads: usize) {
     let (size, width) = z.shape();
     // Kept transposed: a product along a's contiguous columns is the fastest one.
     let mut across = Mat::zeros(width, size);
-    for_each(column_blocks(across.as_mut(), BLOCK), monitor.threads(), |(first, mut across)| {
+    for_each(column_blocks(across.as_mut(), BLOCK), threads, |(first, mut across)| {
         let (edge, next) = (across.ncols(), first + across.ncols());
         let (here, below) = (z.subrows(first, edge), z.subrows(next, size - next));
         let diagonal = mirrored(a.submatrix(first, first, edge, edge));
@@ -101,7 +84,7 @@ fn symmetric_product(
         matmul(across_diagonal, Accum::Replace, here.transpose(), diagonal, 1.0, Par::Seq);
         matmul(across, Accum::Add, below.transpose(), column, 1.0, Par::Seq);
     });
-    for_each(row_blocks(y, BLOCK), monitor.threads(), |(first, mut y)| {
+    for_each(row_blocks(y, BLOCK), threads, |(first, mut y)| {
         let edge = y.nrows();
         y.copy_from(across.as_ref().subcols(first, edge).transpose());
         let row = a.submatrix(first, 0, edge, first);

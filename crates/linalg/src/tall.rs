@@ -8,9 +8,10 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, Par};
 
 use crate::gram::PANEL;
+use crate::parallel::add_product;
 use crate::reader::Reader;
 use crate::vector::{add_multiple, dot};
-use crate::{Matrix, Monitor, SpectrumError, parallelism};
+use crate::{Matrix, Monitor, SpectrumError};
 
 /// Columns annihilated together.
 const BLOCK: usize = 64;
@@ -28,7 +29,7 @@ pub(crate) fn triangle<M: Matrix>(
         let values = &mut values[..lines * short];
         reader.read(first..first + lines, values)?;
         for column in (0..short).step_by(BLOCK) {
-            annihilate(r.as_mut(), values, lines, column, parallelism(monitor));
+            annihilate(r.as_mut(), values, lines, column, monitor.threads());
             let done = 4.0 * lines as f64 * (BLOCK * (short - column)) as f64;
             if !monitor.advance(done) {
                 return Err(SpectrumError::Stopped);
@@ -39,7 +40,7 @@ pub(crate) fn triangle<M: Matrix>(
 }
 
 /// Annihilates columns `first..first + BLOCK` of the panel (`lines` rows, column-major) against R.
-fn annihilate(r: MatMut<'_, f64>, panel: &mut [f64], lines: usize, first: usize, par: Par) {
+fn annihilate(r: MatMut<'_, f64>, panel: &mut [f64], lines: usize, first: usize, threads: usize) {
     let short = r.ncols();
     let width = BLOCK.min(short - first);
     let (own, rest) = panel[first * lines..].split_at_mut(width * lines);
@@ -82,8 +83,8 @@ fn annihilate(r: MatMut<'_, f64>, panel: &mut [f64], lines: usize, first: usize,
     let mut panel = MatMut::from_column_major_slice_mut(rest, lines, others);
     let mut r = r.subcols_mut(width, others);
     let (mut sum, mut w) = (r.as_ref().to_owned(), Mat::zeros(width, others));
-    matmul(sum.as_mut(), Accum::Add, v.transpose(), panel.as_ref(), 1.0, par);
-    matmul(w.as_mut(), Accum::Replace, t.transpose(), sum.as_ref(), 1.0, par);
+    add_product(sum.as_mut(), v.transpose(), panel.as_ref(), 1.0, threads);
+    matmul(w.as_mut(), Accum::Replace, t.transpose(), sum.as_ref(), 1.0, Par::Seq);
     r -= &w;
-    matmul(panel.as_mut(), Accum::Add, v, w.as_ref(), -1.0, par);
+    add_product(panel.as_mut(), v, w.as_ref(), -1.0, threads);
 }

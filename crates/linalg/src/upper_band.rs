@@ -7,9 +7,10 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, Par};
 
+use crate::Monitor;
 use crate::band::Band;
 use crate::panel_qr::PanelQr;
-use crate::{Monitor, parallelism};
+use crate::parallel::add_product;
 
 /// Reduces `a`, which is destroyed, to an upper band of width `width`. `None` when the monitor stops it.
 pub(crate) fn reduce(mut a: MatMut<'_, f64>, width: usize, monitor: &dyn Monitor) -> Option<Band> {
@@ -28,7 +29,7 @@ pub(crate) fn reduce(mut a: MatMut<'_, f64>, width: usize, monitor: &dyn Monitor
             }
         }
         if rest.ncols() > 0 {
-            update(rest, &left, &mut right, parallelism(monitor));
+            update(rest, &left, &mut right, monitor.threads());
         }
         let m = (size - first) as f64;
         if !monitor.advance(8.0 * m * m * columns as f64) {
@@ -41,18 +42,19 @@ pub(crate) fn reduce(mut a: MatMut<'_, f64>, width: usize, monitor: &dyn Monitor
 /// Applies the panel's reflectors `I - V T V^T` to `c` from the left, factors the transpose of its first
 /// rows into `I - U S U^T`, and applies that from the right: with `Z = c^T V T` the first rows are
 /// `c - V Z^T`, and the others, `c2`, become `c2 - V2 Z^T - Y U^T` with `Y = (c2 U - V2 (Z^T U)) S`.
-fn update(c: MatMut<'_, f64>, left: &PanelQr, right: &mut PanelQr, par: Par) {
+fn update(c: MatMut<'_, f64>, left: &PanelQr, right: &mut PanelQr, threads: usize) {
     let (m, n, r) = (c.nrows(), c.ncols(), left.reflectors());
     let v = left.v();
-    let mut product = Mat::zeros(n, r);
-    matmul(product.as_mut(), Accum::Replace, c.as_ref().transpose(), v, 1.0, par);
+    // Transposed: a product along c's contiguous columns is the fastest one.
+    let mut product = Mat::zeros(r, n);
+    add_product(product.as_mut(), v.transpose(), c.as_ref(), 1.0, threads);
     // [V2 Y] and [Z U] side by side.
     let (mut tall, mut wide) = (Mat::zeros(m - r, 2 * r), Mat::zeros(n, 2 * r));
     let (mut z, u) = wide.as_mut().split_at_col_mut(r);
-    matmul(z.as_mut(), Accum::Replace, product.as_ref(), left.t(), 1.0, par);
+    add_product(z.as_mut(), product.transpose(), left.t(), 1.0, threads);
     let (v_top, v_below) = v.split_at_row(r);
     let (mut top, below) = c.split_at_row_mut(r);
-    matmul(top.as_mut(), Accum::Add, v_top, z.as_ref().transpose(), -1.0, par);
+    add_product(top.as_mut(), v_top, z.as_ref().transpose(), -1.0, threads);
     right.factor(top.as_ref().transpose());
     let s = right.reflectors();
     for column in 0..n {
@@ -67,10 +69,10 @@ fn update(c: MatMut<'_, f64>, left: &PanelQr, right: &mut PanelQr, par: Par) {
     v_copy.copy_from(v_below);
     let mut y = y.subcols_mut(0, s);
     let (mut cu, mut zu) = (Mat::zeros(m - r, s), Mat::zeros(r, s));
-    matmul(cu.as_mut(), Accum::Replace, below.as_ref(), u.as_ref(), 1.0, par);
-    matmul(zu.as_mut(), Accum::Replace, z.as_ref().transpose(), u.as_ref(), 1.0, par);
-    matmul(cu.as_mut(), Accum::Add, v_below, zu.as_ref(), -1.0, par);
-    matmul(y.as_mut(), Accum::Replace, cu.as_ref(), right.t(), 1.0, par);
+    add_product(cu.as_mut(), below.as_ref(), u.as_ref(), 1.0, threads);
+    matmul(zu.as_mut(), Accum::Replace, z.as_ref().transpose(), u.as_ref(), 1.0, Par::Seq);
+    add_product(cu.as_mut(), v_below, zu.as_ref(), -1.0, threads);
+    add_product(y.as_mut(), cu.as_ref(), right.t(), 1.0, threads);
     let (tall, wide) = (tall.as_ref().subcols(0, r + s), wide.as_ref().subcols(0, r + s));
-    matmul(below, Accum::Add, tall, wide.transpose(), -1.0, par);
+    add_product(below, tall, wide.transpose(), -1.0, threads);
 }
