@@ -19,29 +19,45 @@ pub(crate) struct Band {
     pub(crate) size: usize,
     /// Width of the band: entries further from the diagonal are zero.
     pub(crate) width: usize,
-    /// Distance from a diagonal entry to the next one.
-    pub(crate) stride: usize,
-    /// Where the first diagonal entry is.
-    origin: usize,
-    pub(crate) values: Vec<f64>,
+    shape: Stored,
+    values: Vec<f64>,
+}
+
+/// How columns of a band are stored.
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    /// Values per column.
+    column: usize,
+    /// Place of the diagonal entry among them.
+    diagonal: usize,
+}
+
+/// Some successive columns of a band.
+#[derive(Debug)]
+pub(crate) struct Section<'a> {
+    /// Width of the band.
+    pub(crate) width: usize,
+    first: usize,
+    shape: Stored,
+    values: &'a mut [f64],
 }
 
 impl Band {
     fn zeros(size: usize, width: usize, above: usize, below: usize) -> Self {
-        let stride = above + below + SLACK;
-        let origin = above + SLACK;
-        let values = vec![0.0; origin + (size + MARGIN * width) * stride];
-        Self { size, width, stride, origin, values }
+        let shape = Stored { column: SLACK + above + 1 + below, diagonal: SLACK + above };
+        let values = vec![0.0; (size + MARGIN * width) * shape.column];
+        Self { size, width, shape, values }
     }
 
     /// The symmetric band in the lower triangle of `a`, with room for bulges below it.
     pub(crate) fn lower(a: MatRef<'_, f64>, width: usize) -> Self {
         let size = a.ncols();
         let mut band = Self::zeros(size, width, 0, 2 * width);
+        let mut section = band.whole();
         for column in 0..size {
-            for row in column..size.min(column + width + 1) {
-                let index = band.index(row, column);
-                band.values[index] = a[(row, column)];
+            let end = size.min(column + width + 1);
+            for (row, value) in (column..end).zip(section.window(column, column)) {
+                *value = a[(row, column)];
             }
         }
         band
@@ -51,32 +67,73 @@ impl Band {
     pub(crate) fn upper(a: MatRef<'_, f64>, width: usize) -> Self {
         let size = a.ncols();
         let mut band = Self::zeros(size, width, 2 * width, width);
+        let mut section = band.whole();
         for column in 0..size {
-            for row in column.saturating_sub(width)..=column {
-                let index = band.index(row, column);
-                band.values[index] = a[(row, column)];
+            let first = column.saturating_sub(width);
+            for (row, value) in (first..=column).zip(section.window(first, column)) {
+                *value = a[(row, column)];
             }
         }
         band
     }
 
-    /// Where entry (`row`, `column`) is.
-    pub(crate) fn index(&self, row: usize, column: usize) -> usize {
-        self.origin + column * self.stride + row - column
+    fn whole(&mut self) -> Section<'_> {
+        let Self { width, shape, values, .. } = self;
+        Section { width: *width, first: 0, shape: *shape, values }
+    }
+
+    /// Cuts the band before each of the columns `cuts`, which descend: the last section comes first, and what
+    /// is before the last cut is left out.
+    pub(crate) fn sections(&mut self, cuts: impl Iterator<Item = usize>) -> Vec<Section<'_>> {
+        let (width, shape) = (self.width, self.shape);
+        let (mut rest, mut sections) = (&mut self.values[..], Vec::new());
+        for first in cuts {
+            let (before, values) = rest.split_at_mut(first * shape.column);
+            sections.push(Section { width, first, shape, values });
+            rest = before;
+        }
+        sections
+    }
+
+    fn entry(&self, row: usize, column: usize) -> f64 {
+        self.values[column * self.shape.column + self.shape.diagonal + row - column]
     }
 
     /// Entries (j, j).
     pub(crate) fn diagonal(&self) -> Vec<f64> {
-        (0..self.size).map(|j| self.values[self.index(j, j)]).collect()
+        (0..self.size).map(|j| self.entry(j, j)).collect()
     }
 
     /// Entries (j + 1, j).
     pub(crate) fn subdiagonal(&self) -> Vec<f64> {
-        (1..self.size).map(|j| self.values[self.index(j, j - 1)]).collect()
+        (1..self.size).map(|j| self.entry(j, j - 1)).collect()
     }
 
     /// Entries (j, j + 1).
     pub(crate) fn superdiagonal(&self) -> Vec<f64> {
-        (1..self.size).map(|j| self.values[self.index(j - 1, j)]).collect()
+        (1..self.size).map(|j| self.entry(j - 1, j)).collect()
+    }
+}
+
+impl Section<'_> {
+    /// The values from entry (`row`, `column`) on: the window that begins there, column-major with
+    /// [`Section::stride`].
+    #[inline(always)]
+    pub(crate) fn window(&mut self, row: usize, column: usize) -> &mut [f64] {
+        let start = (column - self.first) * self.shape.column + self.shape.diagonal;
+        &mut self.values[start + row - column..]
+    }
+
+    /// The same for a diagonal window, with the values before it: where its first entry is among them.
+    #[inline(always)]
+    pub(crate) fn diagonal_window(&mut self, row: usize) -> (&mut [f64], usize) {
+        let start = (row - self.first) * self.shape.column;
+        (&mut self.values[start..], self.shape.diagonal)
+    }
+
+    /// Distance of a window's columns.
+    #[inline(always)]
+    pub(crate) fn stride(&self) -> usize {
+        self.shape.column - 1
     }
 }

@@ -7,7 +7,7 @@
 use pulp::Simd;
 
 use crate::Monitor;
-use crate::band::Band;
+use crate::band::{Band, Section};
 use crate::chase::{Place, Step, chase};
 use crate::window::{Reflector, left_then_right, right_then_left};
 
@@ -27,21 +27,19 @@ impl Step for Bidiagonal {
     #[inline(always)]
     fn step<S: Simd, const V: usize>(
         simd: S,
-        band: &mut Band,
+        band: &mut Section<'_>,
         at: Place,
         reflector: &mut Reflector,
         scratch: &mut Reflector,
     ) {
-        let (b, stride) = (band.width, band.stride - 1);
+        let (b, stride) = (band.width, band.stride());
         if at.is_first() {
-            let start = band.index(at.sweep, at.row);
-            reflector.annihilate_row(simd, &mut band.values[start..], stride);
+            reflector.annihilate_row(simd, band.window(at.sweep, at.row), stride);
         } else {
-            let start = band.index(at.row - b, at.row);
-            let window = &mut band.values[start..];
+            let window = band.window(at.row - b, at.row);
             left_then_right::<S, V>(simd, window, stride, reflector, scratch);
         }
-        let start = band.index(at.row, at.row);
-        right_then_left::<S, V>(simd, &mut band.values[start..], stride, reflector, scratch);
+        let window = band.window(at.row, at.row);
+        right_then_left::<S, V>(simd, window, stride, reflector, scratch);
     }
 }

@@ -8,7 +8,7 @@
 use pulp::Simd;
 
 use crate::Monitor;
-use crate::band::Band;
+use crate::band::{Band, Section};
 use crate::chase::{Place, Step, chase};
 use crate::window::{Reflector, both_sides, right_then_left};
 
@@ -28,21 +28,19 @@ impl Step for Symmetric {
     #[inline(always)]
     fn step<S: Simd, const V: usize>(
         simd: S,
-        band: &mut Band,
+        band: &mut Section<'_>,
         at: Place,
         reflector: &mut Reflector,
         scratch: &mut Reflector,
     ) {
-        let (b, stride) = (band.width, band.stride - 1);
+        let (b, stride) = (band.width, band.stride());
         if at.is_first() {
-            let start = band.index(at.row, at.sweep);
-            reflector.annihilate(simd, &mut band.values[start..start + b]);
+            reflector.annihilate(simd, &mut band.window(at.row, at.sweep)[..b]);
         } else {
-            let start = band.index(at.row, at.row - b);
-            let window = &mut band.values[start..];
+            let window = band.window(at.row, at.row - b);
             right_then_left::<S, V>(simd, window, stride, reflector, scratch);
         }
-        let origin = band.index(at.row, at.row);
-        both_sides::<S, V>(simd, &mut band.values, origin, stride, reflector);
+        let (values, origin) = band.diagonal_window(at.row);
+        both_sides::<S, V>(simd, values, origin, stride, reflector);
     }
 }
