@@ -157,6 +157,20 @@ static KNOWN: &[Known] = &[
         order: (metric("prunable"), "prunable share"),
         only: &[],
     },
+    Known {
+        analyzer: "spectral",
+        columns: &[
+            column("spectral norm", metric("spectral_norm"), Number, 1),
+            column("condition number", metric("condition_number"), Number, 0),
+            column("trimmed", metric("condition_number_trimmed"), Number, 2),
+            column("stable rank", metric("stable_rank"), Number, 0),
+            column("effective rank", metric("effective_rank"), Number, 3),
+            column("above noise", metric("rank_above_storage_noise"), Number, 4),
+            column("alpha", metric("alpha"), Number, 1),
+        ],
+        order: (metric("condition_number_trimmed"), "trimmed condition number"),
+        only: &[],
+    },
 ];
 
 /// Most columns of an analyzer that is not in the list.

@@ -15,6 +15,7 @@ pub fn builtin_registry() -> Registry {
         .with(weightscope_integrity::Integrity)
         .with(weightscope_distribution::Distribution)
         .with(weightscope_sparsity::Sparsity)
+        .with(weightscope_spectral::Spectral)
 }
 
 /// A name that the registry does not have.
@@ -162,14 +163,14 @@ mod tests {
 
     #[test]
     fn choices() {
-        assert_eq!(builtin_registry().choose(&[]).unwrap().len(), 3);
+        assert_eq!(builtin_registry().choose(&[]).unwrap().len(), 4);
         assert!(choose("").unwrap_err().contains("leaves no analyzer"));
         assert_eq!(choose("sparsity,integrity").unwrap(), ["integrity", "sparsity"]);
-        assert_eq!(choose("-sparsity").unwrap(), ["integrity", "distribution"]);
+        assert_eq!(choose("-sparsity").unwrap(), ["integrity", "distribution", "spectral"]);
         assert!(choose("sparsty").unwrap_err().contains("did you mean \"sparsity\"?"));
         assert!(choose("sparsity,-integrity").unwrap_err().contains("mixes"));
         assert!(
-            choose("-sparsity,-integrity,-distribution")
+            choose("-sparsity,-integrity,-distribution,-spectral")
                 .unwrap_err()
                 .contains("leaves no analyzer")
         );

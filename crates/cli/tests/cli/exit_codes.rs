@@ -48,7 +48,7 @@ fn usage_is_2_and_suggests_what_was_meant() {
         ("scna", "'scan'"),
         ("scan --analyzers sparsty", "did you mean \"sparsity\"?"),
         ("scan --analyzers sparsity,-integrity", "use one or the other"),
-        ("scan --analyzers -sparsity,-integrity,-distribution", "leaves no analyzer"),
+        ("scan --analyzers -sparsity,-integrity,-distribution,-spectral", "leaves no analyzer"),
         ("scan --format jsn", "did you mean \"json\"?"),
         ("scan --fail-on wrning", "'warning'"),
         ("scan --series sumary", "'summary'"),

@@ -21,14 +21,14 @@ fn analyzers_can_be_listed_added_and_left_out() {
         let choice = choice.replace(' ', "");
         run(&format!("scan --format json {choice}"), &[&gpt2()]).exits(0).json()
     };
-    let every = ["integrity", "distribution", "sparsity"];
+    let every = ["integrity", "distribution", "sparsity", "spectral"];
     let mut sorted = every;
     sorted.sort_unstable();
     for (choice, expected) in [
-        ("", &["distribution", "integrity", "sparsity"][..]),
+        ("", &["distribution", "integrity", "sparsity", "spectral"][..]),
         ("--analyzers=sparsity,integrity", &["integrity", "sparsity"]),
-        ("--analyzers=-sparsity", &["distribution", "integrity"]),
-        ("--analyzers=-sparsity,-integrity", &["distribution"]),
+        ("--analyzers=-sparsity", &["distribution", "integrity", "spectral"]),
+        ("--analyzers=-sparsity,-integrity", &["distribution", "spectral"]),
         ("--analyzers=+sparsity", &sorted),
     ] {
         let report = scan(choice);

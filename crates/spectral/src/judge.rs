@@ -1,0 +1,410 @@
+//! Findings from saved numbers.
+//!
+//! Rows and columns that are dead (zero ones among them) are left out of a matrix's sides before anything is
+//! compared: their singular values are told by `sparsity`, and a padding row is no lost rank.
+
+use weightscope_core::{
+    DType, Finding, Kind, ParameterSpec, ReferenceKind, Report, Severity, Value, Verdicts,
+    WeightRecord,
+};
+
+use crate::measure::{Bulk, above, median, negligible};
+use crate::parameters::{
+    ABSOLUTE_KAPPA, ABSOLUTE_KAPPA_CRITICAL, ABSOLUTE_KAPPA_INFO, ABSOLUTE_LINES,
+    ABSOLUTE_STABLE_RANK, ALPHA_HIGH, ALPHA_LOW, ALPHA_MAX_KS, ALPHA_MIN_GOF, ALPHA_MIN_TAIL,
+    CHANCE, DOMINANT, DOMINANT_INFO, KAPPA, KAPPA_CRITICAL, KAPPA_TRIMMED, KAPPA_TRIMMED_CRITICAL, LOW_RANK,
+    NOISE_MARGIN, RANK_MARGIN, RANK_SHARE, RANK_SHARE_CRITICAL,
+};
+use crate::record::stable_rank_null;
+use crate::{ID, MarchenkoPastur, condition, gavish_donoho, storage_noise, trimmed};
+
+pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
+    let line = |spec: &ParameterSpec| report.settings.parameters.value(ID, spec);
+    let judged: Vec<Judged<'_>> = report.weights.iter().filter_map(Judged::of).collect();
+    let context = Context { line: &line, matrices: judged.len() as f64 };
+    for matrix in &judged {
+        if line(&ABSOLUTE_LINES) != 0.0 {
+            context.absolute(matrix, out);
+            continue;
+        }
+        // What is said of lost directions says enough of the smallest values and of the energy's spread.
+        let deficient = context.rank_deficient(matrix);
+        let dominant = context.dominant_direction(matrix);
+        if deficient.is_none() {
+            out.findings.extend(context.ill_conditioned(matrix));
+            if dominant.is_none() {
+                out.findings.extend(context.low_rank(matrix));
+            }
+        }
+        out.findings.extend(deficient.into_iter().chain(dominant));
+        out.findings.extend(context.alpha(matrix));
+    }
+}
+
+/// A matrix large enough for verdicts, without its dead rows and columns.
+struct Judged<'a> {
+    weight: &'a WeightRecord,
+    /// Live output units and input features.
+    live: [f64; 2],
+    /// As many of the largest singular values as the shorter live side has.
+    sigma: Vec<f64>,
+    largest: f64,
+    smallest: f64,
+    /// Type whose rounding is the noise; `None` when scales are stored apart, which hides what the noise is.
+    grid: Option<DType>,
+    /// Root mean square of the live entries, without the largest.
+    rms: f64,
+    noise: f64,
+}
+
+impl<'a> Judged<'a> {
+    fn of(weight: &'a WeightRecord) -> Option<Self> {
+        if weight.kind() != Kind::Matrix || !weight.is_statistical() {
+            return None;
+        }
+        let [out, input] = weight.matrix?;
+        let dead = |metric| {
+            weight.metric("sparsity", metric).and_then(|v| v.get("count")?.as_u64()).unwrap_or(0)
+        };
+        let live = [out.saturating_sub(dead("dead_rows")), input.saturating_sub(dead("dead_columns"))];
+        let short = live[0].min(live[1]);
+        if short < 16 || live[0] * live[1] < 4096 {
+            return None;
+        }
+        let values = weight.metric(ID, "singular_values")?.items().iter();
+        let sigma: Vec<f64> = values.filter_map(Value::as_f64).take(short as usize).collect();
+        let (largest, smallest) = (*sigma.first()?, *sigma.last()?);
+        if sigma.len() as u64 != short || largest == 0.0 {
+            return None;
+        }
+        let live = live.map(|side| side as f64);
+        let grid = weight.metric(ID, "storage_grid").and_then(|v| v.as_str()?.parse().ok());
+        let grid = grid.filter(|dtype: &DType| dtype.bits() > 8);
+        // One huge value can hold most of the energy; its rounding is its own, not that of the others.
+        let huge = weight.number("distribution", "abs_max").unwrap_or(0.0);
+        let energy = weight.number(ID, "frobenius_norm")?.powi(2) - huge * huge;
+        let rms = (energy.max(0.0) / (live[0] * live[1])).sqrt();
+        let u = grid.and_then(DType::unit_roundoff).unwrap_or(0.0);
+        let noise = storage_noise(u, rms, live[0], live[1]);
+        Some(Self { weight, live, sigma, largest, smallest, grid, rms, noise })
+    }
+
+    fn law(&self) -> MarchenkoPastur {
+        MarchenkoPastur::new(self.live[0], self.live[1])
+    }
+
+    fn long(&self) -> f64 {
+        self.live[0].max(self.live[1])
+    }
+
+    fn is_square(&self) -> bool {
+        self.live[0] == self.live[1]
+    }
+
+    /// `896 x 896`, the live sides.
+    fn shape(&self) -> String {
+        format!("{} x {}", self.live[0], self.live[1])
+    }
+
+    fn grid_name(&self) -> &'static str {
+        self.grid.map_or("the stored type", DType::name)
+    }
+
+    fn finding(&self, code: &'static str, severity: Severity, message: String) -> Finding {
+        Finding::new(code, severity, Some(&self.weight.name), message)
+    }
+
+    /// Rank in f64, dead lines left out.
+    fn numerical_rank(&self) -> u64 {
+        above(&self.sigma, negligible(self.largest, self.long()))
+    }
+
+    fn lines(&self) -> f64 {
+        self.sigma.len() as f64
+    }
+}
+
+/// What applies to all matrices.
+struct Context<'a> {
+    line: &'a dyn Fn(&ParameterSpec) -> f64,
+    /// How many are judged.
+    matrices: f64,
+}
+
+impl Context<'_> {
+    fn line(&self, spec: &ParameterSpec) -> f64 {
+        (self.line)(spec)
+    }
+
+    fn rank_deficient(&self, m: &Judged<'_>) -> Option<Finding> {
+        m.grid?;
+        let count = m.lines();
+        let in_rms = if m.rms > 0.0 { m.noise / m.rms } else { 0.0 };
+        let expected = count * m.law().share_below(in_rms);
+        let kept = above(&m.sigma, m.noise);
+        let lost = count - kept as f64;
+        let rank = m.numerical_rank();
+        let singular = count - rank as f64;
+        let is_lost =
+            lost > expected + self.line(&RANK_MARGIN) && lost >= self.line(&RANK_SHARE) * count;
+        if !is_lost && singular == 0.0 {
+            return None;
+        }
+        let missing = if is_lost { lost } else { singular };
+        let is_critical = missing > self.line(&RANK_SHARE_CRITICAL) * count;
+        let severity = if is_critical { Severity::Critical } else { Severity::Warning };
+        let finding = if is_lost {
+            let message = format!(
+                "{kept} of {count} singular values are above what {} rounding of this matrix leaves ({}); a random matrix keeps {}",
+                m.grid_name(),
+                short(m.noise),
+                (count - expected).round()
+            );
+            m.finding("spectral.rank-deficient", severity, message)
+                .metric("rank_above_storage_noise", kept as f64)
+                .threshold(((1.0 - self.line(&RANK_SHARE)) * count).floor())
+                .reference(ReferenceKind::Gaussian, (count - expected).round())
+        } else {
+            let message = format!(
+                "singular: rank {rank} of {count}; {missing} directions are exact combinations of the others"
+            );
+            m.finding("spectral.rank-deficient", severity, message)
+                .metric("numerical_rank", rank as f64)
+                .threshold(count)
+                .reference(ReferenceKind::Gaussian, count)
+        };
+        Some(finding.advice("prune to that rank without loss; a merged low-rank factor looks like this"))
+    }
+
+    fn ill_conditioned(&self, m: &Judged<'_>) -> Option<Finding> {
+        m.grid?;
+        let count = m.sigma.len();
+        let d = trimmed(count);
+        let trimmed_smallest = *m.sigma.get(count.checked_sub(d + 1)?)?;
+        let kappa = m.largest / m.smallest;
+        let kappa_trimmed = m.largest / trimmed_smallest;
+        let p = condition::exceedance(m.live[0], m.live[1], kappa);
+        let by_chance = self.matrices * p >= self.line(&CHANCE);
+        let resolved = |sigma: f64| sigma > self.line(&NOISE_MARGIN) * m.noise;
+        let by_trimmed = kappa_trimmed > self.line(&KAPPA_TRIMMED);
+        let is_above = by_trimmed || (kappa > self.line(&KAPPA) && !by_chance);
+        let holds = |trimmed_line, line| {
+            (kappa_trimmed > self.line(trimmed_line) && resolved(trimmed_smallest))
+                || (kappa > self.line(line) && !by_chance && resolved(m.smallest))
+        };
+        let law = m.law();
+        let random = law.edges().1 / law.quantile((d as f64 + 0.5) / count as f64);
+        let opening = format!(
+            "condition number {} (p {} for a random {}; trimmed {}, random {})",
+            short(kappa),
+            short(p),
+            m.shape(),
+            short(kappa_trimmed),
+            short(random)
+        );
+        let (severity, message, advice) = if holds(&KAPPA_TRIMMED_CRITICAL, &KAPPA_CRITICAL) {
+            let (place, advice) = cause(m, trimmed_smallest);
+            (Severity::Critical, format!("{opening}. {place}"), advice)
+        } else if holds(&KAPPA_TRIMMED, &KAPPA) {
+            let (place, advice) = cause(m, trimmed_smallest);
+            (Severity::Warning, format!("{opening}. {place}"), advice)
+        } else if is_above {
+            let message = format!(
+                "{opening}, from values below what {} stores: it resolves {} here, a larger number is a fact of storage",
+                m.grid_name(),
+                short(m.largest / m.noise)
+            );
+            (Severity::Info, message, "nothing to do; look at the weights before they were rounded")
+        } else if kappa > self.line(&KAPPA_CRITICAL) {
+            let square = if m.is_square() { ", as square ones often do" } else { "" };
+            let message = format!(
+                "condition number {}: of random {} matrices {} exceed it{square}; without the {d} smallest values it is {}",
+                short(kappa),
+                m.shape(),
+                share(p),
+                short(kappa_trimmed)
+            );
+            (Severity::Info, message, "nothing to do: chance explains it")
+        } else {
+            return None;
+        };
+        let finding = m.finding("spectral.ill-conditioned", severity, message).advice(advice);
+        let is_critical = severity == Severity::Critical;
+        Some(if by_trimmed {
+            let line = if is_critical && kappa_trimmed > self.line(&KAPPA_TRIMMED_CRITICAL) {
+                &KAPPA_TRIMMED_CRITICAL
+            } else {
+                &KAPPA_TRIMMED
+            };
+            finding
+                .metric("condition_number_trimmed", kappa_trimmed)
+                .threshold(self.line(line))
+                .reference(ReferenceKind::Gaussian, random)
+        } else {
+            let line = if is_above && !is_critical { &KAPPA } else { &KAPPA_CRITICAL };
+            finding
+                .metric("condition_number", kappa)
+                .threshold(self.line(line))
+                .reference(ReferenceKind::Gaussian, condition::median(m.live[0], m.live[1]))
+        })
+    }
+
+    fn dominant_direction(&self, m: &Judged<'_>) -> Option<Finding> {
+        let stable_rank = m.weight.number(ID, "stable_rank")?;
+        let null = stable_rank_null(m.live[0], m.live[1]);
+        let ratio = stable_rank / null;
+        let (severity, line) = if ratio < self.line(&DOMINANT) {
+            (Severity::Warning, self.line(&DOMINANT))
+        } else if ratio < self.line(&DOMINANT_INFO) {
+            (Severity::Info, self.line(&DOMINANT_INFO))
+        } else {
+            return None;
+        };
+        let message = format!(
+            "stable rank {} where a random {} has {}: one direction holds {} of the energy",
+            short(stable_rank),
+            m.shape(),
+            short(null),
+            share(1.0 / stable_rank)
+        );
+        let finding = m.finding("spectral.dominant-direction", severity, message);
+        Some(
+            finding
+                .metric("stable_rank", stable_rank)
+                .threshold(line * null)
+                .reference(ReferenceKind::Gaussian, null)
+                .advice("keep the direction (often a mean) in higher precision, or subtract it before quantising"),
+        )
+    }
+
+    fn low_rank(&self, m: &Judged<'_>) -> Option<Finding> {
+        let needed = m.weight.number(ID, "energy_rank_99")?;
+        let random = m.lines() * m.law().rank_share_of_energy(0.99);
+        let line = self.line(&LOW_RANK) * random;
+        if needed >= line {
+            return None;
+        }
+        let message = format!(
+            "{needed} of {} directions hold 99 % of the energy; a random matrix needs {}",
+            m.sigma.len(),
+            random.round()
+        );
+        let finding = m.finding("spectral.low-rank", Severity::Info, message);
+        Some(
+            finding
+                .metric("energy_rank_99", needed)
+                .threshold(line)
+                .reference(ReferenceKind::Gaussian, random.round())
+                .advice("a candidate for low-rank compression"),
+        )
+    }
+
+    fn alpha(&self, m: &Judged<'_>) -> Option<Finding> {
+        let number = |metric| m.weight.number(ID, metric);
+        let (alpha, tail) = (number("alpha")?, number("alpha_tail")?);
+        // Without the bootstrap the distance itself rejects what is plainly no power law.
+        let unlikely = number("alpha_gof_p").is_some_and(|p| p < self.line(&ALPHA_MIN_GOF))
+            || number("alpha_ks")? * tail.sqrt() > self.line(&ALPHA_MAX_KS);
+        let (low, high) = (self.line(&ALPHA_LOW), self.line(&ALPHA_HIGH));
+        if (low..=high).contains(&alpha) || tail < self.line(&ALPHA_MIN_TAIL) || unlikely {
+            return None;
+        }
+        let meaning = if alpha < low {
+            "a tail heavier than trained layers usually have"
+        } else {
+            "the tail falls as fast as that of random values"
+        };
+        let message =
+            format!("alpha {} over {tail} eigenvalues, outside of {low} to {high}: {meaning}", short(alpha));
+        let finding = m.finding("spectral.alpha", Severity::Info, message);
+        let line = if alpha < low { low } else { high };
+        let advice = "nothing by itself; compare it with the same role at other depths";
+        Some(finding.metric("alpha", alpha).threshold(line).advice(advice))
+    }
+
+    /// The customary lines, which know neither shape nor storage.
+    fn absolute(&self, m: &Judged<'_>, out: &mut Verdicts) {
+        let rank = m.weight.number(ID, "numerical_rank").unwrap_or(0.0);
+        let lines = [
+            (Severity::Critical, &ABSOLUTE_KAPPA_CRITICAL),
+            (Severity::Warning, &ABSOLUTE_KAPPA),
+            (Severity::Info, &ABSOLUTE_KAPPA_INFO),
+        ];
+        // Singular: an infinite condition number.
+        let kappa = m.weight.number(ID, "condition_number").unwrap_or(f64::INFINITY);
+        let advice = "an absolute line: compare it with what a random matrix of the shape has";
+        if let Some((severity, spec)) = lines.into_iter().find(|(_, spec)| kappa > self.line(spec)) {
+            let message = if kappa.is_finite() {
+                format!("condition number {}, above {}", short(kappa), short(self.line(spec)))
+            } else {
+                format!("singular: rank {rank} of {}, an infinite condition number", m.sigma.len())
+            };
+            let finding = m.finding("spectral.ill-conditioned", severity, message);
+            out.push(finding.metric("condition_number", kappa).threshold(self.line(spec)).advice(advice));
+        }
+        let stable_rank = m.weight.number(ID, "stable_rank").unwrap_or(f64::INFINITY);
+        let line = self.line(&ABSOLUTE_STABLE_RANK) * rank;
+        if stable_rank < line {
+            let message = format!(
+                "stable rank {}, below {} of the rank {rank}",
+                short(stable_rank),
+                share(self.line(&ABSOLUTE_STABLE_RANK))
+            );
+            let finding = m.finding("spectral.low-rank", Severity::Warning, message);
+            out.push(finding.metric("stable_rank", stable_rank).threshold(line).advice(advice));
+        }
+    }
+}
+
+/// Which end of the spectrum makes it ill-conditioned, and what to do then.
+fn cause(m: &Judged<'_>, trimmed_smallest: f64) -> (String, &'static str) {
+    let middle = median(&m.sigma).unwrap_or(m.largest);
+    if m.largest / middle > middle / trimmed_smallest {
+        let omega = gavish_donoho::threshold(m.live[0], m.live[1]);
+        let bulk = Bulk::of(&m.sigma, m.law(), omega, 0.0);
+        let ratio = bulk.map_or(f64::INFINITY, |bulk| m.largest / bulk.high);
+        let place =
+            format!("The top of the spectrum causes it: sigma_1 is {} x the edge of a random one", short(ratio));
+        let advice = "keep the top direction in higher precision; see dominant-direction";
+        return (place, advice);
+    }
+    let small = m.sigma.len() as u64 - above(&m.sigma, m.largest / 1000.0);
+    let values = if small == 1 { "value lies" } else { "values lie" };
+    let place =
+        format!("The bottom of the spectrum causes it: {small} {values} below a thousandth of sigma_1");
+    (place, "directions without use: a candidate for low rank")
+}
+
+/// Three or four significant digits.
+fn short(x: f64) -> String {
+    let magnitude = x.abs();
+    if magnitude == 0.0 || x.is_infinite() {
+        format!("{x}")
+    } else if !(1e-3..1e5).contains(&magnitude) {
+        format!("{x:.1e}")
+    } else {
+        let decimals = (2 - magnitude.log10().floor() as i32).max(0) as usize;
+        let text = format!("{x:.decimals$}");
+        match text.split_once('.') {
+            Some(_) => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            None => text,
+        }
+    }
+}
+
+/// A share in percent.
+fn share(x: f64) -> String {
+    format!("{} %", short(100.0 * x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_messages() {
+        let texts = [0.0, 2.375e5, 0.007, 2087.4, 25.5, 1.0, 3e-9, 0.25].map(short);
+        assert_eq!(texts, ["0", "2.4e5", "0.007", "2087", "25.5", "1", "3.0e-9", "0.25"]);
+        assert_eq!((share(0.77), short(f64::INFINITY)), ("77 %".to_owned(), "inf".to_owned()));
+    }
+}
