@@ -512,9 +512,15 @@ impl Draft<'_> {
     }
 }
 
-/// `[out, in]` with orthonormal rows or columns, whichever are fewer, by Gram and Schmidt.
+/// `[out, in]` with orthonormal rows or columns, whichever are fewer.
 fn orthogonal(random: &mut Random, out: usize, input: usize) -> Vec<f32> {
-    let (count, length) = (out.min(input), out.max(input));
+    let basis = orthonormal(random, out.min(input), out.max(input));
+    let at = |o: usize, i: usize| if out <= input { basis[o][i] } else { basis[i][o] };
+    (0..out * input).map(|index| at(index / input, index % input) as f32).collect()
+}
+
+/// `count` orthonormal vectors, by Gram and Schmidt.
+fn orthonormal(random: &mut Random, count: usize, length: usize) -> Vec<Vec<f64>> {
     let mut basis: Vec<Vec<f64>> = Vec::with_capacity(count);
     while basis.len() < count {
         let mut vector: Vec<f64> = (0..length).map(|_| random.normal()).collect();
@@ -531,8 +537,38 @@ fn orthogonal(random: &mut Random, out: usize, input: usize) -> Vec<f32> {
         }
         basis.push(vector);
     }
-    let at = |o: usize, i: usize| if out <= input { basis[o][i] } else { basis[i][o] };
-    (0..out * input).map(|index| at(index / input, index % input) as f32).collect()
+    basis
+}
+
+/// A matrix `rows` x `columns`, row-major, with these singular values (as many as the shorter side at most, the
+/// rest are zero) in random directions; the root mean square of its entries is `rms`.
+///
+/// ```
+/// use weightscope_testkit::{Random, models::with_singular_values};
+///
+/// let values = with_singular_values(&mut Random::new(1), 20, 30, &[2.0, 1.0], 0.02);
+/// assert_eq!(values.len(), 600);
+/// ```
+pub fn with_singular_values(
+    random: &mut Random,
+    rows: usize,
+    columns: usize,
+    sigma: &[f64],
+    rms: f64,
+) -> Vec<f32> {
+    let left = orthonormal(random, sigma.len(), rows);
+    let right = orthonormal(random, sigma.len(), columns);
+    let energy: f64 = sigma.iter().map(|s| s * s).sum();
+    let scale = rms * ((rows * columns) as f64 / energy).sqrt();
+    let mut values = vec![0.0f64; rows * columns];
+    for ((u, v), s) in left.iter().zip(&right).zip(sigma) {
+        for (row, u) in values.chunks_exact_mut(columns).zip(u) {
+            for (value, v) in row.iter_mut().zip(v) {
+                *value += scale * s * u * v;
+            }
+        }
+    }
+    values.into_iter().map(|v| v as f32).collect()
 }
 
 /// Sines in the first half of the columns, cosines in the second (Vaswani et al. 2017).
