@@ -73,10 +73,19 @@ pub(crate) struct ScanArgs {
     /// Measure q, k, v (and gate, up) of fused tensors apart
     #[arg(long, help_heading = "What to measure")]
     pub(crate) split_fused: bool,
+    /// Singular values by the direct route alone: certain for tiny ones too, and up to three times slower
+    #[arg(long, help_heading = "What to measure")]
+    pub(crate) exact: bool,
+    /// Test how well power laws fit, by a bootstrap of N samples [default without N: 250]
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "250", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "What to measure")]
+    pub(crate) alpha_gof: Option<u32>,
 
     /// Parameters, thresholds and ignored findings, from a TOML file
     #[arg(long, value_name = "FILE", help_heading = "What counts")]
     pub(crate) config: Option<PathBuf>,
+    /// Lines that numbers are judged by: what chance makes of the shape, or the customary absolute ones
+    #[arg(long, value_name = "LINES", default_value = "calibrated", help_heading = "What counts")]
+    pub(crate) thresholds: Thresholds,
     /// Exit with 1 when a finding is at least this severe
     #[arg(long, value_name = "SEVERITY", help_heading = "What counts")]
     pub(crate) fail_on: Option<FailOn>,
@@ -186,6 +195,14 @@ impl From<FailOn> for Severity {
             FailOn::Critical => Self::Critical,
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Thresholds {
+    /// Held against random weights of the same shape, storage and siblings
+    Calibrated,
+    /// The same lines for every shape; random weights cross them
+    Absolute,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

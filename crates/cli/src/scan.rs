@@ -12,7 +12,7 @@ use weightscope::{
     Severity, SourceRecord, Status, ToolRecord, Totals, default_budget,
 };
 
-use crate::args::ScanArgs;
+use crate::args::{ScanArgs, Thresholds};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{self, complain};
@@ -161,6 +161,7 @@ fn prepare(args: ScanArgs, registry: &Registry) -> Result<Request, (Exit, String
     config
         .apply(args.config.as_deref(), registry, &mut settings)
         .map_err(|error| usage(error.to_string()))?;
+    flags(&args, registry, &mut settings);
     let choice =
         if args.analyzers.is_empty() { config.analyzers.clone() } else { args.analyzers.clone() };
     registry.choose(&choice).map_err(|error| {
@@ -178,6 +179,23 @@ fn prepare(args: ScanArgs, registry: &Registry) -> Result<Request, (Exit, String
     }
     let fail_on = args.fail_on.or(config.fail_on).map(Severity::from);
     Ok(Request { args, settings, choice, fail_on, baseline, outputs })
+}
+
+/// Flags that stand for parameters, for every analyzer that has them. They win over the configuration.
+fn flags(args: &ScanArgs, registry: &Registry, settings: &mut Settings) {
+    let wanted = [
+        ("exact", args.exact.then_some(1.0)),
+        ("alpha_gof", args.alpha_gof.map(f64::from)),
+        ("absolute_lines", (args.thresholds == Thresholds::Absolute).then_some(1.0)),
+    ];
+    for descriptor in registry.descriptors() {
+        for (key, value) in wanted {
+            let has = descriptor.parameters.iter().any(|spec| spec.key == key);
+            if let Some(value) = value.filter(|_| has) {
+                settings.parameters.set(descriptor.id, key, value);
+            }
+        }
+    }
 }
 
 /// Refuses to write onto the input, and says early when a file cannot be written where it should go.
