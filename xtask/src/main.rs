@@ -1,39 +1,81 @@
-//! Chores of the repository: `cargo xtask docs` writes what is generated from the code.
+//! Chores of the repository: generated documents, made-up checkpoints, benchmarks.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for developers")]
 
+mod bench;
 mod docs;
+mod synth;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask docs [--check]
+use anyhow::{Result, anyhow};
+use clap::{Parser, Subcommand};
 
-  docs      write docs/metrics.md, docs/findings.md and docs/report.schema.json from the code
-  --check   write nothing; fail when one of them is not current";
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write docs/metrics.md, docs/findings.md and docs/report.schema.json from the code
+    Docs {
+        /// Write nothing; fail when one of them is not current
+        #[arg(long)]
+        check: bool,
+    },
+    /// Write a checkpoint of a real model's shape with made-up weights
+    Synth(synth::SynthArgs),
+    /// Measure how fast the project is, beside its peers
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// One method of a benchmark, in a process of its own
+    #[command(hide = true)]
+    Method(bench::MethodArgs),
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let check = match words[..] {
-        ["docs"] => false,
-        ["docs", "--check"] => true,
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    match docs::run(&root, check) {
-        Ok(written) => {
-            for name in written {
-                println!("wrote {name}");
+    match run(Cli::parse().command) {
+        Ok(lines) => {
+            for line in lines {
+                println!("{line}");
             }
             ExitCode::SUCCESS
         }
-        Err(message) => {
-            eprintln!("xtask: {message}");
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// What there is to say when all went well.
+fn run(command: Command) -> Result<Vec<String>> {
+    match command {
+        Command::Docs { check } => {
+            let written = docs::run(&root(), check).map_err(|message| anyhow!(message))?;
+            Ok(written.iter().map(|name| format!("wrote {name}")).collect())
+        }
+        Command::Synth(args) => synth::run(&args),
+        Command::Bench(bench) => bench::run(&bench, &root()),
+        Command::Method(args) => Ok(vec![bench::run_method(&args)?]),
+    }
+}
+
+/// Says how far a long chore is.
+fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// The repository's folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
