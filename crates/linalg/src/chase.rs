@@ -24,7 +24,7 @@ const LAG: usize = 2;
 /// than the group spans would overlap.
 const GROUP_LAG: usize = GROUP * LAG;
 /// Windows per round when several groups are under way.
-const ROUND: usize = 8;
+const ROUND: usize = 16;
 
 /// What a chase does at one place of one sweep.
 pub(crate) trait Step {
