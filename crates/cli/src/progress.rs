@@ -55,7 +55,10 @@ impl Progress {
                     .with_key("left", |state: &ProgressState, out: &mut dyn Write| {
                         let total = state.len().unwrap_or(0);
                         let left = time_left(state.elapsed(), state.pos(), total);
-                        let _ = out.write_str(&left.map_or("?".to_owned(), clock));
+                        // Rounded up: no time is left only at the end.
+                        let round =
+                            |left: Duration| left.saturating_add(Duration::from_millis(999));
+                        let _ = out.write_str(&left.map_or("?".to_owned(), |l| clock(round(l))));
                     }),
             );
         }

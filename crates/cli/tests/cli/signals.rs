@@ -19,7 +19,7 @@ struct Scene {
 const WEIGHTS: u64 = 24;
 
 /// An optimised program is faster.
-const ROWS: u64 = if cfg!(debug_assertions) { 512 } else { 8192 };
+const ROWS: u64 = if cfg!(debug_assertions) { 512 } else { 1024 };
 
 impl Scene {
     fn new() -> Self {
