@@ -33,7 +33,9 @@ pub(super) fn describe() -> Vec<String> {
     ];
     if let Ok(load) = fs::read_to_string("/proc/loadavg") {
         let one_minute = load.split(' ').next().unwrap_or_default();
-        lines.push(format!("load average before the start {one_minute}"));
+        let busy = one_minute.parse().is_ok_and(|load: f64| load > 0.25 * crate::cores() as f64);
+        let warning = if busy { ": BUSY, compare nothing" } else { "" };
+        lines.push(format!("load average before the start {one_minute}{warning}"));
     }
     lines
 }

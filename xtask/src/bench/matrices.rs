@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use weightscope::{DType, MemorySource, Metadata};
 
 /// Rows and columns.
@@ -63,25 +64,22 @@ pub(super) fn write(path: &Path, sizes: &[Size]) -> Result<()> {
 
 /// Random matrices as a checkpoint in memory.
 pub(super) fn random(sizes: &[Size]) -> Result<MemorySource> {
-    source(&values(sizes)?, sizes)
+    source(&mut values(sizes)?.as_slice(), sizes)
 }
 
 /// The same from a file.
 pub(super) fn read(path: &Path, sizes: &[Size]) -> Result<MemorySource> {
-    let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-    source(&bytes, sizes).with_context(|| path.display().to_string())
+    let open = || source(&mut fs::File::open(path)?, sizes);
+    open().with_context(|| path.display().to_string())
 }
 
-fn source(bytes: &[u8], sizes: &[Size]) -> Result<MemorySource> {
-    let values: usize = sizes.iter().map(|size| size.values()).sum();
-    ensure!(bytes.len() == 2 * values, "not {values} values");
+fn source(from: &mut dyn Read, sizes: &[Size]) -> Result<MemorySource> {
     let mut source = MemorySource::new(Metadata::default());
-    let mut rest = bytes;
     for (number, size) in sizes.iter().enumerate() {
-        let (own, others) = rest.split_at(2 * size.values());
-        rest = others;
+        let mut bytes = vec![0; 2 * size.values()];
+        from.read_exact(&mut bytes)?;
         let shape = [size.rows as u64, size.columns as u64];
-        source.push(&format!("layers.{number}.weight"), DType::BF16, &shape, own.to_vec())?;
+        source.push(&format!("layers.{number}.weight"), DType::BF16, &shape, bytes)?;
     }
     Ok(source)
 }

@@ -204,8 +204,8 @@ fn rates(times: &[Times], products: &[[f64; 2]], bench: &Bench<'_>) -> String {
         .sum();
     let ours = times.first().map_or(f64::NAN, |times| work / 1e9 / median(&times.seconds));
     format!(
-        "\nfaer's f64 product does {one:.0} GFLOP/s on one thread and {all:.0} on {}; weightscope does its \
-         {:.3e} operations at {ours:.0} GFLOP/s, {:.2} of that.\n",
+        "\nfaer's f64 product does {one:.0} GFLOP/s on one thread and {all:.0} on {};\n\
+         weightscope does its {:.3e} operations at {ours:.0} GFLOP/s, {:.2} of that.\n",
         bench.threads,
         work,
         ours / all
