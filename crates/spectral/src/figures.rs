@@ -6,7 +6,7 @@ use crate::{MarchenkoPastur, SpectralMetrics};
 
 /// Most points of a curve.
 const POINTS: usize = 256;
-/// Bins of the density.
+/// Bins of the density, and points of the curve over it.
 const BINS: usize = 60;
 
 /// The figures of singular values, descending, of a matrix of this shape; none for a zero matrix.
@@ -84,14 +84,15 @@ fn density(m: &SpectralMetrics, sigma: &[f64], law: MarchenkoPastur) -> Figure {
     let all = sigma.len() as f64;
     let edge = |bin: usize| (low + width * bin as f64).exp();
     let centre = |bin: usize| (low + width * (bin as f64 + 0.5)).exp();
-    let histogram = counts.iter().enumerate().map(|(bin, count)| {
-        (centre(bin), *count as f64 / (all * (edge(bin + 1) - edge(bin))))
-    });
+    let histogram = counts
+        .iter()
+        .enumerate()
+        .map(|(bin, count)| (centre(bin), *count as f64 / (all * (edge(bin + 1) - edge(bin)))));
     let mut curves = vec![series("eigenvalues", histogram)];
     if let Some(bulk) = &m.bulk {
-        let points = (0..POINTS).map(|i| {
+        let points = (0..BINS).map(|i| {
             // Within the edges, which are zeros.
-            let share = (i as f64 + 0.5) / POINTS as f64;
+            let share = (i as f64 + 0.5) / BINS as f64;
             let s = law.quantile(share);
             // The density of the square of a scaled value.
             let scaled = bulk.deviation * s;

@@ -12,8 +12,8 @@ use crate::measure::{Bulk, above, median, negligible};
 use crate::parameters::{
     ABSOLUTE_KAPPA, ABSOLUTE_KAPPA_CRITICAL, ABSOLUTE_KAPPA_INFO, ABSOLUTE_LINES,
     ABSOLUTE_STABLE_RANK, ALPHA_HIGH, ALPHA_LOW, ALPHA_MAX_KS, ALPHA_MIN_GOF, ALPHA_MIN_TAIL,
-    CHANCE, DOMINANT, DOMINANT_INFO, KAPPA, KAPPA_CRITICAL, KAPPA_TRIMMED, KAPPA_TRIMMED_CRITICAL, LOW_RANK,
-    NOISE_MARGIN, RANK_MARGIN, RANK_SHARE, RANK_SHARE_CRITICAL,
+    CHANCE, DOMINANT, DOMINANT_INFO, KAPPA, KAPPA_CRITICAL, KAPPA_TRIMMED, KAPPA_TRIMMED_CRITICAL,
+    LOW_RANK, NOISE_MARGIN, RANK_MARGIN, RANK_SHARE, RANK_SHARE_CRITICAL,
 };
 use crate::record::stable_rank_null;
 use crate::{ID, MarchenkoPastur, condition, gavish_donoho, storage_noise, trimmed};
@@ -66,7 +66,8 @@ impl<'a> Judged<'a> {
         let dead = |metric| {
             weight.metric("sparsity", metric).and_then(|v| v.get("count")?.as_u64()).unwrap_or(0)
         };
-        let live = [out.saturating_sub(dead("dead_rows")), input.saturating_sub(dead("dead_columns"))];
+        let live =
+            [out.saturating_sub(dead("dead_rows")), input.saturating_sub(dead("dead_columns"))];
         let short = live[0].min(live[1]);
         if short < 16 || live[0] * live[1] < 4096 {
             return None;
@@ -173,7 +174,11 @@ impl Context<'_> {
                 .threshold(count)
                 .reference(ReferenceKind::Gaussian, count)
         };
-        Some(finding.advice("prune to that rank without loss; a merged low-rank factor looks like this"))
+        Some(
+            finding.advice(
+                "prune to that rank without loss; a merged low-rank factor looks like this",
+            ),
+        )
     }
 
     fn ill_conditioned(&self, m: &Judged<'_>) -> Option<Finding> {
@@ -302,11 +307,13 @@ impl Context<'_> {
     fn alpha(&self, m: &Judged<'_>) -> Option<Finding> {
         let number = |metric| m.weight.number(ID, metric);
         let (alpha, tail) = (number("alpha")?, number("alpha_tail")?);
-        // Without the bootstrap the distance itself rejects what is plainly no power law.
-        let unlikely = number("alpha_gof_p").is_some_and(|p| p < self.line(&ALPHA_MIN_GOF))
-            || number("alpha_ks")? * tail.sqrt() > self.line(&ALPHA_MAX_KS);
+        // Without the bootstrap the distance alone says what is plainly no power law.
+        let is_unlikely = match number("alpha_gof_p") {
+            Some(p) => p < self.line(&ALPHA_MIN_GOF),
+            None => number("alpha_ks")? * tail.sqrt() > self.line(&ALPHA_MAX_KS),
+        };
         let (low, high) = (self.line(&ALPHA_LOW), self.line(&ALPHA_HIGH));
-        if (low..=high).contains(&alpha) || tail < self.line(&ALPHA_MIN_TAIL) || unlikely {
+        if (low..=high).contains(&alpha) || tail < self.line(&ALPHA_MIN_TAIL) || is_unlikely {
             return None;
         }
         let meaning = if alpha < low {
@@ -314,8 +321,10 @@ impl Context<'_> {
         } else {
             "the tail falls as fast as that of random values"
         };
-        let message =
-            format!("alpha {} over {tail} eigenvalues, outside of {low} to {high}: {meaning}", short(alpha));
+        let message = format!(
+            "alpha {} over {tail} eigenvalues, outside of {low} to {high}: {meaning}",
+            short(alpha)
+        );
         let finding = m.finding("spectral.alpha", Severity::Info, message);
         let line = if alpha < low { low } else { high };
         let advice = "nothing by itself; compare it with the same role at other depths";
@@ -333,14 +342,17 @@ impl Context<'_> {
         // Singular: an infinite condition number.
         let kappa = m.weight.number(ID, "condition_number").unwrap_or(f64::INFINITY);
         let advice = "an absolute line: compare it with what a random matrix of the shape has";
-        if let Some((severity, spec)) = lines.into_iter().find(|(_, spec)| kappa > self.line(spec)) {
+        if let Some((severity, spec)) = lines.into_iter().find(|(_, spec)| kappa > self.line(spec))
+        {
             let message = if kappa.is_finite() {
                 format!("condition number {}, above {}", short(kappa), short(self.line(spec)))
             } else {
                 format!("singular: rank {rank} of {}, an infinite condition number", m.sigma.len())
             };
             let finding = m.finding("spectral.ill-conditioned", severity, message);
-            out.push(finding.metric("condition_number", kappa).threshold(self.line(spec)).advice(advice));
+            out.push(
+                finding.metric("condition_number", kappa).threshold(self.line(spec)).advice(advice),
+            );
         }
         let stable_rank = m.weight.number(ID, "stable_rank").unwrap_or(f64::INFINITY);
         let line = self.line(&ABSOLUTE_STABLE_RANK) * rank;
@@ -363,15 +375,18 @@ fn cause(m: &Judged<'_>, trimmed_smallest: f64) -> (String, &'static str) {
         let omega = gavish_donoho::threshold(m.live[0], m.live[1]);
         let bulk = Bulk::of(&m.sigma, m.law(), omega, 0.0);
         let ratio = bulk.map_or(f64::INFINITY, |bulk| m.largest / bulk.high);
-        let place =
-            format!("The top of the spectrum causes it: sigma_1 is {} x the edge of a random one", short(ratio));
+        let place = format!(
+            "The top of the spectrum causes it: sigma_1 is {} x the edge of a random one",
+            short(ratio)
+        );
         let advice = "keep the top direction in higher precision; see dominant-direction";
         return (place, advice);
     }
     let small = m.sigma.len() as u64 - above(&m.sigma, m.largest / 1000.0);
     let values = if small == 1 { "value lies" } else { "values lie" };
-    let place =
-        format!("The bottom of the spectrum causes it: {small} {values} below a thousandth of sigma_1");
+    let place = format!(
+        "The bottom of the spectrum causes it: {small} {values} below a thousandth of sigma_1"
+    );
     (place, "directions without use: a candidate for low rank")
 }
 

@@ -36,9 +36,7 @@ use weightscope_core::{
 use weightscope_linalg::{Options, singular_values};
 
 pub use marchenko_pastur::MarchenkoPastur;
-pub use measure::{
-    Bulk, ConditionReference, SpectralMetrics, SpectrumShape, measure, trimmed,
-};
+pub use measure::{Bulk, ConditionReference, SpectralMetrics, SpectrumShape, measure, trimmed};
 pub use power_law::PowerLaw;
 pub use storage::storage_noise;
 
@@ -125,7 +123,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "spectral.alpha",
             severities: &[Severity::Info],
-            doc: "The power-law exponent is outside of 2 to 6, with at least 50 eigenvalues in the tail, a KS distance of at most 0.96/sqrt(tail) and, when it was asked for, a goodness of fit of at least 0.1. Bulks of random values, too, are often fitted with exponents above 6.",
+            doc: "The power-law exponent is outside of 2 to 6, with at least 50 eigenvalues in the tail and a goodness of fit of at least 0.1, or where that was not asked for a KS distance of at most 0.7/sqrt(tail), which is about the same. Bulks of random values, too, are often fitted with exponents above 6.",
             advice: "nothing by itself; compare it with the same role at other depths",
         },
         FindingSpec {
@@ -158,9 +156,9 @@ impl Analyzer for Spectral {
         let Some((weight, [out, input])) = weight.and_then(|w| Some((w, w.matrix?))) else {
             return Cost::default();
         };
-        let cost =
-            weightscope_linalg::cost(out as usize, input as usize, &Options::default());
-        let raw = out.min(input).saturating_mul(PANEL_ROWS * weight.dtype.map_or(8, DType::bytes) as u64);
+        let cost = weightscope_linalg::cost(out as usize, input as usize, &Options::default());
+        let raw =
+            out.min(input).saturating_mul(PANEL_ROWS * weight.dtype.map_or(8, DType::bytes) as u64);
         Cost { work: cost.flops, scratch_bytes: cost.bytes.saturating_add(raw) }
     }
 

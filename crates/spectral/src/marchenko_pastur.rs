@@ -122,7 +122,9 @@ mod tests {
         for (n, m) in [(64.0, 64.0), (65.0, 64.0), (256.0, 64.0), (151_936.0, 4096.0), (1e6, 2.0)] {
             let law = MarchenkoPastur::new(m, n);
             let (low, high) = law.edges();
-            assert!(law.share_below(low * 0.999) < 1e-9 && law.share_below(high * 1.001) > 1.0 - 1e-9);
+            assert!(
+                law.share_below(low * 0.999) < 1e-9 && law.share_below(high * 1.001) > 1.0 - 1e-9
+            );
             for share in [0.01, 0.3, 0.5, 0.99] {
                 let back = law.share_below(law.quantile(share));
                 assert!((back - share).abs() < 1e-8, "{n} x {m}: {back} instead of {share}");

@@ -89,7 +89,12 @@ pub struct Bulk {
 impl Bulk {
     /// Of singular values, descending, of a matrix with these sides; `None` when half of them are at most
     /// `negligible`.
-    pub(crate) fn of(sigma: &[f64], law: MarchenkoPastur, omega: f64, negligible: f64) -> Option<Self> {
+    pub(crate) fn of(
+        sigma: &[f64],
+        law: MarchenkoPastur,
+        omega: f64,
+        negligible: f64,
+    ) -> Option<Self> {
         let median = median(sigma).filter(|median| *median > negligible)?;
         let deviation = median / law.median();
         let (low, high) = law.edges();
@@ -248,7 +253,10 @@ mod tests {
     #[test]
     fn three_values() {
         let m = of(&[4.0, 2.0, 1.0], [3, 5]);
-        assert_eq!((m.spectral_norm, m.min_singular_value, m.condition_number), (4.0, 1.0, Some(4.0)));
+        assert_eq!(
+            (m.spectral_norm, m.min_singular_value, m.condition_number),
+            (4.0, 1.0, Some(4.0))
+        );
         assert_eq!((m.numerical_rank, m.rank_deficient, m.nuclear_norm), (3, false, 7.0));
         assert_eq!(m.frobenius_norm, 21f64.sqrt());
         let shape = m.shape.unwrap();

@@ -46,9 +46,13 @@ pub fn fit(logs: &[f64]) -> Option<PowerLaw> {
     for start in (0..last).step_by(FIRST).chain((0..last).filter(|i| i % FIRST != 0)) {
         let Some(rate) = candidates.rate(start) else { continue };
         // Of equal distances the longest tail wins, in whatever order they are tried.
-        let bound = best.map_or(f64::INFINITY, |(i, b)| {
-            if start < i { b.distance } else { b.distance.next_down() }
-        });
+        let bound =
+            best.map_or(
+                f64::INFINITY,
+                |(i, b)| {
+                    if start < i { b.distance } else { b.distance.next_down() }
+                },
+            );
         if let Some(distance) = candidates.distance(start, rate, bound) {
             let law = PowerLaw {
                 alpha: 1.0 + rate,
@@ -192,7 +196,8 @@ mod tests {
                 .map(|k| (1.0 - (-rate * (tail[k] - tail[0])).exp() - k as f64 / n).abs())
                 .fold(0.0, f64::max);
             if distance < best.distance {
-                best = PowerLaw { alpha: 1.0 + rate, log_xmin: tail[0], distance, tail: tail.len() };
+                best =
+                    PowerLaw { alpha: 1.0 + rate, log_xmin: tail[0], distance, tail: tail.len() };
             }
         }
         best
@@ -231,12 +236,14 @@ mod tests {
 
     #[test]
     fn goodness_tells_a_power_law_from_a_bulk() {
-        let sample = |logs: &[f64]| goodness_of_fit(logs, &fit(logs).unwrap(), 100, 1, || true).unwrap();
+        let sample =
+            |logs: &[f64]| goodness_of_fit(logs, &fit(logs).unwrap(), 100, 1, || true).unwrap();
         let logs = power_law(300, 3.0, 5);
         assert!(sample(&logs) > 0.1, "{}", sample(&logs));
         assert_eq!(sample(&logs), sample(&logs));
         // Clusters far apart follow no power law.
-        let clusters: Vec<f64> = (0..300).map(|i| f64::from(i / 30) + 1e-3 * f64::from(i % 30)).collect();
+        let clusters: Vec<f64> =
+            (0..300).map(|i| f64::from(i / 30) + 1e-3 * f64::from(i % 30)).collect();
         assert!(sample(&clusters) < 0.1, "{}", sample(&clusters));
         assert_eq!(goodness_of_fit(&logs, &fit(&logs).unwrap(), 100, 1, || false), None);
         assert_eq!(goodness_of_fit(&logs, &fit(&logs).unwrap(), 0, 1, || true), None);

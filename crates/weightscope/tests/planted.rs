@@ -574,7 +574,8 @@ fn ranks_below_full_survive_rounding() {
 fn a_dominant_direction() {
     // A stable rank of 2 % needs 50 times as much in a random matrix.
     for dtype in [DType::F32, DType::BF16] {
-        let mut model = ModelSpec::new(Architecture::Bert).width(256).blocks(1).dtype(dtype).build();
+        let mut model =
+            ModelSpec::new(Architecture::Bert).width(256).blocks(1).dtype(dtype).build();
         let name = at(BERT.up, 0);
         let mut random = Random::new(3);
         let tensor = model.tensor_mut(&name);
@@ -594,7 +595,9 @@ fn a_dominant_direction() {
 #[test]
 fn one_tiny_singular_value_of_a_square_matrix_is_no_defect() {
     for (subject, name) in [(&GPT2, at(GPT2.attention, 3)), (&BERT, at(BERT.attention, 3))] {
-        for (smallest, words) in [(1e-6, "of random 64 x 64 matrices"), (1e-12, "below what F32 stores")] {
+        for (smallest, words) in
+            [(1e-6, "of random 64 x 64 matrices"), (1e-12, "below what F32 stores")]
+        {
             let mut model = without_siblings(subject, DType::F32);
             let spectrum = |share: f64| if share == 1.0 { smallest } else { 1.0 - 0.9 * share };
             plant_spectrum(&mut model, &name, spectrum, 1.0);

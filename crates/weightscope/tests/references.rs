@@ -1,6 +1,7 @@
 //! Every metric against numpy and scipy, on the fixtures and on a tensor of every element type.
 //!
-//! The references come from fixtures/references/elementwise.py, which decodes and measures on its own.
+//! The references come from fixtures/references/elementwise.py and spectral.py, which decode and measure on their
+//! own.
 
 use std::path::{Path, PathBuf};
 
@@ -126,6 +127,75 @@ fn tiny_llama() {
 #[test]
 fn every_element_type() {
     check("references/dtypes.safetensors", "dtypes.json", 2000);
+}
+
+/// Largest relative deviation of a spectral metric.
+fn spectral_tolerance(metric: &str, weight: &WeightRecord) -> f64 {
+    let bound = weight.number("spectral", "sigma_min_relative_error_bound").unwrap_or(0.0);
+    match metric {
+        // What the smallest value is known to.
+        "min_singular_value" | "condition_number" => 1e-9 + bound,
+        // A power of the condition number.
+        "condition_number_p_value" => {
+            let [out, input] = weight.matrix.unwrap();
+            (1e-9 + bound) * (out.abs_diff(input) + 1) as f64
+        }
+        _ => 1e-9,
+    }
+}
+
+fn check_spectra(input: &str, reference: &str, at_least: usize) {
+    let report = Scan::new([fixtures().join(input)]).analyzers(["spectral"]).run().unwrap();
+    let text = std::fs::read_to_string(fixtures().join("references").join(reference)).unwrap();
+    let reference: Json = serde_json::from_str(&text).unwrap();
+    let wanted = reference["weights"].as_object().unwrap();
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for (name, wanted) in wanted {
+        let weight = report.weights.iter().find(|w| w.name == *name).unwrap();
+        for (metric, want) in wanted.as_object().unwrap() {
+            let found = weight.metric("spectral", metric);
+            let is_near = match (found.and_then(Value::as_f64), want.as_f64()) {
+                // What is below the smallest double beside 1 in the exponent is zero here and there.
+                (Some(found), Some(want)) => {
+                    let mut allowed = (spectral_tolerance(metric, weight) * want.abs()).max(1e-290);
+                    if metric == "min_singular_value" {
+                        // Zeros are as good as rounding in the largest.
+                        allowed += 1e-14 * weight.number("spectral", "spectral_norm").unwrap();
+                    }
+                    (found - want).abs() <= allowed
+                }
+                _ => found.map(|f| serde_json::to_value(f).unwrap()).as_ref() == Some(want),
+            };
+            compared += 1;
+            if !is_near {
+                wrong.push(format!("{name} {metric}: {found:?} instead of {want}"));
+            }
+        }
+        // What is undefined there is undefined here.
+        for (metric, value) in &weight.analyses["spectral"] {
+            let own = ["singular_values", "method", "sigma_min_relative_error_bound"];
+            if !value.is_null() && !own.contains(&&**metric) && wanted.get(&**metric).is_none() {
+                wrong.push(format!("{name} {metric}: {value:?} is undefined in the reference"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(compared >= at_least, "only {compared} values compared");
+}
+
+#[test]
+fn spectra_of_tiny_gpt2() {
+    check_spectra("tiny-gpt2", "tiny-gpt2-spectral.json", 1500);
+}
+
+#[test]
+fn spectra_of_tiny_llama() {
+    check_spectra("tiny-llama", "tiny-llama-spectral.json", 2500);
+}
+
+#[test]
+fn spectra_of_every_element_type() {
+    check_spectra("references/dtypes.safetensors", "dtypes-spectral.json", 500);
 }
 
 #[test]
