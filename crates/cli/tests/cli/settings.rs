@@ -67,7 +67,11 @@ fn a_config_file_sets_parameters_globs_and_the_line_of_failure() {
     let folder = folder();
     let scan = |text: &str, more: &[&str]| configured(folder.path(), text, more);
     let json = ["--format", "json"];
-    let count = |run: Run| run.exits(0).json()["totals"]["findings"]["info"].as_u64().unwrap();
+    let count = |run: Run| {
+        let report = run.exits(0).json();
+        let findings = report["findings"].as_array().unwrap();
+        findings.iter().filter(|f| f["code"] == "sparsity.prunable").count()
+    };
     assert_eq!(count(scan("", &json)), 14);
     // Whole numbers are numbers.
     let some = count(scan("[parameters.sparsity]\nprunable_share = 0.65", &json));
@@ -94,17 +98,18 @@ fn ignored_findings_need_a_reason_and_are_gone() {
     let rule = |code: &str, weight: &str| {
         format!("[[ignore]]\ncode = \"{code}\"\n{weight}reason = \"known to be so\"\n")
     };
-    let all = rule("distribution.unlike-siblings", "");
+    let all = rule("spectral.unlike-siblings", "");
     configured(folder.path(), &all, &["-q", "--fail-on", "warning"]).exits(0);
     configured(folder.path(), &all, &["-q", "--fail-on", "info"]).exits(1);
-    let both = all + &rule("sparsity.prunable", "");
-    let report = configured(folder.path(), &both, &["--fail-on", "info", "--format", "json"]);
+    let info = ["sparsity.prunable", "spectral.alpha", "spectral.low-rank"];
+    let every = all + &info.map(|code| rule(code, "")).concat();
+    let report = configured(folder.path(), &every, &["--fail-on", "info", "--format", "json"]);
     let report = report.exits(0).json();
     assert_eq!(report["findings"].as_array().unwrap().len(), 0);
     assert_eq!(report["settings"]["ignore"][0]["reason"], "known to be so");
-    let elsewhere = rule("distribution.unlike-siblings", "weight = \"h.1.*\"\n");
+    let elsewhere = rule("spectral.unlike-siblings", "weight = \"h.1.*\"\n");
     configured(folder.path(), &elsewhere, &["-q", "--fail-on", "warning"]).exits(1);
-    let there = rule("distribution.unlike-siblings", "weight = \"h.0.*.c_proj.weight\"\n");
+    let there = rule("spectral.unlike-siblings", "weight = \"h.0.*.c_proj.weight\"\n");
     configured(folder.path(), &there, &["-q", "--fail-on", "warning"]).exits(0);
 }
 
@@ -120,7 +125,7 @@ fn known_findings_do_not_fail_and_new_ones_do() {
     };
     let report = scan(&["--fail-on", "info", "--format", "json"]).exits(0).json();
     let findings = report["findings"].as_array().unwrap();
-    assert_eq!(findings.len(), 15);
+    assert_eq!(findings.len(), 23);
     assert!(findings.iter().all(|f| f["known"] == true));
 
     // One of the old report's findings is taken away: it is new again.
@@ -137,6 +142,43 @@ fn known_findings_do_not_fail_and_new_ones_do() {
     fs::write(&config, "[parameters.sparsity]\nprunable_share = 0.45").unwrap();
     let config = config.to_str().unwrap();
     scan(&["-q", "--fail-on", "info", "--config", config]).exits(1);
+}
+
+#[test]
+fn flags_set_parameters_of_the_spectrum() {
+    let folder = folder();
+    let scan = |more: &[&str]| {
+        let run = run_with(command().args(["scan", "--format", "json"]).arg(gpt2()).args(more));
+        run.exits(0).json()
+    };
+    let parameters = |report: &Value| report["settings"]["parameters"]["spectral"].clone();
+    let spectrum = |report: &Value| report["weights"][0]["analyses"]["spectral"].clone();
+    let plain = scan(&[]);
+    assert_eq!(spectrum(&plain)["method"], "gram");
+    assert!(spectrum(&plain)["alpha_gof_p"].is_null());
+
+    let exact = scan(&["--exact", "--alpha-gof=20"]);
+    assert_eq!(
+        (&parameters(&exact)["exact"], &parameters(&exact)["alpha_gof"]),
+        (&1.0.into(), &20.0.into())
+    );
+    assert_eq!(spectrum(&exact)["method"], "direct");
+    assert!(spectrum(&exact)["alpha_gof_p"].is_number());
+
+    let absolute = scan(&["--thresholds", "absolute"]);
+    assert_eq!(parameters(&absolute)["absolute_lines"], 1.0);
+    let count = |report: &Value, code: &str| {
+        report["findings"].as_array().unwrap().iter().filter(|f| f["code"] == code).count()
+    };
+    assert_eq!(count(&plain, "spectral.ill-conditioned"), 0);
+    assert!(count(&absolute, "spectral.ill-conditioned") > 10);
+    // The flag wins over the file, and without a number there is one.
+    let config = folder.path().join("settings.toml");
+    fs::write(&config, "[parameters.spectral]\nalpha_gof = 5\nabsolute_lines = 1").unwrap();
+    let both = scan(&["--include", "h.0.*", "--alpha-gof", "--config", config.to_str().unwrap()]);
+    assert_eq!(parameters(&both)["alpha_gof"], 250.0);
+    assert_eq!(parameters(&both)["absolute_lines"], 1.0);
+    run("scan --thresholds relative", &[&gpt2()]).exits(2);
 }
 
 #[test]
