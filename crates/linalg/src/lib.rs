@@ -3,13 +3,16 @@
 //! A matrix is read in panels of whatever format it is stored in, never held whole, and everything is
 //! computed in `f64`. With k the short and l the long side, two routes lead to all k values:
 //!
-//! | | Gram | direct |
+//! | floating-point operations | Gram | direct |
 //! |---|---|---|
-//! | dense | [Gram matrix](gram) by panels, l k^2 | square: as it is; else [R of QR](tall) by panels, 2 l k^2 |
-//! | to a band | [symmetric](symmetric_band), 4/3 k^3 | [upper](upper_band), 8/3 k^3 |
-//! | to two diagonals | [tridiagonal](symmetric_chase), 6 k^2 b | [bidiagonal](bidiagonal_chase), 8 k^2 b |
-//! | values | [Sturm bisection](tridiagonal) | the same, of the Golub-Kahan matrix |
+//! | dense | Gram matrix by panels (`gram.rs`), l k^2 | square: as it is; else R of QR by panels (`tall.rs`), 2 l k^2 |
+//! | to a band | symmetric (`symmetric_band.rs`), 4/3 k^3 | upper (`upper_band.rs`), 8/3 k^3 |
+//! | to two diagonals | tridiagonal (`symmetric_chase.rs`), 6 k^2 b | bidiagonal (`bidiagonal_chase.rs`), 8 k^2 b |
+//! | values | Sturm bisection (`tridiagonal.rs`) | the same, of the Golub-Kahan matrix |
 //! | error | at most sqrt(8 u) s_1, and u s_1^2/s for each value s | a few u s_1 |
+//!
+//! Behind both: `panel_qr.rs` factors panels, `band.rs` stores bands, `chase.rs` orders sweeps, `window.rs` and
+//! `vector.rs` hold the inner loops, `route.rs` decides.
 //!
 //! The Gram route is faster, but squares the condition number. Its result is accepted when the
 //! [error bound](Spectrum::error_bound) of every value is small enough, which holds up to a condition number

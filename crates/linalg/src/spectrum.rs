@@ -37,7 +37,7 @@ impl Spectrum {
     /// With u = 2^-53, s the value and s_1 the largest, route by Gram matrix:
     /// `min(u (64 s + 4 s_1^2/s), 64 u s + sqrt(8 u) s_1)`; directly: `64 u s_1`. The forms follow from
     /// Weyl's inequality with the backward error of the stages; the constants are measured, with a safety
-    /// of at least 5, not proven (docs/benchmarks.md).
+    /// of at least 5, not proven (docs/benchmarks.md, accuracy).
     pub fn error_bound(&self, index: usize) -> f64 {
         let largest = self.singular_values.first().copied().unwrap_or(0.0);
         match self.singular_values.get(index) {
