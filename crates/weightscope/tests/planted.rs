@@ -609,6 +609,21 @@ fn one_tiny_singular_value_of_a_square_matrix_is_no_defect() {
 }
 
 #[test]
+fn a_matrix_that_training_never_touched() {
+    for subject in SUBJECTS {
+        let name = at(subject.attention, 3);
+        let mut model = subject.model();
+        let untouched = model.tensor_mut(&name).values.clone();
+        train(&mut model);
+        model.tensor_mut(&name).values = untouched;
+        let report = check_model(&model, &[]);
+        let mut infos = found(&report, Info);
+        infos.retain(|(_, code, _)| code != "tokens.untrained");
+        assert_eq!(infos, [(Info, "integrity.untrained".to_owned(), name)]);
+    }
+}
+
+#[test]
 fn a_spectrum_unlike_its_siblings() {
     let name = at(BERT.attention, 3);
     let plant = |m: &mut Model| plant_spectrum(m, &name, |share| 1.0 - 0.8 * share, 0.25);
