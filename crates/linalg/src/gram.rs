@@ -22,14 +22,32 @@ pub(crate) fn gram<M: Matrix>(
     monitor: &dyn Monitor,
 ) -> Result<(), SpectrumError<M::Error>> {
     let (long, short) = (reader.long(), reader.short());
-    let mut panel = vec![0.0; PANEL.min(long) * short];
+    let count = PANEL.min(long) * short;
+    let read = |first: usize, panel: &mut Vec<f64>| {
+        let lines = first..long.min(first + PANEL);
+        panel.resize(lines.len() * short, 0.0);
+        reader.read(lines, panel)
+    };
+    let (mut panel, mut ahead) = (Vec::with_capacity(count), Vec::new());
+    read(0, &mut panel)?;
     for first in (0..long).step_by(PANEL) {
         let lines = PANEL.min(long - first);
-        let panel = &mut panel[..lines * short];
-        reader.read(first..first + lines, panel)?;
-        let panel = MatRef::from_column_major_slice(panel, lines, short);
         let threads = monitor.threads();
-        add_lower_product(gram.as_mut(), panel.transpose(), panel, 1.0, threads);
+        let mut add = || {
+            let panel = MatRef::from_column_major_slice(&panel, lines, short);
+            add_lower_product(gram.as_mut(), panel.transpose(), panel, 1.0, threads);
+        };
+        let next = first + PANEL;
+        if next >= long {
+            add();
+        } else if threads > 1 {
+            // One thread reads the next panel while the others multiply.
+            rayon::join(add, || read(next, &mut ahead)).1?;
+            std::mem::swap(&mut panel, &mut ahead);
+        } else {
+            add();
+            read(next, &mut panel)?;
+        }
         if !monitor.advance(lines as f64 * (short * short) as f64) {
             return Err(SpectrumError::Stopped);
         }

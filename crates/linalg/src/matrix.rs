@@ -14,7 +14,7 @@ pub enum Order {
 /// A matrix that is read in blocks, whatever format it is stored in.
 pub trait Matrix: Sync {
     /// Why a block could not be read.
-    type Error;
+    type Error: Send;
 
     /// `[rows, columns]`, tall or wide.
     fn shape(&self) -> [usize; 2];

@@ -88,7 +88,7 @@ pub fn singular_values<M: Matrix>(
 
 /// What [`singular_values`] takes for a matrix of this shape.
 ///
-/// 8 k^2 bytes for the square and 8 x 504 k for a panel, and some vectors: 170 MB for k = 4096.
+/// 8 k^2 bytes for the square and 8 x 504 k for each of two panels, and some vectors: 170 MB for k = 4096.
 pub fn cost(rows: usize, columns: usize, options: &Options) -> Cost {
     let (k, l) = (rows.min(columns), rows.max(columns));
     let b = band_width(k) as f64;
@@ -100,7 +100,7 @@ pub fn cost(rows: usize, columns: usize, options: &Options) -> Cost {
         lf * kf * kf + 4.0 / 3.0 * kf.powi(3) + 6.0 * kf * kf * b
     };
     // The panel is gone before the reduction's own vectors and the band come.
-    let panel = 8.0 * (PANEL.min(l) as f64) * kf;
+    let panel = 2.0 * 8.0 * (PANEL.min(l) as f64) * kf;
     let reduction = 8.0 * 10.0 * b * kf;
     let bytes = 8.0 * kf * kf + panel.max(reduction) + 1e6;
     Cost { flops, bytes: bytes as u64 }

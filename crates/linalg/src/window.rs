@@ -180,31 +180,39 @@ pub(crate) fn both_sides<S: Simd, const V: usize>(
         return;
     }
     let lanes = S::F64_LANES;
+    let zero = simd.splat_f64s(0.0);
     let v = vectors::<S, V>(&reflector.v);
-    // y = D v: each entry below the diagonal serves its row and, mirrored, its column.
-    let mut y = [simd.splat_f64s(0.0); V];
+    // y = D v, as many columns at a time as a vector has lanes: each entry below the diagonal serves its row
+    // and, mirrored, its column.
+    let mut y = [zero; V];
     let mut across = [0.0; MAX_ROWS];
     for block in 0..V {
+        let first = block * lanes;
+        let factors = splats::<S>(simd, &reflector.v[first..]);
+        let mut sums = [zero; MAX_LANES];
         for lane in 0..lanes {
-            let column = block * lanes + lane;
-            let start = origin + column * stride + block * lanes;
-            let (entries, _) = S::as_simd_f64s(&band[start..start + (V - block) * lanes]);
-            let factor = simd.splat_f64s(reflector.v[column]);
-            let on = simd.mul_f64s(entries[0], mask::<S>(lane));
-            let under = simd.mul_f64s(entries[0], mask::<S>(lane + 1));
-            y[block] = simd.mul_add_e_f64s(on, factor, y[block]);
-            let mut sum = simd.mul_f64s(under, v[block]);
-            for r in block + 1..V {
-                let entry = entries[r - block];
-                y[r] = simd.mul_add_e_f64s(entry, factor, y[r]);
-                sum = simd.mul_add_e_f64s(entry, v[r], sum);
+            let entry = column::<S>(band, origin, stride, first + lane, first);
+            let on = simd.mul_f64s(entry, mask::<S>(lane));
+            let under = simd.mul_f64s(entry, mask::<S>(lane + 1));
+            y[block] = simd.mul_add_e_f64s(on, factors[lane], y[block]);
+            sums[lane] = simd.mul_f64s(under, v[block]);
+        }
+        for r in block + 1..V {
+            let (v, mut sum) = (v[r], y[r]);
+            for lane in 0..lanes {
+                let entry = column::<S>(band, origin, stride, first + lane, r * lanes);
+                sum = simd.mul_add_e_f64s(entry, factors[lane], sum);
+                sums[lane] = simd.mul_add_e_f64s(entry, v, sums[lane]);
             }
-            across[column] = simd.reduce_sum_f64s(sum);
+            y[r] = sum;
+        }
+        for lane in 0..lanes {
+            across[first + lane] = simd.reduce_sum_f64s(sums[lane]);
         }
     }
     let tau = simd.splat_f64s(reflector.tau);
     let across = vectors::<S, V>(&across);
-    let mut w = [simd.splat_f64s(0.0); V];
+    let mut w = [zero; V];
     for r in 0..V {
         w[r] = simd.mul_f64s(tau, simd.add_f64s(y[r], across[r]));
     }
@@ -216,22 +224,63 @@ pub(crate) fn both_sides<S: Simd, const V: usize>(
     let mut w_values = [0.0; MAX_ROWS];
     *vectors_mut::<S, V>(&mut w_values) = w;
     for block in 0..V {
+        let first = block * lanes;
+        let by_v = splats::<S>(simd, &reflector.v[first..]);
+        let by_w = splats::<S>(simd, &w_values[first..]);
         for lane in 0..lanes {
-            let column = block * lanes + lane;
-            let start = origin + column * stride + block * lanes;
-            let (entries, _) = S::as_mut_simd_f64s(&mut band[start..start + (V - block) * lanes]);
-            let on = mask::<S>(lane);
-            let by_v = simd.splat_f64s(reflector.v[column]);
-            let by_w = simd.splat_f64s(w_values[column]);
-            let change = simd.mul_add_e_f64s(by_w, v[block], simd.mul_f64s(by_v, w[block]));
-            entries[0] = simd.negate_mul_add_e_f64s(on, change, entries[0]);
-            for r in block + 1..V {
-                let entry = simd.negate_mul_add_e_f64s(by_v, w[r], entries[r - block]);
-                entries[r - block] = simd.negate_mul_add_e_f64s(by_w, v[r], entry);
+            let entry = column_mut::<S>(band, origin, stride, first + lane, first);
+            let change =
+                simd.mul_add_e_f64s(by_w[lane], v[block], simd.mul_f64s(by_v[lane], w[block]));
+            *entry = simd.negate_mul_add_e_f64s(mask::<S>(lane), change, *entry);
+        }
+        for r in block + 1..V {
+            let (v, w) = (v[r], w[r]);
+            for lane in 0..lanes {
+                let entry = column_mut::<S>(band, origin, stride, first + lane, r * lanes);
+                let value = simd.negate_mul_add_e_f64s(by_v[lane], w, *entry);
+                *entry = simd.negate_mul_add_e_f64s(by_w[lane], v, value);
             }
         }
     }
 }
+
+/// One vector of a diagonal window: rows `row..` of column `column`.
+#[inline(always)]
+fn column<S: Simd>(
+    band: &[f64],
+    origin: usize,
+    stride: usize,
+    column: usize,
+    row: usize,
+) -> S::f64s {
+    S::as_simd_f64s(&band[origin + column * stride + row..][..S::F64_LANES]).0[0]
+}
+
+/// [`column`], to change.
+#[inline(always)]
+fn column_mut<S: Simd>(
+    band: &mut [f64],
+    origin: usize,
+    stride: usize,
+    column: usize,
+    row: usize,
+) -> &mut S::f64s {
+    let place = &mut band[origin + column * stride + row..][..S::F64_LANES];
+    &mut S::as_mut_simd_f64s(place).0[0]
+}
+
+/// A vector of each of as many values as there are lanes.
+#[inline(always)]
+fn splats<S: Simd>(simd: S, values: &[f64]) -> [S::f64s; MAX_LANES] {
+    let mut vectors = [simd.splat_f64s(0.0); MAX_LANES];
+    for (vector, value) in vectors.iter_mut().zip(&values[..S::F64_LANES]) {
+        *vector = simd.splat_f64s(*value);
+    }
+    vectors
+}
+
+/// Most lanes of a vector.
+const MAX_LANES: usize = 8;
 
 /// Most rows of a window.
 pub(crate) const MAX_ROWS: usize = 64;

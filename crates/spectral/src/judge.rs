@@ -192,10 +192,12 @@ impl Context<'_> {
         let by_chance = self.matrices * p >= self.line(&CHANCE);
         let resolved = |sigma: f64| sigma > self.line(&NOISE_MARGIN) * m.noise;
         let by_trimmed = kappa_trimmed > self.line(&KAPPA_TRIMMED);
-        let is_above = by_trimmed || (kappa > self.line(&KAPPA) && !by_chance);
+        // The smallest value alone says nothing of a square matrix: its law has too heavy a tail.
+        let may_be_alone = !by_chance && !(m.is_square() && resolved(m.smallest));
+        let is_above = by_trimmed || (kappa > self.line(&KAPPA) && may_be_alone);
         let holds = |trimmed_line, line| {
             (kappa_trimmed > self.line(trimmed_line) && resolved(trimmed_smallest))
-                || (kappa > self.line(line) && !by_chance && resolved(m.smallest))
+                || (kappa > self.line(line) && may_be_alone && resolved(m.smallest))
         };
         let law = m.law();
         let random = law.edges().1 / law.quantile((d as f64 + 0.5) / count as f64);
@@ -221,7 +223,11 @@ impl Context<'_> {
             );
             (Severity::Info, message, "nothing to do; look at the weights before they were rounded")
         } else if kappa > self.line(&KAPPA_CRITICAL) {
-            let square = if m.is_square() { ", as square ones often do" } else { "" };
+            let square = match (m.is_square(), by_chance) {
+                (true, true) => ", as square ones often do",
+                (true, false) => ", but one direction alone says little of a square one",
+                _ => "",
+            };
             let message = format!(
                 "condition number {}: of random {} matrices {} exceed it{square}; without the {d} smallest values it is {}",
                 short(kappa),
@@ -229,7 +235,12 @@ impl Context<'_> {
                 share(p),
                 short(kappa_trimmed)
             );
-            (Severity::Info, message, "nothing to do: chance explains it")
+            let advice = if by_chance {
+                "nothing to do: chance explains it"
+            } else {
+                "nothing to do: all other directions are as they should be"
+            };
+            (Severity::Info, message, advice)
         } else {
             return None;
         };

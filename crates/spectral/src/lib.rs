@@ -99,7 +99,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "spectral.ill-conditioned",
             severities: &[Severity::Warning, Severity::Critical, Severity::Info],
-            doc: "The trimmed condition number is above 1e3 (critical 1e4), or the condition number is above 1e4 (critical 1e5) and no random matrix of the shape would have it (chance below 1e-3 over all judged matrices). Random matrices of any light-tailed law have trimmed ones below 38; healthy trained ones 15 in the median. Info: it comes from values below what the stored format resolves, or chance explains it, as it does for square matrices. Dead rows and columns are left out first.",
+            doc: "The trimmed condition number is above 1e3 (critical 1e4), or the condition number is above 1e4 (critical 1e5) and no random matrix of the shape would have it (chance below 1e-3 over all judged matrices; never for square ones, whose smallest value alone says little). Random matrices of any light-tailed law have trimmed ones below 38; healthy trained ones 15 in the median. Info: it comes from values below what the stored format resolves, or chance explains it, as it does for square matrices. Dead rows and columns are left out first.",
             advice: "top: see dominant-direction, and keep that direction in higher precision. Bottom: directions without use, a candidate for low rank",
         },
         FindingSpec {
