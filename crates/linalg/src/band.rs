@@ -32,12 +32,11 @@ struct Stored {
     diagonal: usize,
 }
 
-/// Some successive columns of a band.
+/// The values of a band, ready to be cut into windows.
 #[derive(Debug)]
-pub(crate) struct Section<'a> {
+pub(crate) struct Windows<'a> {
     /// Width of the band.
     pub(crate) width: usize,
-    first: usize,
     shape: Stored,
     values: &'a mut [f64],
 }
@@ -53,10 +52,10 @@ impl Band {
     pub(crate) fn lower(a: MatRef<'_, f64>, width: usize) -> Self {
         let size = a.ncols();
         let mut band = Self::zeros(size, width, 0, 2 * width);
-        let mut section = band.whole();
+        let mut windows = band.whole();
         for column in 0..size {
             let end = size.min(column + width + 1);
-            for (row, value) in (column..end).zip(section.window(column, column)) {
+            for (row, value) in (column..end).zip(windows.window(column, column)) {
                 *value = a[(row, column)];
             }
         }
@@ -67,32 +66,20 @@ impl Band {
     pub(crate) fn upper(a: MatRef<'_, f64>, width: usize) -> Self {
         let size = a.ncols();
         let mut band = Self::zeros(size, width, 2 * width, width);
-        let mut section = band.whole();
+        let mut windows = band.whole();
         for column in 0..size {
             let first = column.saturating_sub(width);
-            for (row, value) in (first..=column).zip(section.window(first, column)) {
+            for (row, value) in (first..=column).zip(windows.window(first, column)) {
                 *value = a[(row, column)];
             }
         }
         band
     }
 
-    fn whole(&mut self) -> Section<'_> {
+    /// Its values as windows.
+    pub(crate) fn whole(&mut self) -> Windows<'_> {
         let Self { width, shape, values, .. } = self;
-        Section { width: *width, first: 0, shape: *shape, values }
-    }
-
-    /// Cuts the band before each of the columns `cuts`, which descend: the last section comes first, and what
-    /// is before the last cut is left out.
-    pub(crate) fn sections(&mut self, cuts: impl Iterator<Item = usize>) -> Vec<Section<'_>> {
-        let (width, shape) = (self.width, self.shape);
-        let (mut rest, mut sections) = (&mut self.values[..], Vec::new());
-        for first in cuts {
-            let (before, values) = rest.split_at_mut(first * shape.column);
-            sections.push(Section { width, first, shape, values });
-            rest = before;
-        }
-        sections
+        Windows { width: *width, shape: *shape, values }
     }
 
     fn entry(&self, row: usize, column: usize) -> f64 {
@@ -115,19 +102,19 @@ impl Band {
     }
 }
 
-impl Section<'_> {
+impl Windows<'_> {
     /// The values from entry (`row`, `column`) on: the window that begins there, column-major with
-    /// [`Section::stride`].
+    /// [`Windows::stride`].
     #[inline(always)]
     pub(crate) fn window(&mut self, row: usize, column: usize) -> &mut [f64] {
-        let start = (column - self.first) * self.shape.column + self.shape.diagonal;
+        let start = column * self.shape.column + self.shape.diagonal;
         &mut self.values[start + row - column..]
     }
 
     /// The same for a diagonal window, with the values before it: where its first entry is among them.
     #[inline(always)]
     pub(crate) fn diagonal_window(&mut self, row: usize) -> (&mut [f64], usize) {
-        let start = (row - self.first) * self.shape.column;
+        let start = row * self.shape.column;
         (&mut self.values[start..], self.shape.diagonal)
     }
 

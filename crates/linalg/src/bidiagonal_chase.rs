@@ -7,7 +7,7 @@
 use pulp::Simd;
 
 use crate::Monitor;
-use crate::band::{Band, Section};
+use crate::band::{Band, Windows};
 use crate::chase::{Place, Step, chase};
 use crate::window::{Reflector, left_then_right, right_then_left};
 
@@ -27,7 +27,7 @@ impl Step for Bidiagonal {
     #[inline(always)]
     fn step<S: Simd, const V: usize>(
         simd: S,
-        band: &mut Section<'_>,
+        band: &mut Windows<'_>,
         at: Place,
         reflector: &mut Reflector,
         scratch: &mut Reflector,

@@ -1,19 +1,30 @@
 //! Work that threads share: independent pieces of an output, never parts of a sum, so that results are the
 //! same for any number of threads.
 
+use std::iter;
+use std::sync::{Mutex, PoisonError};
+
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, MatMut, MatRef, Par};
-use rayon::prelude::*;
 
-/// Does `work` on every item, on `threads` threads of the rayon pool that this is called in. With one, rayon
-/// is left alone: outside of a pool it would start its global one.
+/// Does `work` on every item, on `threads` threads of the rayon pool that this is called in. Threads take items
+/// in order: put long ones first. With one, rayon is left alone: outside of a pool it would start its global
+/// one.
 pub(crate) fn for_each<T: Send>(items: Vec<T>, threads: usize, work: impl Fn(T) + Send + Sync) {
-    if threads > 1 {
-        items.into_par_iter().with_max_len(1).for_each(work);
-    } else {
-        items.into_iter().for_each(work);
+    let threads = threads.min(items.len());
+    if threads <= 1 {
+        return items.into_iter().for_each(work);
     }
+    let queue = Mutex::new(items.into_iter());
+    // A panic while the lock is held cannot be: `next` does not panic.
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    rayon::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| iter::from_fn(next).for_each(&work));
+        }
+        iter::from_fn(next).for_each(&work);
+    });
 }
 
 /// Blocks of `width` columns, each with the index of its first one.

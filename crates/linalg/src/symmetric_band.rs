@@ -13,8 +13,9 @@ use crate::band::Band;
 use crate::panel_qr::PanelQr;
 use crate::parallel::{add_lower_product, add_product, column_blocks, for_each, row_blocks};
 
-/// Rows or columns of a block of the symmetric product.
-const BLOCK: usize = 512;
+/// Rows or columns of a block of the symmetric product: whole register blocks of faer's kernels, and no power
+/// of two, whose columns would fall on the same cache sets.
+const BLOCK: usize = 480;
 /// Columns that are mirrored at a time.
 const STRIP: usize = 8;
 
@@ -84,7 +85,9 @@ fn symmetric_product(a: MatRef<'_, f64>, z: MatRef<'_, f64>, y: MatMut<'_, f64>,
         matmul(across_diagonal, Accum::Replace, here.transpose(), diagonal, 1.0, Par::Seq);
         matmul(across, Accum::Add, below.transpose(), column, 1.0, Par::Seq);
     });
-    for_each(row_blocks(y, BLOCK), threads, |(first, mut y)| {
+    // The last rows have the longest sums: they come first.
+    let rows = row_blocks(y, BLOCK).into_iter().rev().collect();
+    for_each(rows, threads, |(first, mut y): (usize, MatMut<'_, f64>)| {
         let edge = y.nrows();
         y.copy_from(across.as_ref().subcols(first, edge).transpose());
         let row = a.submatrix(first, 0, edge, first);
