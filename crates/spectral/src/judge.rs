@@ -193,7 +193,8 @@ impl Context<'_> {
         let resolved = |sigma: f64| sigma > self.line(&NOISE_MARGIN) * m.noise;
         let by_trimmed = kappa_trimmed > self.line(&KAPPA_TRIMMED);
         // The smallest value alone says nothing of a square matrix: its law has too heavy a tail.
-        let may_be_alone = !by_chance && !(m.is_square() && resolved(m.smallest));
+        let is_alone_in_square = m.is_square() && resolved(m.smallest);
+        let may_be_alone = !by_chance && !is_alone_in_square;
         let is_above = by_trimmed || (kappa > self.line(&KAPPA) && may_be_alone);
         let holds = |trimmed_line, line| {
             (kappa_trimmed > self.line(trimmed_line) && resolved(trimmed_smallest))
