@@ -125,9 +125,11 @@ pub(crate) struct Square {
 impl Square {
     /// Zeros; `None` when there is no memory for them.
     pub(crate) fn new(size: usize) -> Option<Self> {
-        let mut values = Vec::new();
-        values.try_reserve_exact(size.checked_mul(size)?).ok()?;
-        values.resize(size * size, 0.0);
+        let count = size.checked_mul(size)?;
+        // Asked for first, so that it can be refused; then zeroed, which the system does page by page when a
+        // thread first writes there.
+        Vec::<f64>::new().try_reserve_exact(count).ok()?;
+        let values = vec![0.0; count];
         Some(Self { size, values })
     }
 
