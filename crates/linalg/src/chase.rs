@@ -17,6 +17,7 @@ use crate::window::Reflector;
 const GROUP: usize = 4;
 /// Windows between a sweep and the next: windows overlap those of the next sweep by all but one line.
 const LAG: usize = 2;
+
 /// What a chase does at one place of one sweep.
 pub(crate) trait Step {
     /// Floating-point operations of a step in units of the squared band width.

@@ -25,12 +25,12 @@ pub(crate) struct PanelQr {
 }
 
 impl PanelQr {
-    /// Factors `panel`, whose size may differ from call to call on the same buffers.
+    /// Empty buffers.
     pub(crate) fn new() -> Self {
         Self { rows: 0, columns: 0, panel: Vec::new(), v: Vec::new(), t: Mat::new() }
     }
 
-    /// Makes room for a panel of `rows` x `columns`, filled by `value(row, column)`.
+    /// Copies and factors `panel`, whose size may differ from call to call on the same buffers.
     pub(crate) fn factor(&mut self, panel: MatRef<'_, f64>) {
         (self.rows, self.columns) = panel.shape();
         self.panel.clear();
@@ -126,15 +126,24 @@ fn leaf(panel: &mut [f64], v: &mut [f64], rows: usize, top: usize, mut t: MatMut
             let factor = -tau * dot(reflector, other);
             add_multiple(factor, reflector, other);
         }
-        // T's new column: -tau T (V^T v).
-        for (i, earlier) in earlier.chunks_exact(rows).enumerate() {
-            let overlap = dot(&earlier[row..], reflector);
-            for k in 0..=i {
-                t[(k, column)] -= tau * t[(k, i)] * overlap;
-            }
-        }
-        t[(column, column)] = tau;
+        let overlaps = earlier.chunks_exact(rows).map(|v| dot(&v[row..], reflector));
+        extend(t.as_mut(), column, tau, overlaps);
     }
+}
+
+/// Fills T's column `column`: tau on the diagonal and -tau T (V^T v) above it, V^T v being `overlaps`.
+pub(crate) fn extend(
+    mut t: MatMut<'_, f64>,
+    column: usize,
+    tau: f64,
+    overlaps: impl Iterator<Item = f64>,
+) {
+    for (i, overlap) in overlaps.enumerate() {
+        for k in 0..=i {
+            t[(k, column)] -= tau * t[(k, i)] * overlap;
+        }
+    }
+    t[(column, column)] = tau;
 }
 
 #[cfg(test)]

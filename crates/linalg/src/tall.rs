@@ -8,6 +8,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, Par};
 
 use crate::gram::PANEL;
+use crate::panel_qr::extend;
 use crate::parallel::add_product;
 use crate::reader::Reader;
 use crate::vector::{add_multiple, dot};
@@ -66,13 +67,8 @@ fn annihilate(r: MatMut<'_, f64>, panel: &mut [f64], lines: usize, first: usize,
             r[(column, other)] -= w;
             add_multiple(-w, x, target);
         }
-        for (i, earlier) in earlier.chunks_exact(lines).enumerate() {
-            let overlap = dot(earlier, x);
-            for k in 0..=i {
-                t[(k, column)] -= tau * t[(k, i)] * overlap;
-            }
-        }
-        t[(column, column)] = tau;
+        let overlaps = earlier.chunks_exact(lines).map(|v| dot(v, x));
+        extend(t.as_mut(), column, tau, overlaps);
     }
     let others = short - first - width;
     if others == 0 {

@@ -19,8 +19,8 @@ const CHUNK: usize = 8 * CHAINS;
 /// Steps between rescalings. Minors grow or shrink by at most 2^7 or so a step, but for squares at the
 /// floor: 16 of them stay in range.
 const RESCALE: usize = 16;
-/// Squares of off-diagonal entries are at least this, relative to the squared norm: so small that no eigenvalue moves, so large
-/// that no minor vanishes for good.
+/// Squares of off-diagonal entries are at least this, relative to the squared norm: so small that no
+/// eigenvalue moves, so large that no minor vanishes for good.
 const FLOOR: f64 = 1e-38;
 /// Final width of a bracket in units of the norm.
 const WIDTH: f64 = 1.1e-16;
