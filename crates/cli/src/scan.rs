@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use weightscope::report::{Format, RenderOptions, read_report, render, write_atomic};
 use weightscope::{
     Descriptor, EngineError, ErrorRecord, ErrorScope, Finding, JournalError, JournalFile, Key,
-    Registry, Report, ReportKind, RunOptions, SIBLINGS, Scan, ScanError, SchemaRecord, Settings,
-    Severity, SourceRecord, Status, ToolRecord, Totals, default_budget,
+    PORTRAITS, Registry, Report, ReportKind, RunOptions, SIBLINGS, Scan, ScanError, SchemaRecord,
+    Settings, Severity, SourceRecord, Status, ToolRecord, Totals, default_budget,
 };
 
 use crate::args::{ScanArgs, Thresholds};
@@ -44,7 +44,10 @@ pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
         .map(|(path, _)| JournalFile { path: journal_path(path), resume: request.args.resume });
     let tool =
         ToolRecord { name: "ws-cli".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let mut formats = request.outputs.iter().map(|(_, format)| *format);
+    let draws = request.args.format.has_figures() || formats.any(Format::has_figures);
     let options = RunOptions {
+        portraits: if draws { PORTRAITS } else { 0 },
         threads: usize::from(request.args.threads.unwrap_or(0)),
         memory: request.args.memory.unwrap_or_else(default_budget),
         cancel: signals.cancel(),

@@ -32,6 +32,7 @@ fn block(c: &mut Criterion) {
         matrix: Some([SIZE, SIZE]),
         transposed: false,
         heads: None,
+        fused: Vec::new(),
         confidence: Confidence::Known,
     };
     let (shared, cancel) = (Shared::default(), Cancel::default());

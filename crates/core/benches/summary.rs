@@ -69,6 +69,7 @@ fn summary(c: &mut Criterion) {
                 matrix: Some(if transposed { [COLUMNS, ROWS] } else { [ROWS, COLUMNS] }),
                 transposed,
                 heads: None,
+                fused: Vec::new(),
                 confidence: Confidence::Known,
             };
             let name = if transposed { "in-out" } else { "out-in" };

@@ -75,7 +75,18 @@ pub trait Analyzer: Debug + Send + Sync {
         Cost::default()
     }
 
-    /// Called once after the last weight with everything measured: turns numbers into findings.
+    /// Figures that take another look at the values: drawn after judging, and only for the few weights that
+    /// a report shows whole, those with findings and one of each role. `unit` is such a weight alone.
+    ///
+    /// # Errors
+    /// As [`Analyzer::analyze`]; the weight then has one figure less.
+    fn portray(&self, unit: &Unit<'_>, out: &mut Output) -> Result<(), AnalyzeError> {
+        let _ = (unit, out);
+        Ok(())
+    }
+
+    /// Called once after the last weight with everything measured: turns numbers into findings, conclusions
+    /// and figures of the whole model.
     fn judge(&self, report: &Report, out: &mut Verdicts) {
         let _ = (report, out);
     }

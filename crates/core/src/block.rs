@@ -302,6 +302,7 @@ mod tests {
                 matrix: Some(if transposed { [size[1], size[0]] } else { size }),
                 transposed,
                 heads: None,
+                fused: Vec::new(),
                 confidence: Confidence::Known,
             };
             Self { source, weight, stored_columns: columns }

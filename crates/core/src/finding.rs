@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Key;
+use crate::{Figure, Key};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -174,6 +174,8 @@ pub struct Verdicts {
     pub findings: Vec<Finding>,
     /// Conclusions so far.
     pub conclusions: Vec<Conclusion>,
+    /// Figures of the whole model so far.
+    pub figures: Vec<Figure>,
 }
 
 impl Verdicts {
@@ -185,5 +187,10 @@ impl Verdicts {
     /// Adds a conclusion.
     pub fn conclude(&mut self, conclusion: Conclusion) {
         self.conclusions.push(conclusion);
+    }
+
+    /// Adds a figure of the whole model; the engine fills in the analyzer.
+    pub fn figure(&mut self, figure: Figure) {
+        self.figures.push(figure);
     }
 }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod analyzer;
+mod architecture;
 mod block;
 mod event;
 mod figure;
@@ -28,8 +29,9 @@ mod weight;
 pub use analyzer::{
     AnalyzeError, Analyzer, Cost, Descriptor, FindingSpec, MetricSpec, Output, UnitSpec, WeightId,
 };
+pub use architecture::{PORTRAITS, architecture_figures, portraits};
 pub use event::Event;
-pub use figure::{Axes, BoxStatistics, Figure, FigureData, Series};
+pub use figure::{Axes, BoxStatistics, Cells, Figure, FigureData, HeatMap, Series, Ticks};
 pub use finding::{Conclusion, Evidence, Finding, Reference, ReferenceKind, Severity, Verdicts};
 pub use memory::MemorySource;
 pub use parameters::{ParameterSpec, Parameters};
@@ -40,12 +42,12 @@ pub use report::{
     WeightStatus,
 };
 pub use role::{Category, Kind, Part, Role, Stack};
-pub use siblings::{SIBLINGS, judge_siblings, trend_figures};
+pub use siblings::{SIBLINGS, SiblingGroup, judge_siblings, sibling_groups, trend_figures};
 pub use source::{EntryId, Metadata, SourceError, TensorEntry, TensorSource};
 pub use summarize::{SUMMARY_WORK, summary_scratch, summary_work};
 pub use tensor::{Tensor, TensorSizeError, element_count};
 pub use value::{Key, Metrics, Value};
 pub use view::{Axis, Cancel, Host, Order, Scalar, Shared, Unit, WeightView};
-pub use weight::{Confidence, Heads, Layout, ModelGraph, Weight};
+pub use weight::{Confidence, FusedPart, Heads, Layout, ModelGraph, Weight};
 pub use weightscope_codec::DType;
 pub use weightscope_stats as stats;

@@ -55,12 +55,12 @@ pub static SIBLINGS: Descriptor = Descriptor {
     ..Descriptor::EMPTY
 };
 
-/// Same role, part, tower and (of experts) expert-ness: what makes weights comparable over depth.
-type Group = (Role, &'static str, Option<Stack>, bool);
+/// What makes weights comparable over depth: role, part, tower, and whether they are experts.
+pub type SiblingGroup = (Role, &'static str, Option<Stack>, bool);
 
-/// Records by group, in model order.
-fn groups(report: &Report) -> IndexMap<Group, Vec<&WeightRecord>> {
-    let mut groups: IndexMap<Group, Vec<&WeightRecord>> = IndexMap::new();
+/// Weights within blocks, by group, in model order.
+pub fn sibling_groups(report: &Report) -> IndexMap<SiblingGroup, Vec<&WeightRecord>> {
+    let mut groups: IndexMap<SiblingGroup, Vec<&WeightRecord>> = IndexMap::new();
     for weight in report.weights.iter().filter(|w| w.block.is_some() && w.part.is_parameter()) {
         let group = (weight.role, weight.part.name(), weight.stack, weight.expert.is_some());
         groups.entry(group).or_default().push(weight);
@@ -80,7 +80,7 @@ struct Outlier {
 /// Finds matrices that stand apart from the same role in other blocks, one finding per weight, and
 /// conclusions on what grows or falls with depth.
 pub fn judge_siblings(report: &Report, analyzers: &[&dyn Analyzer], out: &mut Verdicts) {
-    let groups = groups(report);
+    let groups = sibling_groups(report);
     for members in groups.values() {
         unlike_siblings(report, members, analyzers, out);
     }
@@ -176,7 +176,7 @@ fn over_depth(members: &[&WeightRecord], analyzer: &str, metric: &str) -> (Vec<f
 
 fn trends(
     report: &Report,
-    groups: &IndexMap<Group, Vec<&WeightRecord>>,
+    groups: &IndexMap<SiblingGroup, Vec<&WeightRecord>>,
     analyzers: &[&dyn Analyzer],
     out: &mut Verdicts,
 ) {
@@ -245,7 +245,7 @@ fn scope(role: Role, part: &str, stack: Option<Stack>) -> String {
 
 /// One line figure per `trend` metric and tower: the metric over depth, a curve per role.
 pub fn trend_figures(report: &Report, analyzers: &[&dyn Analyzer]) -> Vec<Figure> {
-    let groups = groups(report);
+    let groups = sibling_groups(report);
     let mut figures = Vec::new();
     for analyzer in analyzers {
         let descriptor = analyzer.descriptor();

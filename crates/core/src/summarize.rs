@@ -45,7 +45,7 @@ pub fn summary_scratch(weight: &Weight) -> u64 {
     let Some(dtype) = weight.dtype.filter(|_| weight.elements() > 0) else { return 0 };
     let chunks = Chunks::of(weight, READ_VALUES);
     let element = dtype.bytes() as u64 + if dtype.bits() > 32 { 8 } else { 4 };
-    let lines = 8 * (weight.layout.rows() + weight.layout.columns());
+    let lines = 16 * (weight.layout.rows() + weight.layout.columns());
     let tables = match Counting::of(dtype, weight.elements()) {
         Counting::Values => SMALL_VALUES * 24,
         Counting::Patterns => 8 << 20,
@@ -432,6 +432,7 @@ mod tests {
             matrix: Some(if transposed { [columns, rows] } else { [rows, columns] }),
             transposed,
             heads: None,
+            fused: Vec::new(),
             confidence: Confidence::Known,
         }
     }

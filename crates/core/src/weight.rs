@@ -37,6 +37,8 @@ pub struct Weight {
     pub transposed: bool,
     /// Attention heads, where known.
     pub heads: Option<Heads>,
+    /// What a fused weight holds, where it is known how to cut it; empty for every other.
+    pub fused: Vec<FusedPart>,
     /// How sure the graph walker is of role and orientation.
     pub confidence: Confidence,
 }
@@ -63,6 +65,15 @@ pub struct Heads {
     pub key_value: u32,
     /// Features per head.
     pub head_dim: u32,
+}
+
+/// One part of a fused weight: q, k or v of a qkv, gate or up of a gate_up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FusedPart {
+    /// What it does.
+    pub role: Role,
+    /// Its rows of the matrix `[out, in]`, ascending.
+    pub rows: Vec<Range<u64>>,
 }
 
 /// How sure the graph walker is.

@@ -6,7 +6,8 @@ use globset::GlobMatcher;
 use weightscope_core::{
     Analyzer, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, ModelGraph, Report,
     ReportKind, SchemaRecord, SeriesDetail, Settings, SourceRecord, Status, TensorSource, Totals,
-    Verdicts, WeightId, WeightRecord, WeightStatus, judge_siblings, trend_figures,
+    Verdicts, WeightId, WeightRecord, WeightStatus, architecture_figures, judge_siblings,
+    trend_figures,
 };
 
 use crate::RunOptions;
@@ -140,8 +141,18 @@ impl<'a> Measured<'a> {
     }
 }
 
+/// Judges a saved report anew under its own settings, without the weights: findings, conclusions, figures of
+/// the whole model and their totals are replaced.
+pub fn rejudge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
+    report.errors.retain(|error| error.scope != ErrorScope::Analyzer);
+    judge(report, analyzers);
+    report.totals = totals(report);
+}
+
 /// Fills in findings, conclusions and model figures from the saved numbers.
 fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
+    // Figures of the whole model are all made here.
+    report.figures.retain(|figure| figure.weight.is_some());
     let mut verdicts = Verdicts::default();
     for analyzer in analyzers {
         let id = analyzer.descriptor().id;
@@ -154,6 +165,11 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
             Ok(own) => {
                 verdicts.findings.extend(own.findings);
                 verdicts.conclusions.extend(own.conclusions);
+                verdicts.figures.extend(own.figures.into_iter().map(|figure| Figure {
+                    weight: None,
+                    analyzer: Key::Borrowed(id),
+                    ..figure
+                }));
             }
             Err(panic) => report.errors.push(ErrorRecord {
                 scope: ErrorScope::Analyzer,
@@ -165,8 +181,10 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
         }
     }
     judge_siblings(report, analyzers, &mut verdicts);
-    report.figures.extend(trend_figures(report, analyzers));
-    let Verdicts { mut findings, conclusions } = verdicts;
+    let Verdicts { mut findings, conclusions, figures } = verdicts;
+    let architecture = architecture_figures(report);
+    let trends = trend_figures(report, analyzers);
+    report.figures.extend(architecture.into_iter().chain(figures).chain(trends));
     ignore(&mut findings, &report.settings);
     let order: std::collections::BTreeMap<&str, usize> =
         report.weights.iter().enumerate().map(|(index, w)| (w.name.as_str(), index)).collect();

@@ -13,8 +13,8 @@ use indexmap::IndexMap;
 use rayon::{ThreadPoolBuilder, Yield};
 use weightscope_core::{
     AnalyzeError, Analyzer, Cancel, ErrorRecord, ErrorScope, Event, Figure, Key, ModelGraph,
-    Output, Report, SIBLINGS, Settings, TensorSource, Timings, ToolRecord, Unit, Weight, WeightId,
-    WeightRecord, WeightStatus, WeightView,
+    Output, Report, SIBLINGS, Settings, Status, TensorSource, Timings, ToolRecord, Unit, Weight,
+    WeightId, WeightRecord, WeightStatus, WeightView,
 };
 
 use crate::JournalError;
@@ -22,6 +22,7 @@ use crate::finish::Measured;
 use crate::journal::{Finished, Header, Journal, VERSION};
 use crate::meter::{Meter, Running};
 use crate::plan::{Plan, Task, arrange, globs};
+use crate::portray::Studio;
 use crate::queue::{Next, Queue, Taken};
 
 /// How to run, as opposed to what: nothing here changes a number.
@@ -35,6 +36,8 @@ pub struct RunOptions {
     pub cancel: Cancel,
     /// Where to keep finished weights until the report is written.
     pub journal: Option<JournalFile>,
+    /// How many weights are drawn whole, see [`weightscope_core::portraits`]; each is read once more.
+    pub portraits: usize,
     /// Whether the report says how long it took.
     pub timings: bool,
     /// Who writes the report.
@@ -48,7 +51,7 @@ impl Default for RunOptions {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let (cancel, memory) = (Cancel::default(), crate::default_budget());
-        Self { threads: 0, memory, cancel, journal: None, timings: true, tool }
+        Self { threads: 0, memory, cancel, journal: None, portraits: 0, timings: true, tool }
     }
 }
 
@@ -205,6 +208,15 @@ pub fn scan(
 
     observe(Event::Judging);
     let mut report = measured.into_report(analyzers, settings, options);
+    if options.portraits > 0 && report.status != Status::Interrupted {
+        let studio = Studio { source, graph, analyzers, cancel: &options.cancel };
+        pool.install(|| studio.portray(&mut report, options.portraits));
+        if options.cancel.is_cancelled() {
+            report.status = Status::Interrupted;
+        } else if !report.errors.is_empty() {
+            report.status = Status::Partial;
+        }
+    }
     report.timings = options.timings.then(|| Timings {
         seconds: started.elapsed().as_secs_f64(),
         bytes: total_bytes,

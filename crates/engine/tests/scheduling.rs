@@ -36,6 +36,7 @@ fn model(count: u64) -> (MemorySource, ModelGraph) {
             matrix: Some([rows, columns]),
             transposed: false,
             heads: None,
+            fused: Vec::new(),
             confidence: Confidence::Known,
         });
     }

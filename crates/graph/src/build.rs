@@ -1,14 +1,15 @@
 //! Making weights of stored tensors.
 
 use weightscope_core::{
-    Confidence, EntryId, Heads, Layout, Part, Role, TensorEntry, Weight, element_count,
+    Confidence, EntryId, FusedPart, Heads, Layout, Part, Role, TensorEntry, Weight, element_count,
 };
 
 use crate::WalkOptions;
 use crate::config::{Sizes, qkv_width};
+use crate::family::Fused;
 use crate::found::{Found, rank_agrees};
 use crate::orient::Orientation;
-use crate::split::{self, Outputs};
+use crate::split::{self, Cut, Outputs};
 
 /// More experts than this in one tensor are no experts.
 const MAX_EXPERTS: u64 = 4096;
@@ -40,12 +41,13 @@ impl<'a> Builder<'a> {
     /// Adds the weight or weights of an entry.
     pub(crate) fn add(&mut self, index: usize, entry: &TensorEntry, found: &Found) {
         let Ok(id) = u32::try_from(index) else { return };
-        let weight = self.whole(EntryId(id), entry, found);
+        let mut weight = self.whole(EntryId(id), entry, found);
         if let Some(experts) = self.experts(&weight, found) {
             self.weights.extend(experts);
         } else if let Some(parts) = self.parts(&weight, found) {
             self.weights.extend(parts);
         } else {
+            weight.fused = self.fused(&weight, found).unwrap_or_default();
             self.weights.push(weight);
         }
     }
@@ -79,6 +81,7 @@ impl<'a> Builder<'a> {
             matrix,
             transposed,
             heads: self.heads(found, matrix),
+            fused: Vec::new(),
             confidence,
         }
     }
@@ -120,11 +123,8 @@ impl<'a> Builder<'a> {
             Some([outputs, _]) => outputs,
             None => *whole.shape.first()?,
         };
-        let outputs =
-            Outputs { count: outputs, heads: self.sizes.heads, hidden: self.sizes.hidden };
-        let cuts = split::cut(fused, &outputs)?;
-        self.take_pieces(cuts.iter().map(|cut| cut.ranges.len() as u64).sum())?;
-        cuts.into_iter()
+        self.cuts(fused, outputs)?
+            .into_iter()
             .map(|cut| {
                 let size = cut.size();
                 let (layout, shape) = axis.layout(&whole.shape, cut.ranges)?;
@@ -140,6 +140,20 @@ impl<'a> Builder<'a> {
                 })
             })
             .collect()
+    }
+
+    /// What a fused matrix that stays whole holds; `None` when it holds one thing or cannot be cut.
+    fn fused(&mut self, whole: &Weight, found: &Found) -> Option<Vec<FusedPart>> {
+        let (fused, [outputs, _]) = (found.fused?, whole.matrix?);
+        let cuts = self.cuts(fused, outputs)?;
+        Some(cuts.into_iter().map(|cut| FusedPart { role: cut.role, rows: cut.ranges }).collect())
+    }
+
+    fn cuts(&mut self, fused: Fused, count: u64) -> Option<Vec<Cut>> {
+        let outputs = Outputs { count, heads: self.sizes.heads, hidden: self.sizes.hidden };
+        let cuts = split::cut(fused, &outputs)?;
+        self.take_pieces(cuts.iter().map(|cut| cut.ranges.len() as u64).sum())?;
+        Some(cuts)
     }
 
     fn take_pieces(&mut self, count: u64) -> Option<()> {

@@ -32,6 +32,11 @@ impl Format {
         }
     }
 
+    /// Whether it holds figures.
+    pub const fn has_figures(self) -> bool {
+        matches!(self, Self::Json)
+    }
+
     /// Further names and file endings.
     const fn aliases(self) -> &'static [&'static str] {
         match self {

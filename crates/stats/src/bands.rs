@@ -11,6 +11,10 @@ pub struct Norms {
     pub rows: Vec<f64>,
     /// Sum of squares per stored column.
     pub columns: Vec<f64>,
+    /// Sum per stored row.
+    pub row_sums: Vec<f64>,
+    /// Sum per stored column.
+    pub column_sums: Vec<f64>,
 }
 
 /// Groups of four consecutive entries along one axis, for 2:4 structured sparsity. A shorter last group
@@ -36,6 +40,20 @@ pub enum Grouping {
 
 const LANES: usize = 8;
 
+/// Sums and sums of squares of many lines.
+#[derive(Clone, Debug)]
+struct Lines {
+    sums: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+/// The same of one row, by lanes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lanes {
+    sums: [f64; LANES],
+    squares: [f64; LANES],
+}
+
 /// Streams a matrix in bands of up to four rows, each band in column blocks from left to right.
 ///
 /// Every sum runs in an order that is fixed by the matrix alone: entry `j` of a row goes to lane
@@ -45,9 +63,9 @@ const LANES: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Bands {
     grouping: Grouping,
-    columns: Vec<f64>,
-    rows: Vec<f64>,
-    lanes: [[f64; LANES]; 4],
+    columns: Lines,
+    rows: Lines,
+    lanes: [Lanes; 4],
     pruned: [f64; LANES],
     fours: Fours,
 }
@@ -57,9 +75,9 @@ impl Bands {
     pub fn new(rows: usize, columns: usize, grouping: Grouping) -> Self {
         Self {
             grouping,
-            columns: vec![0.0; columns],
-            rows: Vec::with_capacity(rows),
-            lanes: [[0.0; LANES]; 4],
+            columns: Lines { sums: vec![0.0; columns], squares: vec![0.0; columns] },
+            rows: Lines { sums: Vec::with_capacity(rows), squares: Vec::with_capacity(rows) },
+            lanes: [Lanes::default(); 4],
             pruned: [0.0; LANES],
             fours: Fours::default(),
         }
@@ -67,8 +85,9 @@ impl Bands {
 
     /// Adds columns `first..` of the current band; `band` holds one to four row slices of one length.
     pub fn push<T: PrefixKey>(&mut self, first: usize, band: &[&[T]]) {
-        let Some(columns) =
-            band.first().and_then(|row| self.columns.get_mut(first..first + row.len()))
+        let Some(range) = band.first().map(|row| first..first + row.len()) else { return };
+        let (Some(sums), Some(squares)) =
+            (self.columns.sums.get_mut(range.clone()), self.columns.squares.get_mut(range))
         else {
             return;
         };
@@ -78,14 +97,14 @@ impl Bands {
             #[inline(always)]
             || {
                 if let [a, b, c, d] = band {
-                    four_rows(columns, [a, b, c, d], lanes);
+                    four_rows(sums, squares, [a, b, c, d], lanes);
                     if grouping == Grouping::AcrossRows {
                         fours.groups += a.len() as u64;
                         fours.sparse += fours_across([a, b, c, d], pruned);
                     }
                 } else {
                     for (row, lanes) in band.iter().zip(lanes) {
-                        one_row(columns, row, lanes);
+                        one_row(sums, squares, row, lanes);
                     }
                 }
                 if grouping == Grouping::AlongRow {
@@ -101,15 +120,23 @@ impl Bands {
     /// Ends the current band, which had `rows` rows.
     pub fn end_band(&mut self, rows: usize) {
         for lanes in self.lanes.iter_mut().take(rows) {
-            self.rows.push(lanes.iter().sum());
-            *lanes = [0.0; LANES];
+            self.rows.sums.push(lanes.sums.iter().sum());
+            self.rows.squares.push(lanes.squares.iter().sum());
+            *lanes = Lanes::default();
         }
     }
 
     /// The finished sums.
     pub fn finish(self) -> (Norms, Fours) {
         let fours = Fours { pruned_energy: self.pruned.iter().sum(), ..self.fours };
-        (Norms { rows: self.rows, columns: self.columns }, fours)
+        let (rows, columns) = (self.rows, self.columns);
+        let norms = Norms {
+            rows: rows.squares,
+            columns: columns.squares,
+            row_sums: rows.sums,
+            column_sums: columns.sums,
+        };
+        (norms, fours)
     }
 }
 
@@ -120,58 +147,97 @@ fn square<T: PrefixKey>(value: T) -> f64 {
     x * x
 }
 
-/// Squares of eight entries. Whole arrays at a time, here and below, so that each step is one vector
-/// operation; the same sums written lane by lane run at half the speed.
+/// Eight entries. Whole arrays at a time, here and below, so that each step is one vector operation; the same
+/// sums written lane by lane run at half the speed.
 #[inline(always)]
-fn squares<T: PrefixKey>(values: &[T; LANES]) -> [f64; LANES] {
+fn widened<T: PrefixKey>(values: &[T; LANES]) -> [f64; LANES] {
     let mut out = [0.0; LANES];
     for lane in 0..LANES {
-        out[lane] = square(values[lane]);
+        out[lane] = values[lane].into();
     }
     out
 }
 
 #[inline(always)]
-fn accumulate(sums: &mut [f64; LANES], terms: &[f64; LANES]) {
+fn squares(values: &[f64; LANES]) -> [f64; LANES] {
+    let mut out = [0.0; LANES];
     for lane in 0..LANES {
-        sums[lane] += terms[lane];
+        out[lane] = values[lane] * values[lane];
     }
+    out
 }
 
-#[inline(always)]
-fn four_rows<T: PrefixKey>(columns: &mut [f64], rows: [&[T]; 4], lanes: &mut [[f64; LANES]; 4]) {
-    let n = columns.len();
-    let [a, b, c, d] = rows.map(|row| row[..n].as_chunks::<LANES>());
-    let (column_chunks, column_rest) = columns.as_chunks_mut::<LANES>();
-    let [mut sum_a, mut sum_b, mut sum_c, mut sum_d] = *lanes;
-    for ((((column, a), b), c), d) in column_chunks.iter_mut().zip(a.0).zip(b.0).zip(c.0).zip(d.0) {
-        let (a, b, c, d) = (squares(a), squares(b), squares(c), squares(d));
-        accumulate(&mut sum_a, &a);
-        accumulate(&mut sum_b, &b);
-        accumulate(&mut sum_c, &c);
-        accumulate(&mut sum_d, &d);
+impl Lanes {
+    #[inline(always)]
+    fn add(&mut self, values: &[f64; LANES], squares: &[f64; LANES]) {
         for lane in 0..LANES {
-            column[lane] += (a[lane] + b[lane]) + (c[lane] + d[lane]);
+            self.sums[lane] += values[lane];
+        }
+        for lane in 0..LANES {
+            self.squares[lane] += squares[lane];
         }
     }
-    for (lane, column) in column_rest.iter_mut().enumerate() {
-        let (a, b, c, d) =
-            (square(a.1[lane]), square(b.1[lane]), square(c.1[lane]), square(d.1[lane]));
-        *column += (a + b) + (c + d);
-        sum_a[lane] += a;
-        sum_b[lane] += b;
-        sum_c[lane] += c;
-        sum_d[lane] += d;
+}
+
+/// Adds four rows pairwise.
+#[inline(always)]
+fn accumulate(sums: &mut [f64; LANES], rows: [&[f64; LANES]; 4]) {
+    let [a, b, c, d] = rows;
+    for lane in 0..LANES {
+        sums[lane] += (a[lane] + b[lane]) + (c[lane] + d[lane]);
     }
-    *lanes = [sum_a, sum_b, sum_c, sum_d];
 }
 
 #[inline(always)]
-fn one_row<T: PrefixKey>(columns: &mut [f64], row: &[T], lanes: &mut [f64; LANES]) {
-    for (index, (column, value)) in columns.iter_mut().zip(row).enumerate() {
-        let square = square(*value);
+fn four_rows<T: PrefixKey>(
+    column_sums: &mut [f64],
+    column_squares: &mut [f64],
+    rows: [&[T]; 4],
+    lanes: &mut [Lanes; 4],
+) {
+    let n = column_sums.len();
+    let [a, b, c, d] = rows.map(|row| row[..n].as_chunks::<LANES>());
+    let (sum_chunks, sum_rest) = column_sums.as_chunks_mut::<LANES>();
+    let (square_chunks, square_rest) = column_squares[..n].as_chunks_mut::<LANES>();
+    let [mut lanes_a, mut lanes_b, mut lanes_c, mut lanes_d] = *lanes;
+    let columns = sum_chunks.iter_mut().zip(square_chunks);
+    for (((((sum, square), a), b), c), d) in columns.zip(a.0).zip(b.0).zip(c.0).zip(d.0) {
+        let [a, b, c, d] = [a, b, c, d].map(widened);
+        let [a2, b2, c2, d2] = [squares(&a), squares(&b), squares(&c), squares(&d)];
+        lanes_a.add(&a, &a2);
+        lanes_b.add(&b, &b2);
+        lanes_c.add(&c, &c2);
+        lanes_d.add(&d, &d2);
+        accumulate(sum, [&a, &b, &c, &d]);
+        accumulate(square, [&a2, &b2, &c2, &d2]);
+    }
+    *lanes = [lanes_a, lanes_b, lanes_c, lanes_d];
+    for (lane, (sum, column)) in sum_rest.iter_mut().zip(square_rest).enumerate() {
+        let values: [f64; 4] = [a.1[lane], b.1[lane], c.1[lane], d.1[lane]].map(Into::into);
+        let squares = values.map(|x| x * x);
+        *sum += (values[0] + values[1]) + (values[2] + values[3]);
+        *column += (squares[0] + squares[1]) + (squares[2] + squares[3]);
+        for (row, lanes) in lanes.iter_mut().enumerate() {
+            lanes.sums[lane] += values[row];
+            lanes.squares[lane] += squares[row];
+        }
+    }
+}
+
+#[inline(always)]
+fn one_row<T: PrefixKey>(
+    column_sums: &mut [f64],
+    column_squares: &mut [f64],
+    row: &[T],
+    lanes: &mut Lanes,
+) {
+    let columns = column_sums.iter_mut().zip(column_squares);
+    for (index, ((sum, column), value)) in columns.zip(row).enumerate() {
+        let (value, square): (f64, f64) = ((*value).into(), square(*value));
+        *sum += value;
         *column += square;
-        lanes[index % LANES] += square;
+        lanes.sums[index % LANES] += value;
+        lanes.squares[index % LANES] += square;
     }
 }
 
@@ -260,6 +326,8 @@ mod tests {
         let (norms, fours) = stream(&w, 5, 8, Grouping::AlongRow);
         assert_eq!(norms.rows, [86.0, 14.25, 0.0, 19.0]);
         assert_eq!(norms.columns, [26.0, 1.25, 2.0, 9.0, 81.0]);
+        assert_eq!(norms.row_sums, [12.0, 4.5, 0.0, 7.0]);
+        assert_eq!(norms.column_sums, [8.0, 1.5, 0.0, 5.0, 9.0]);
         assert_eq!(
             (fours.groups, fours.sparse, fours.pruned_energy),
             (4, 2, 0.0 + 1.25 + 0.0 + 2.0)
