@@ -47,6 +47,7 @@ mod nearest;
 mod numbers;
 mod overview;
 mod page;
+pub mod pieces;
 mod schema;
 mod table;
 mod tables;
