@@ -85,6 +85,12 @@ pub trait Analyzer: Debug + Send + Sync {
         Ok(())
     }
 
+    /// Keys of the parameters that measuring reads ([`Unit::value`]): changing one of them takes the weights,
+    /// so a saved report cannot be judged anew with another value. None unless overridden.
+    fn measuring_parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Called once after the last weight with everything measured: turns numbers into findings, conclusions
     /// and figures of the whole model.
     fn judge(&self, report: &Report, out: &mut Verdicts) {

@@ -109,6 +109,10 @@ impl Analyzer for Sparsity {
         Ok(())
     }
 
+    fn measuring_parameters(&self) -> &'static [&'static str] {
+        &[DEAD_NORM.key, DEAD_COUPLED.key]
+    }
+
     fn judge(&self, report: &Report, out: &mut Verdicts) {
         judge::judge(report, out);
     }

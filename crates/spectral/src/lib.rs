@@ -185,6 +185,10 @@ impl Analyzer for Spectral {
         Ok(())
     }
 
+    fn measuring_parameters(&self) -> &'static [&'static str] {
+        &[parameters::EXACT.key, parameters::ALPHA_GOF.key, parameters::SEED.key]
+    }
+
     fn judge(&self, report: &Report, out: &mut Verdicts) {
         judge::judge(report, out);
     }
