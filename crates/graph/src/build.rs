@@ -1,12 +1,12 @@
 //! Making weights of stored tensors.
 
 use weightscope_core::{
-    Confidence, EntryId, FusedPart, Heads, Layout, Part, Role, TensorEntry, Weight, element_count,
+    Confidence, EntryId, FusedPart, Heads, Layout, Part, TensorEntry, Weight, element_count,
 };
 
 use crate::WalkOptions;
-use crate::config::{Sizes, qkv_width};
-use crate::family::Fused;
+use crate::config::Towers;
+use crate::family::{Fused, Storage};
 use crate::found::{Found, rank_agrees};
 use crate::orient::Orientation;
 use crate::split::{self, Cut, Outputs};
@@ -24,16 +24,16 @@ pub(crate) struct Builder<'a> {
     /// What came out.
     pub(crate) weights: Vec<Weight>,
     options: WalkOptions,
-    sizes: &'a Sizes,
-    orientation: &'a Orientation,
+    sizes: &'a Towers<'a>,
+    orientation: &'a Orientation<'a>,
     pieces_left: u64,
 }
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(
         options: WalkOptions,
-        sizes: &'a Sizes,
-        orientation: &'a Orientation,
+        sizes: &'a Towers<'a>,
+        orientation: &'a Orientation<'a>,
     ) -> Self {
         Self { weights: Vec::new(), options, sizes, orientation, pieces_left: MAX_PIECES }
     }
@@ -55,7 +55,11 @@ impl<'a> Builder<'a> {
     /// The whole stored tensor as one weight.
     fn whole(&self, id: EntryId, entry: &TensorEntry, found: &Found) -> Weight {
         let (transposed, oriented) = self.orientation.of(found, &entry.shape);
-        let [rows, columns] = stored_dimensions(&entry.shape);
+        let [rows, columns] = match entry.shape.as_slice() {
+            // A table for a batch of one.
+            [1, table @ ..] if found.storage == Storage::Table => stored_dimensions(table),
+            shape => stored_dimensions(shape),
+        };
         let matrix = match entry.shape.len() {
             // Biases of stacked experts have two dimensions, and packed values not those of the matrix.
             _ if found.part == Part::Bias || found.packed => None,
@@ -123,7 +127,7 @@ impl<'a> Builder<'a> {
             Some([outputs, _]) => outputs,
             None => *whole.shape.first()?,
         };
-        self.cuts(fused, outputs)?
+        self.cuts(fused, outputs, found)?
             .into_iter()
             .map(|cut| {
                 let size = cut.size();
@@ -145,12 +149,13 @@ impl<'a> Builder<'a> {
     /// What a fused matrix that stays whole holds; `None` when it holds one thing or cannot be cut.
     fn fused(&mut self, whole: &Weight, found: &Found) -> Option<Vec<FusedPart>> {
         let (fused, [outputs, _]) = (found.fused?, whole.matrix?);
-        let cuts = self.cuts(fused, outputs)?;
+        let cuts = self.cuts(fused, outputs, found)?;
         Some(cuts.into_iter().map(|cut| FusedPart { role: cut.role, rows: cut.ranges }).collect())
     }
 
-    fn cuts(&mut self, fused: Fused, count: u64) -> Option<Vec<Cut>> {
-        let outputs = Outputs { count, heads: self.sizes.heads, hidden: self.sizes.hidden };
+    fn cuts(&mut self, fused: Fused, count: u64, found: &Found) -> Option<Vec<Cut>> {
+        let sizes = self.sizes.of(found.stack);
+        let outputs = Outputs { count, heads: sizes.heads, hidden: sizes.hidden };
         let cuts = split::cut(fused, &outputs)?;
         self.take_pieces(cuts.iter().map(|cut| cut.ranges.len() as u64).sum())?;
         Some(cuts)
@@ -163,17 +168,8 @@ impl<'a> Builder<'a> {
 
     /// The heads of an attention projection whose shape agrees with config.json.
     fn heads(&self, found: &Found, matrix: Option<[u64; 2]>) -> Option<Heads> {
-        let heads = self.sizes.heads.filter(|_| found.part == Part::Weight)?;
-        let [out, input] = matrix?;
-        let width = u64::from(heads.head_dim);
-        let agrees = match found.role {
-            Role::AttentionQ => out == u64::from(heads.query) * width,
-            Role::AttentionK | Role::AttentionV => out == u64::from(heads.key_value) * width,
-            Role::AttentionQkv => Some(out) == qkv_width(&heads),
-            Role::AttentionO => input == u64::from(heads.query) * width,
-            _ => false,
-        };
-        agrees.then_some(heads)
+        let matrix = matrix.filter(|_| found.part == Part::Weight)?;
+        self.sizes.of(found.stack).heads_of(found.role, matrix)
     }
 }
 

@@ -6,9 +6,9 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use weightscope_core::{ModelSummary, Role, ShapeMismatch, TensorEntry};
+use weightscope_core::{ModelSummary, Role, ShapeMismatch, Stack, TensorEntry};
 
-use crate::config::{Config, Sizes};
+use crate::config::{Config, Towers};
 use crate::family::{Dim, Family, Shape};
 use crate::found::Found;
 use crate::index::{Model, Relation};
@@ -26,8 +26,8 @@ pub(crate) fn check(
     names: &Names,
     model: &Model,
     config: Config<'_>,
-    sizes: &Sizes,
-    orientation: &Orientation,
+    sizes: &Towers<'_>,
+    orientation: &Orientation<'_>,
     summary: &mut ModelSummary,
 ) {
     let Some(family) = model.family().filter(|_| config.exists()) else { return };
@@ -48,8 +48,8 @@ pub(crate) fn check(
 fn misshapen(
     entry: &TensorEntry,
     found: &Found,
-    sizes: &Sizes,
-    orientation: &Orientation,
+    sizes: &Towers<'_>,
+    orientation: &Orientation<'_>,
 ) -> Option<ShapeMismatch> {
     let quantised = entry.dtype.is_some_and(|dtype| !dtype.is_float());
     if found.slot.is_none() || quantised {
@@ -63,7 +63,9 @@ fn misshapen(
         Shape::Matrix(out, input) => vec![out, input],
         Shape::Stacked(out, input) if turned => vec![Dim::Experts, input, out],
         Shape::Stacked(out, input) => vec![Dim::Experts, out, input],
+        Shape::Tensor(dims) => dims.to_vec(),
     };
+    let sizes = sizes.of(found.stack);
     // What config.json leaves open is as stored, provided the dimensions are as many.
     let same_rank = dims.len() == entry.shape.len();
     let expected: Vec<u64> = dims
@@ -78,11 +80,13 @@ fn misshapen(
     })
 }
 
-fn unexpected(tensors: InOrder<'_>, sizes: &Sizes) -> Vec<String> {
+fn unexpected(tensors: InOrder<'_>, sizes: &Towers<'_>) -> Vec<String> {
     let is_unexpected = |found: &Found| {
-        let beyond = found
-            .block
-            .is_some_and(|block| sizes.layers.is_some_and(|layers| u64::from(block) >= layers));
+        let sizes = sizes.of(found.stack);
+        let beyond = found.block.is_some_and(|block| {
+            let end = sizes.layers.map(|layers| layers.saturating_add(sizes.extra_layers));
+            end.is_some_and(|end| u64::from(block) >= end)
+        });
         let adapter = matches!(found.role, Role::AdapterA | Role::AdapterB);
         found.part.is_parameter() && !adapter && (!found.known || beyond)
     };
@@ -103,8 +107,17 @@ pub(crate) fn parameters(tensors: InOrder<'_>) -> Vec<String> {
 struct Present {
     /// Outside of blocks, by slot.
     frame: HashSet<usize>,
-    /// In blocks: (block, slot, expert), sorted.
-    blocks: Vec<(u32, usize, Option<u32>)>,
+    /// In blocks, sorted.
+    blocks: Vec<InBlock>,
+}
+
+/// A tensor that is in a block.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct InBlock {
+    stack: Option<Stack>,
+    block: u32,
+    slot: usize,
+    expert: Option<u32>,
 }
 
 impl Present {
@@ -123,7 +136,12 @@ impl Present {
             };
             match found.block {
                 _ if !stands_for_it => {}
-                Some(block) => present.blocks.push((block, resolved.slot.id, found.expert)),
+                Some(block) => present.blocks.push(InBlock {
+                    stack: found.stack,
+                    block,
+                    slot: resolved.slot.id,
+                    expert: found.expert,
+                }),
                 None => {
                     present.frame.insert(resolved.slot.id);
                 }
@@ -134,10 +152,13 @@ impl Present {
         present
     }
 
-    /// The tensors of each block below `layers`, by block.
-    fn by_block(&self, layers: u64) -> impl Iterator<Item = &[(u32, usize, Option<u32>)]> {
-        let end = self.blocks.partition_point(|(block, ..)| u64::from(*block) < layers);
-        self.blocks.get(..end).unwrap_or_default().chunk_by(|a, b| a.0 == b.0)
+    /// The tensors of each block of a tower below `layers`, by block.
+    fn by_block(&self, stack: Option<Stack>, layers: u64) -> impl Iterator<Item = &[InBlock]> {
+        let start = self.blocks.partition_point(|tensor| tensor.stack < stack);
+        let end = self
+            .blocks
+            .partition_point(|tensor| (tensor.stack, u64::from(tensor.block)) < (stack, layers));
+        self.blocks.get(start..end).unwrap_or_default().chunk_by(|a, b| a.block == b.block)
     }
 }
 
@@ -147,6 +168,9 @@ struct Required {
     name: String,
     slot: usize,
     outside: bool,
+    stack: Option<Stack>,
+    /// The blocks it must be in.
+    blocks: Range<u64>,
 }
 
 impl Required {
@@ -205,52 +229,68 @@ fn missing(
     model: &Model,
     family: &'static Family,
     config: Config<'_>,
-    sizes: &Sizes,
+    sizes: &Towers<'_>,
 ) -> Vec<String> {
     let mut listing = Listing::default();
-    let required = required(model, family, config);
+    let required = required(model, family, config, sizes);
     let (in_blocks, frame): (Vec<_>, Vec<_>) =
         required.into_iter().partition(|required| required.name.contains("{b}"));
     for required in frame.iter().filter(|r| !present.frame.contains(&r.slot)) {
         listing.push(|| required.full_name(model, 0, 0));
     }
-    let Some(layers) = sizes.layers else { return listing.finish() };
-    let Some(blocks) = in_blocks.first().and_then(|r| r.name.split_once("{b}")) else {
-        return listing.finish();
+    let mut in_blocks: Vec<Required> = in_blocks;
+    // Tower by tower, each in the order of the table.
+    in_blocks.sort_by_key(|required| required.stack);
+    for tower in in_blocks.chunk_by(|a, b| a.stack == b.stack) {
+        missing_of_tower(&mut listing, tower, present, model, sizes);
+    }
+    listing.finish()
+}
+
+fn missing_of_tower(
+    listing: &mut Listing,
+    required: &[Required],
+    present: &Present,
+    model: &Model,
+    sizes: &Towers<'_>,
+) {
+    let Some(first) = required.first() else { return };
+    let sizes = sizes.of(first.stack);
+    let Some((layers, (blocks, _))) = sizes.layers.zip(first.name.split_once("{b}")) else {
+        return;
     };
     let absent = |range: Range<u64>| match range.end - range.start {
-        1 => format!("block {} ({}{}*)", range.start, model.prefix, blocks.0),
-        _ => format!("blocks {} to {} ({}{}*)", range.start, range.end - 1, model.prefix, blocks.0),
+        1 => format!("block {} ({}{blocks}*)", range.start, model.prefix),
+        _ => format!("blocks {} to {} ({}{blocks}*)", range.start, range.end - 1, model.prefix),
     };
     let mut next = 0;
-    for tensors in present.by_block(layers) {
-        let Some((block, ..)) = tensors.first() else { continue };
+    for tensors in present.by_block(first.stack, layers) {
+        let Some(InBlock { block, .. }) = tensors.first() else { continue };
         if u64::from(*block) > next {
             listing.push(|| absent(next..u64::from(*block)));
         }
         next = u64::from(*block) + 1;
-        missing_of_block(&mut listing, *block, tensors, &in_blocks, model, sizes);
+        missing_of_block(listing, *block, tensors, required, model, sizes.experts);
     }
     if next < layers {
         listing.push(|| absent(next..layers));
     }
-    listing.finish()
 }
 
 fn missing_of_block(
     listing: &mut Listing,
     block: u32,
-    tensors: &[(u32, usize, Option<u32>)],
+    tensors: &[InBlock],
     required: &[Required],
     model: &Model,
-    sizes: &Sizes,
+    experts: Option<u64>,
 ) {
     let of_slot = |slot: usize| {
-        let start = tensors.partition_point(|(_, s, _)| *s < slot);
-        let end = tensors.partition_point(|(_, s, _)| *s <= slot);
+        let start = tensors.partition_point(|tensor| tensor.slot < slot);
+        let end = tensors.partition_point(|tensor| tensor.slot <= slot);
         tensors.get(start..end).unwrap_or_default()
     };
-    for tensor in required {
+    for tensor in required.iter().filter(|r| r.blocks.contains(&u64::from(block))) {
         let there = of_slot(tensor.slot);
         let Some(group) = tensor.experts() else {
             if there.is_empty() {
@@ -262,9 +302,9 @@ fn missing_of_block(
         let used = required
             .iter()
             .any(|other| other.experts() == Some(group) && !of_slot(other.slot).is_empty());
-        let Some(experts) = sizes.experts.filter(|_| used) else { continue };
+        let Some(experts) = experts.filter(|_| used) else { continue };
         let mut next = 0;
-        for (_, _, expert) in there {
+        for InBlock { expert, .. } in there {
             let expert = u64::from(expert.unwrap_or(0)).min(experts);
             listing.push_range(next..expert, |n| tensor.full_name(model, block, n));
             next = next.max((expert + 1).min(experts));
@@ -274,7 +314,12 @@ fn missing_of_block(
 }
 
 /// The tensors of a family that must be there, by their usual spelling.
-fn required(model: &Model, family: &'static Family, config: Config<'_>) -> Vec<Required> {
+fn required(
+    model: &Model,
+    family: &'static Family,
+    config: Config<'_>,
+    sizes: &Towers<'_>,
+) -> Vec<Required> {
     let mut all: Vec<Required> = Vec::new();
     for row in family.rows() {
         for (end, part) in row.tensors() {
@@ -283,7 +328,14 @@ fn required(model: &Model, family: &'static Family, config: Config<'_>) -> Vec<R
             // The usual spelling comes first.
             let seen = all.iter().rev().take(2).any(|other| other.slot == slot.id);
             if !seen && config.requires(row.need(*part), family) {
-                all.push(Required { name, slot: slot.id, outside: row.outside });
+                let stack = family.stack_of(row.pattern);
+                all.push(Required {
+                    name,
+                    slot: slot.id,
+                    outside: row.outside,
+                    stack,
+                    blocks: sizes.of(stack).blocks(row.blocks),
+                });
             }
         }
     }

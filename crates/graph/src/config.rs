@@ -1,14 +1,18 @@
 //! What config.json says: the sizes of a model under the names different architectures give them.
 
-use weightscope_core::{Heads, Metadata, Value};
+use std::ops::Range;
+
+use weightscope_core::{Heads, Metadata, Role, Stack, Value};
 
 use crate::families;
-use crate::family::{Dim, Family, Need};
+use crate::family::{Blocks, Dim, Family, Need};
 
 /// config.json with the words this crate asks it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Config<'a> {
     value: Option<&'a Value>,
+    /// Whose sizes are asked for.
+    tower: Option<Stack>,
 }
 
 /// A count, also one that was written as `12.0`.
@@ -20,7 +24,13 @@ fn whole(value: &Value) -> Option<u64> {
 impl<'a> Config<'a> {
     /// The configuration of a checkpoint.
     pub(crate) fn new(metadata: &'a Metadata) -> Self {
-        Self { value: metadata.config.as_ref().filter(|value| matches!(value, Value::Map(_))) }
+        let value = metadata.config.as_ref().filter(|value| matches!(value, Value::Map(_)));
+        Self { value, tower: None }
+    }
+
+    /// The same, asked for one tower.
+    fn of_tower(self, stack: Stack) -> Self {
+        Self { tower: Some(stack), ..self }
     }
 
     /// Whether there is one.
@@ -51,21 +61,34 @@ impl<'a> Config<'a> {
         keys.iter().find_map(|key| self.find(key, whole)).filter(|n| *n > 0)
     }
 
-    /// Looks at the top, then in the text part of models that also see.
+    /// Looks in the tower's own part where there is one, else at the top and then in the text part of models
+    /// that also see.
     fn find<T>(self, key: &str, read: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
         let value = self.value?;
+        let own = match self.tower {
+            Some(Stack::Vision) => value.get("vision_config"),
+            Some(Stack::Text) => value.get("text_config"),
+            _ => None,
+        };
+        if let Some(own) = own {
+            return own.get(key).and_then(read);
+        }
         let inner = || value.get("text_config")?.get(key).and_then(&read);
         value.get(key).and_then(&read).or_else(inner)
     }
 
-    /// Whether the architecture is a language model with a head.
-    fn has_language_model_head(self) -> bool {
+    /// Whether the name of an architecture contains `word`.
+    fn is_architecture(self, word: &str) -> bool {
         let architectures =
             self.value.and_then(|v| v.get("architectures")).map_or(&[][..], Value::items);
-        architectures
+        architectures.iter().filter_map(Value::as_str).any(|name| name.contains(word))
+    }
+
+    /// Whether the architecture is a language model with a head.
+    fn has_language_model_head(self) -> bool {
+        ["ForCausalLM", "LMHead", "ForConditionalGeneration"]
             .iter()
-            .filter_map(Value::as_str)
-            .any(|name| name.contains("ForCausalLM") || name.contains("LMHead"))
+            .any(|word| self.is_architecture(word))
     }
 
     /// Whether the head is the token embedding: config.json's word, else the family's habit.
@@ -86,7 +109,15 @@ impl<'a> Config<'a> {
             Need::Flag(key) => self.flag(key) == Some(true),
             Need::Unless(key) => self.flag(key) != Some(false),
             Need::For(types) => self.model_type().is_some_and(|name| types.contains(&name)),
+            Need::Is(key, n) => self.find(key, whole) == Some(n),
+            Need::Has(key) => self.find(key, Some).is_some_and(is_something),
+            Need::Says(key, word) => {
+                self.find(key, Value::as_str).is_some_and(|s| s.contains(word))
+            }
+            Need::Architecture(word) => self.is_architecture(word),
             Need::AnyOf(needs) => needs.iter().any(|need| self.requires(*need, family)),
+            Need::AllOf(needs) => needs.iter().all(|need| self.requires(*need, family)),
+            Need::Not(need) => !self.requires(*need, family),
             Need::UntiedHead => {
                 self.ties_embeddings(Some(family)) == Some(false) && self.has_language_model_head()
             }
@@ -94,10 +125,73 @@ impl<'a> Config<'a> {
     }
 }
 
-/// The sizes of a model, as far as they are known. Never zero.
+/// Neither null, false, zero nor empty.
+fn is_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(truth) => *truth,
+        Value::Integer(n) => *n != 0,
+        Value::Number(x) => *x != 0.0,
+        Value::Text(text) => !text.is_empty(),
+        Value::List(items) => !items.is_empty(),
+        Value::Map(entries) => !entries.is_empty(),
+    }
+}
+
+/// The sizes of the whole model and of each of its towers.
+#[derive(Debug)]
+pub(crate) struct Towers<'a> {
+    whole: Sizes<'a>,
+    /// One for each of [`Stack::ALL`].
+    each: Vec<Sizes<'a>>,
+    /// Those the family has.
+    of_family: Vec<Stack>,
+}
+
+impl<'a> Towers<'a> {
+    /// Reads config.json; `observed` is the hidden size the stored shapes of a tower (or of all) tell.
+    pub(crate) fn new(
+        config: Config<'a>,
+        family: Option<&Family>,
+        observed: impl Fn(Option<Stack>) -> Option<u64>,
+    ) -> Self {
+        let overall = observed(None);
+        let tower = |stack: &Stack| {
+            let observed = observed(Some(*stack));
+            let mut sizes = Sizes::new(config.of_tower(*stack), family, observed);
+            sizes.hidden = sizes.hidden.or(overall);
+            sizes
+        };
+        Self {
+            whole: Sizes::new(config, family, overall),
+            each: Stack::ALL.iter().map(tower).collect(),
+            of_family: family.map_or_else(Vec::new, |family| {
+                family.stacks.iter().map(|(_, stack)| *stack).collect()
+            }),
+        }
+    }
+
+    /// The sizes of a tower, or of the whole model.
+    pub(crate) fn of(&self, stack: Option<Stack>) -> &Sizes<'a> {
+        let place = |stack| Stack::ALL.iter().position(|other| *other == stack);
+        stack.and_then(place).and_then(|place| self.each.get(place)).unwrap_or(&self.whole)
+    }
+
+    /// What all of the family's towers agree on.
+    pub(crate) fn common<T: PartialEq>(&self, size: impl Fn(&Sizes<'a>) -> Option<T>) -> Option<T> {
+        let Some((first, others)) = self.of_family.split_first() else { return size(&self.whole) };
+        let size = |stack: &Stack| size(self.of(Some(*stack)));
+        let common = size(first);
+        if others.iter().all(|stack| size(stack) == common) { common } else { None }
+    }
+}
+
+/// The sizes of a model or of one of its towers, as far as they are known. Never zero.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sizes {
+pub(crate) struct Sizes<'a> {
     pub(crate) layers: Option<u64>,
+    /// Blocks that may follow them.
+    pub(crate) extra_layers: u64,
     pub(crate) hidden: Option<u64>,
     pub(crate) vocab: Option<u64>,
     pub(crate) positions: Option<u64>,
@@ -108,29 +202,62 @@ pub(crate) struct Sizes {
     pub(crate) experts: Option<u64>,
     /// Query heads, key-value heads and features per head, when they make sense together.
     pub(crate) heads: Option<Heads>,
+    /// Features per head of values, where queries and keys have others.
+    value_dim: Option<u32>,
     /// Width of the residual stream in config.json; `hidden` also knows the stored shapes.
     config_hidden: Option<u64>,
+    config: Config<'a>,
 }
 
-impl Sizes {
+impl<'a> Sizes<'a> {
     /// Reads config.json; `observed` is the hidden size the stored shapes tell.
-    pub(crate) fn new(config: Config<'_>, family: Option<&Family>, observed: Option<u64>) -> Self {
-        let config_hidden = config.count(&["hidden_size", "n_embd", "d_model", "dim"]);
+    fn new(config: Config<'a>, family: Option<&Family>, observed: Option<u64>) -> Self {
+        let of_tower = |encoder: &'static str, decoder: &'static str| match config.tower {
+            Some(Stack::Encoder) => encoder,
+            Some(Stack::Decoder) => decoder,
+            _ => "",
+        };
+        let config_hidden =
+            config.count(&["hidden_size", "n_embd", "n_embed", "d_model", "dim", "num_features"]);
         let inner = config
-            .count(&["intermediate_size", "n_inner", "ffn_dim", "d_ff", "hidden_dim"])
+            .count(&[
+                of_tower("encoder_ffn_dim", "decoder_ffn_dim"),
+                "intermediate_size",
+                "n_inner",
+                "ffn_dim",
+                "d_ff",
+                "hidden_dim",
+                "ffn_hidden_size",
+            ])
             .or_else(|| config_hidden?.checked_mul(family?.inner_per_hidden?));
+        let heads_key = of_tower("encoder_attention_heads", "decoder_attention_heads");
         Self {
-            layers: config.count(&["num_hidden_layers", "n_layer", "n_layers", "num_layers"]),
+            layers: config.count(&[
+                of_tower("encoder_layers", "decoder_layers"),
+                of_tower("", "num_decoder_layers"),
+                "num_hidden_layers",
+                "n_layer",
+                "n_layers",
+                "num_layers",
+            ]),
+            extra_layers: config.count(&["num_nextn_predict_layers"]).unwrap_or(0),
             hidden: observed.or(config_hidden),
             vocab: config.count(&["vocab_size"]),
-            positions: config.count(&["max_position_embeddings", "n_positions", "n_ctx"]),
+            positions: config.count(&[
+                of_tower("max_source_positions", "max_target_positions"),
+                "max_position_embeddings",
+                "n_positions",
+                "n_ctx",
+            ]),
             token_types: config.count(&["type_vocab_size"]),
             inner,
             expert_inner: config.count(&["moe_intermediate_size"]).or(inner),
             shared_inner: config.count(&["shared_expert_intermediate_size"]),
             experts: config.count(&["num_local_experts", "num_experts", "n_routed_experts"]),
-            heads: heads(config, config_hidden.or(observed)),
+            heads: heads(config, heads_key, config_hidden.or(observed)),
+            value_dim: config.count(&["v_head_dim"]).and_then(|n| n.try_into().ok()),
             config_hidden,
+            config,
         }
     }
 
@@ -156,7 +283,49 @@ impl Sizes {
             Dim::HeadWidth => heads.map(|h| u64::from(h.head_dim)),
             Dim::Heads => heads.map(|h| u64::from(h.query)),
             Dim::Experts => self.experts,
+            Dim::Patches => {
+                let [image, patch] =
+                    ["image_size", "patch_size"].map(|key| self.config.count(&[key]));
+                let side = image?.checked_div(patch?)?;
+                side.checked_mul(side)
+            }
+            Dim::Exactly(n) => Some(n),
+            Dim::Key(key) => self.config.count(&[key]),
+            Dim::Sum(dims) => {
+                dims.iter().try_fold(0_u64, |sum, dim| sum.checked_add(self.of(*dim)?))
+            }
+            Dim::Product(dims) => {
+                dims.iter().try_fold(1_u64, |product, dim| product.checked_mul(self.of(*dim)?))
+            }
         }
+    }
+
+    /// The blocks meant; none when config.json does not say.
+    pub(crate) fn blocks(&self, blocks: Blocks) -> Range<u64> {
+        // No layers at all is a count too, so zero counts here.
+        let count = |key: &str| self.config.find(key, whole);
+        match blocks {
+            Blocks::All => 0..u64::MAX,
+            Blocks::First => 0..1,
+            Blocks::Below(key) => 0..count(key).unwrap_or(0),
+            Blocks::From(key) => count(key).unwrap_or(u64::MAX)..u64::MAX,
+        }
+    }
+
+    /// The heads of an attention projection `[out, in]`, when its shape agrees with them.
+    pub(crate) fn heads_of(&self, role: Role, [out, input]: [u64; 2]) -> Option<Heads> {
+        let heads = self.heads?;
+        let values = Heads { head_dim: self.value_dim.unwrap_or(heads.head_dim), ..heads };
+        let width = |count: u32, heads: &Heads| u64::from(count) * u64::from(heads.head_dim);
+        let (agrees, heads) = match role {
+            Role::AttentionQ | Role::AttentionQUp => (out == width(heads.query, &heads), heads),
+            Role::AttentionK => (out == width(heads.key_value, &heads), heads),
+            Role::AttentionV => (out == width(values.key_value, &values), values),
+            Role::AttentionQkv => (Some(out) == qkv_width(&heads), heads),
+            Role::AttentionO => (input == width(values.query, &values), values),
+            _ => return None,
+        };
+        agrees.then_some(heads)
     }
 }
 
@@ -166,12 +335,26 @@ pub(crate) fn qkv_width(heads: &Heads) -> Option<u64> {
     query.checked_add(key_value.checked_mul(2)?)?.checked_mul(width)
 }
 
-fn heads(config: Config<'_>, hidden: Option<u64>) -> Option<Heads> {
-    let query = config.count(&["num_attention_heads", "n_head", "n_heads", "num_heads"])?;
-    let key_value =
-        config.count(&["num_key_value_heads", "n_head_kv", "num_kv_heads"]).unwrap_or(query);
-    let head_dim = config
-        .count(&["head_dim", "kv_channels"])
+fn heads(config: Config<'_>, of_tower: &str, hidden: Option<u64>) -> Option<Heads> {
+    let query =
+        config.count(&[of_tower, "num_attention_heads", "n_head", "n_heads", "num_heads"])?;
+    // Falcon's first generation names as many key-value heads as query heads and has one.
+    let one = config.flag("multi_query") == Some(true)
+        && config.flag("new_decoder_architecture") != Some(true);
+    let key_value = config
+        .count(if one {
+            &["n_head_kv"]
+        } else {
+            &["num_key_value_heads", "n_head_kv", "n_kv_head", "num_kv_heads"]
+        })
+        .unwrap_or(if one { 1 } else { query });
+    // Latent attention: a part of each head is turned by the position, and `head_dim` is only that part.
+    let latent = || {
+        let part = |key| config.count(&[key]);
+        part("qk_nope_head_dim")?.checked_add(part("qk_rope_head_dim")?)
+    };
+    let head_dim = latent()
+        .or_else(|| config.count(&["head_dim", "kv_channels", "d_kv"]))
         .or_else(|| hidden.filter(|n| n % query == 0).map(|n| n / query))?;
     if head_dim == 0 || query % key_value != 0 {
         return None;

@@ -18,8 +18,9 @@ pub(crate) struct Family {
     pub(crate) telltales: &'static [&'static str],
     /// What may stand before the patterns.
     pub(crate) prefixes: &'static [&'static str],
-    /// The tower all of its tensors belong to.
-    pub(crate) stack: Stack,
+    /// The towers: how the patterns of each begin. The first that fits counts; no start fits what belongs to
+    /// no tower.
+    pub(crate) stacks: &'static [(&'static str, Stack)],
     /// Width of the MLP over the hidden size, where config.json leaves it out.
     pub(crate) inner_per_hidden: Option<u64>,
     /// The modules, in tables that families may share.
@@ -30,6 +31,11 @@ impl Family {
     /// All modules.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &'static Row> {
         self.tables.iter().flat_map(|table| table.iter())
+    }
+
+    /// The tower of a pattern; of the empty one, the tower of everything.
+    pub(crate) fn stack_of(&self, pattern: &str) -> Option<Stack> {
+        self.stacks.iter().find(|(start, _)| pattern.starts_with(start)).map(|(_, stack)| *stack)
     }
 }
 
@@ -54,8 +60,25 @@ pub(crate) struct Row {
     pub(crate) fused: Option<Fused>,
     /// Pattern of the tensor this one is a copy of when embeddings are tied.
     pub(crate) tied_to: Option<&'static str>,
+    /// Whether it is that copy in any case.
+    pub(crate) always_tied: bool,
     /// Whether it stands outside of the prefix.
     pub(crate) outside: bool,
+    /// The blocks that it must be in, if it must be there at all.
+    pub(crate) blocks: Blocks,
+}
+
+/// Some of the blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocks {
+    /// Every one.
+    All,
+    /// The first.
+    First,
+    /// As many as config.json has under this key.
+    Below(&'static str),
+    /// All but as many.
+    From(&'static str),
 }
 
 /// How a module's tensors are called.
@@ -80,6 +103,8 @@ pub(crate) enum Shape {
     Matrix(Dim, Dim),
     /// `[experts, out, in]`, however stored.
     Stacked(Dim, Dim),
+    /// Any other, as stored.
+    Tensor(&'static [Dim]),
 }
 
 /// A size of the model.
@@ -119,6 +144,16 @@ pub(crate) enum Dim {
     Heads,
     /// Experts.
     Experts,
+    /// Squares that an image is cut into.
+    Patches,
+    /// A fixed size.
+    Exactly(u64),
+    /// The count under this key of config.json.
+    Key(&'static str),
+    /// All of them together.
+    Sum(&'static [Dim]),
+    /// Each of them for each of the others.
+    Product(&'static [Dim]),
 }
 
 /// How a module stores its matrix.
@@ -156,8 +191,20 @@ pub(crate) enum Need {
     Unless(&'static str),
     /// For these values of `model_type`.
     For(&'static [&'static str]),
+    /// When config.json has this count under this key.
+    Is(&'static str, u64),
+    /// When config.json has something under this key: neither null, false, zero nor empty.
+    Has(&'static str),
+    /// When the text under this key contains this word.
+    Says(&'static str, &'static str),
+    /// When the name of an architecture contains this word.
+    Architecture(&'static str),
     /// When one of these holds.
     AnyOf(&'static [Need]),
+    /// When all of these hold.
+    AllOf(&'static [Need]),
+    /// When it does not hold.
+    Not(&'static Need),
     /// When the architecture has a language-model head that is not tied.
     UntiedHead,
 }
@@ -174,7 +221,9 @@ impl Row {
             bias: Need::Never,
             fused: None,
             tied_to: None,
+            always_tied: false,
             outside: false,
+            blocks: Blocks::All,
         }
     }
 
@@ -191,6 +240,11 @@ impl Row {
     /// An embedding table.
     pub(crate) const fn table(pattern: &'static str, role: Role, entries: Dim, width: Dim) -> Self {
         Self { storage: Storage::Table, ..Self::new(pattern, role, Shape::Matrix(entries, width)) }
+    }
+
+    /// A convolution, as stored: `[out, in, ...]`.
+    pub(crate) const fn conv(pattern: &'static str, shape: &'static [Dim]) -> Self {
+        Self::new(pattern, Role::Conv, Shape::Tensor(shape))
     }
 
     /// A normalisation.
@@ -213,6 +267,15 @@ impl Row {
             spelling: Spelling::Bare(part),
             weight: Need::Never,
             ..Self::new(pattern, role, shape)
+        }
+    }
+
+    /// A position table that is no module: `[1, positions, width]`.
+    pub(crate) const fn positions(pattern: &'static str, shape: &'static [Dim]) -> Self {
+        Self {
+            spelling: Spelling::Bare(Part::Weight),
+            storage: Storage::Table,
+            ..Self::new(pattern, Role::PositionEmbedding, Shape::Tensor(shape))
         }
     }
 
@@ -251,6 +314,16 @@ impl Row {
         Self { tied_to: Some(pattern), ..self }
     }
 
+    /// A copy of the tensor `pattern`, whatever config.json says.
+    pub(crate) const fn copy_of(self, pattern: &'static str) -> Self {
+        Self { tied_to: Some(pattern), always_tied: true, ..self }
+    }
+
+    /// Only these blocks must have it.
+    pub(crate) const fn in_blocks(self, blocks: Blocks) -> Self {
+        Self { blocks, ..self }
+    }
+
     /// Its name does not have the prefix of the rest.
     pub(crate) const fn outside(self) -> Self {
         Self { outside: true, ..self }
@@ -287,7 +360,11 @@ impl Row {
     pub(crate) const fn shape_of(&self, part: Part) -> Shape {
         match (self.spelling, part, self.shape) {
             (Spelling::Bare(_), _, shape) | (_, Part::Weight, shape) => shape,
-            (_, Part::Bias, Shape::Matrix(out, _) | Shape::Vector(out)) => Shape::Vector(out),
+            (
+                _,
+                Part::Bias,
+                Shape::Matrix(out, _) | Shape::Vector(out) | Shape::Tensor(&[out, ..]),
+            ) => Shape::Vector(out),
             _ => Shape::Any,
         }
     }

@@ -43,7 +43,6 @@ impl Found {
 
 /// One for each entry.
 pub(crate) fn find(entries: &[TensorEntry], names: &Names, model: &Model) -> Vec<Found> {
-    let stack = model.family().map(|family| family.stack);
     let guesses: Vec<Guess> =
         names.templates.iter().map(|template| generic::guess(&template.text)).collect();
     std::iter::zip(entries, &names.parsed)
@@ -51,9 +50,12 @@ pub(crate) fn find(entries: &[TensorEntry], names: &Names, model: &Model) -> Vec
             let numbers = [parsed.first, parsed.second];
             let resolved = model.resolved.get(parsed.template).and_then(Option::as_ref);
             if let Some(resolved) = resolved {
+                let stack = model.family().and_then(|f| f.stack_of(resolved.slot.row.pattern));
                 return known(entry, resolved, numbers, stack);
             }
             let guess = guesses.get(parsed.template).copied().unwrap_or_default();
+            // A tower beside the family's own: the eyes of a language model.
+            let stack = guess.stack.or_else(|| model.family()?.stack_of(""));
             guessed(entry, guess, numbers, stack)
         })
         .collect()
@@ -128,7 +130,7 @@ fn guessed(
     Found {
         role: guess.role.with_dimensions(entry.shape.len()),
         part,
-        stack: stack.or(guess.stack),
+        stack,
         block,
         expert,
         shape: Shape::Any,
@@ -148,6 +150,7 @@ pub(crate) fn rank_agrees(found: &Found, shape: &[u64]) -> bool {
         Shape::Vector(_) => shape.len() == 1,
         Shape::Matrix(..) => shape.len() == 2,
         Shape::Stacked(..) => shape.len() == 3,
+        Shape::Tensor(dims) => shape.len() == dims.len(),
     }
 }
 
@@ -155,6 +158,6 @@ pub(crate) fn rank_agrees(found: &Found, shape: &[u64]) -> bool {
 pub(crate) fn table_matrix(found: &Found) -> Option<[Dim; 2]> {
     match found.shape {
         Shape::Matrix(out, input) | Shape::Stacked(out, input) => Some([out, input]),
-        Shape::Any | Shape::Vector(_) => None,
+        Shape::Any | Shape::Vector(_) | Shape::Tensor(_) => None,
     }
 }

@@ -77,9 +77,10 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
     let is_foreign = model.family().is_some_and(|family| config.names_another(family));
     let config = if is_foreign { config::Config::default() } else { config };
     let found = found::find(entries, &names, &model);
-    let hidden = orient::observed_hidden(entries, &found);
-    let sizes = config::Sizes::new(config, model.family(), hidden);
-    let orientation = orient::Orientation::new(entries, &found, sizes.hidden);
+    let sizes = config::Towers::new(config, model.family(), |stack| {
+        orient::observed_hidden(entries, &found, stack)
+    });
+    let orientation = orient::Orientation::new(entries, &found, &sizes);
 
     let order = order::report_order(entries, &found);
     let in_order = order::InOrder { entries, found: &found, order: &order };
@@ -90,7 +91,6 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
     let weights = builder.weights;
 
     let mut summary = summary::summarize(in_order, &model, config, &sizes);
-    summary.hidden_size = hidden.or(sizes.hidden);
     check::check(in_order, &names, &model, config, &sizes, &orientation, &mut summary);
     if is_foreign {
         summary.unexpected = check::parameters(in_order);

@@ -12,7 +12,7 @@ pub(crate) struct Parsed {
     pub(crate) template: usize,
     /// The first number, `{b}` in the template.
     pub(crate) first: Option<u32>,
-    /// The second number, `{e}` in the template.
+    /// The expert's number, `{e}` in the template.
     pub(crate) second: Option<u32>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Names {
     pub(crate) parsed: Vec<Parsed>,
 }
 
-/// A name with `{b}` and `{e}` for its first two numbers.
+/// A name with `{b}` for its first number, and `{e}` for a second one that counts experts.
 #[derive(Debug)]
 pub(crate) struct Template {
     /// For example `h.{b}.attn.c_attn.weight`.
@@ -56,10 +56,12 @@ impl Names {
     }
 }
 
-/// The template of a name and its first two numbers. Further numbers stay as they are.
+/// The template of a name and its numbers. Further numbers stay as they are: they tell modules apart
+/// (`layer.1`, `mlp.0`) where they do not count experts.
 fn template_of(name: &str) -> (String, [Option<u32>; 2]) {
     let mut text = String::with_capacity(name.len() + 4);
     let mut numbers = [None, None];
+    let mut before = "";
     for (index, segment) in name.split('.').enumerate() {
         if index > 0 {
             text.push('.');
@@ -69,12 +71,13 @@ fn template_of(name: &str) -> (String, [Option<u32>; 2]) {
                 numbers = [Some(n), None];
                 text.push_str("{b}");
             }
-            (Some(n), [first, None]) => {
+            (Some(n), [first, None]) if before == "experts" => {
                 numbers = [first, Some(n)];
                 text.push_str("{e}");
             }
             _ => text.push_str(segment),
         }
+        before = segment;
     }
     (text, numbers)
 }
@@ -119,7 +122,8 @@ mod tests {
         };
         check("h.3.attn.bias", "h.{b}.attn.bias", [Some(3), None]);
         check("l.3.experts.12.w1.weight", "l.{b}.experts.{e}.w1.weight", [Some(3), Some(12)]);
-        check("a.1.2.3", "a.{b}.{e}.3", [Some(1), Some(2)]);
+        check("a.1.2.3", "a.{b}.2.3", [Some(1), None]);
+        check("a.1.2.experts.3", "a.{b}.2.experts.{e}", [Some(1), Some(3)]);
         check("h.03.x", "h.03.x", [None, None]);
         check("h.+3.x", "h.+3.x", [None, None]);
         check("h.4294967296.x", "h.4294967296.x", [None, None]);

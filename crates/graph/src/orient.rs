@@ -6,24 +6,28 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use weightscope_core::{Confidence, Part, Stack, TensorEntry};
+use weightscope_core::{Confidence, Part, Role, Stack, TensorEntry};
 
+use crate::config::Towers;
 use crate::family::{Dim, Shape, Storage};
 use crate::found::{Found, table_matrix};
 
-/// The width of the residual stream that most norms (and the token embedding) have; `None` when nothing
-/// tells. config.json is not asked.
-pub(crate) fn observed_hidden(entries: &[TensorEntry], found: &[Found]) -> Option<u64> {
-    most_common(entries, found, |found, shape| match (found.shape, shape) {
+/// The width of the residual stream that most norms (and the token embedding) of a tower have, or of the
+/// whole model; `None` when nothing tells. config.json is not asked.
+pub(crate) fn observed_hidden(
+    entries: &[TensorEntry],
+    found: &[Found],
+    stack: Option<Stack>,
+) -> Option<u64> {
+    let within = |found: &Found| stack.is_none() || found.stack == stack;
+    most_common(entries, found, within, |found, shape| match (found.shape, shape) {
         (Shape::Vector(Dim::Hidden), [n]) if found.part == Part::Weight => Some(*n),
-        (Shape::Matrix(Dim::Vocab, Dim::Hidden), [_, n]) if found.storage == Storage::Table => {
-            Some(*n)
-        }
+        (Shape::Matrix(_, Dim::Hidden), [_, n]) if found.role == Role::TokenEmbedding => Some(*n),
         _ => None,
     })
     // A shard with neither: the short side of a fused projection.
     .or_else(|| {
-        most_common(entries, found, |found, shape| match (found.shape, shape) {
+        most_common(entries, found, within, |found, shape| match (found.shape, shape) {
             (Shape::Matrix(Dim::Qkv, Dim::Hidden), [a, b]) if a != b => Some(*a.min(b)),
             _ => None,
         })
@@ -33,10 +37,11 @@ pub(crate) fn observed_hidden(entries: &[TensorEntry], found: &[Found]) -> Optio
 fn most_common(
     entries: &[TensorEntry],
     found: &[Found],
+    within: impl Fn(&Found) -> bool,
     width: impl Fn(&Found, &[u64]) -> Option<u64>,
 ) -> Option<u64> {
     let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
-    for (entry, found) in std::iter::zip(entries, found) {
+    for (entry, found) in std::iter::zip(entries, found).filter(|(_, found)| within(found)) {
         if let Some(n) = width(found, &entry.shape).filter(|n| *n > 0) {
             *counts.entry(n).or_default() += 1;
         }
@@ -45,18 +50,18 @@ fn most_common(
 }
 
 /// Votes of the non-square matrices.
-#[derive(Debug, Default)]
-pub(crate) struct Orientation {
-    hidden: Option<u64>,
+#[derive(Debug)]
+pub(crate) struct Orientation<'a> {
+    sizes: &'a Towers<'a>,
     /// Votes for `[in, out]` less votes for `[out, in]`.
     blocks: HashMap<(Option<Stack>, u32, Storage), i64>,
     model: HashMap<Storage, i64>,
 }
 
-impl Orientation {
+impl<'a> Orientation<'a> {
     /// Counts the votes.
-    pub(crate) fn new(entries: &[TensorEntry], found: &[Found], hidden: Option<u64>) -> Self {
-        let mut votes = Self { hidden, ..Self::default() };
+    pub(crate) fn new(entries: &[TensorEntry], found: &[Found], sizes: &'a Towers<'a>) -> Self {
+        let mut votes = Self { sizes, blocks: HashMap::new(), model: HashMap::new() };
         for (entry, found) in std::iter::zip(entries, found) {
             let Some(block) = found.block else { continue };
             let Some(turned) = votes.evidence(found, &entry.shape) else { continue };
@@ -86,7 +91,7 @@ impl Orientation {
             .or_else(|| self.model.get(&found.storage).filter(|votes| **votes != 0));
         match siblings {
             // Not square, and yet neither side is right: the shape contradicts the table.
-            Some(votes) if a != b => (*votes > 0, Confidence::Assumed),
+            Some(votes) if a != b && has_hidden(found) => (*votes > 0, Confidence::Assumed),
             Some(votes) => (*votes > 0, Confidence::Known),
             None => (found.storage == Storage::Conv1d, Confidence::Assumed),
         }
@@ -94,13 +99,19 @@ impl Orientation {
 
     /// What a matrix says by itself: whether it is stored `[in, out]`.
     fn evidence(&self, found: &Found, shape: &[u64]) -> Option<bool> {
-        let hidden = self.hidden?;
+        let sizes = self.sizes.of(found.stack);
         let [a, b] = found.stored_matrix(shape)?;
-        let hidden_first = match table_matrix(found)? {
+        let [out, input] = table_matrix(found)?;
+        if !has_hidden(found) {
+            // Between two widths that only config.json knows.
+            let [out, input] = [sizes.of(out)?, sizes.of(input)?];
+            let [straight, turned] = [[out, input], [input, out]].map(|sides| sides == [a, b]);
+            return (straight != turned).then_some(turned);
+        }
+        let hidden = sizes.hidden?;
+        let hidden_first = match [out, input] {
             [Dim::Hidden, Dim::Hidden] => return None,
-            [Dim::Hidden, _] => true,
-            [_, Dim::Hidden] => false,
-            _ => return None,
+            [first, _] => first == Dim::Hidden,
         };
         match (a == hidden, b == hidden) {
             (true, false) => Some(!hidden_first),
@@ -108,4 +119,9 @@ impl Orientation {
             _ => None,
         }
     }
+}
+
+/// Whether a side is as wide as the residual stream.
+fn has_hidden(found: &Found) -> bool {
+    table_matrix(found).is_some_and(|sides| sides.contains(&Dim::Hidden))
 }

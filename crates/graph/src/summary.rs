@@ -4,29 +4,31 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use weightscope_core::{Category, CategoryRecord, ModelSummary, Role, TensorEntry};
 
-use crate::config::{Config, Sizes};
+use crate::config::{Config, Towers};
 use crate::found::Found;
 use crate::index::Model;
 use crate::order::InOrder;
 
-/// Everything but the hidden size and the lists of `check`.
+/// Everything but the lists of `check`.
 pub(crate) fn summarize(
     tensors: InOrder<'_>,
     model: &Model,
     config: Config<'_>,
-    sizes: &Sizes,
+    sizes: &Towers<'_>,
 ) -> ModelSummary {
     let tie = config.ties_embeddings(model.family());
-    let tied = if tie == Some(true) { tied(tensors, model) } else { Vec::new() };
+    let tied = tied(tensors, model, tie == Some(true));
     let copies: HashSet<usize> = tied.iter().map(|(copy, _)| *copy).collect();
 
+    let heads = sizes.common(|sizes| sizes.heads);
     let mut summary = ModelSummary {
         family: family_name(model, config),
         tensors: tensors.entries.len() as u64,
-        heads: sizes.heads.map(|heads| u64::from(heads.query)),
-        kv_heads: sizes.heads.map(|heads| u64::from(heads.key_value)),
-        head_dim: sizes.heads.map(|heads| u64::from(heads.head_dim)),
-        vocab_size: sizes.vocab,
+        heads: heads.map(|heads| u64::from(heads.query)),
+        kv_heads: heads.map(|heads| u64::from(heads.key_value)),
+        head_dim: heads.map(|heads| u64::from(heads.head_dim)),
+        hidden_size: sizes.common(|sizes| sizes.hidden),
+        vocab_size: sizes.of(None).vocab,
         tie_word_embeddings: tie,
         ..ModelSummary::default()
     };
@@ -81,7 +83,7 @@ fn family_name(model: &Model, config: Config<'_>) -> String {
 }
 
 /// Entries that are one parameter under two names: (copy, original).
-fn tied(tensors: InOrder<'_>, model: &Model) -> Vec<(usize, usize)> {
+fn tied(tensors: InOrder<'_>, model: &Model, embeddings: bool) -> Vec<(usize, usize)> {
     let originals = Originals::new(tensors);
     let mut pairs = Vec::new();
     for (index, entry, found) in tensors.iter() {
@@ -89,9 +91,10 @@ fn tied(tensors: InOrder<'_>, model: &Model) -> Vec<(usize, usize)> {
             (Some(_), Some(slot)) => slot
                 .row
                 .tied_to
+                .filter(|_| embeddings || slot.row.always_tied)
                 .and_then(|pattern| model.slot(pattern))
                 .and_then(|slot| originals.by_slot.get(&slot.id).copied()),
-            (None, _) if is_language_model_head(entry, found) => originals.embedding,
+            (None, _) if embeddings && is_language_model_head(entry, found) => originals.embedding,
             _ => None,
         };
         let same_shape = |original: &usize| {

@@ -44,15 +44,27 @@ golden! {
     phi3 mixtral qwen_moe
     qwen1 gpt_neox
     minilm bert_pretraining roberta mpnet distilbert
-    t5_generic words
+    phi opt opt_350m bloom falcon_7b falcon_40b falcon_rw
+    t5 t5_encoder mt5 whisper
+    vit deit vit_timm clip clip_vision clip_text clip_text_bare
+    qwen2_moe qwen3_moe deepseek_v3 deepseek_v2_lite
+    mamba mamba2 nanochat nanochat_hf
+    bart_generic words
 }
 
-#[test]
-fn gpt2_split() {
-    check("gpt2", ".split.expected", common::cut);
+macro_rules! golden_cut {
+    ($($test:ident $name:ident)*) => {
+        $(#[test] fn $test() { check(stringify!($name), ".split.expected", common::cut); })*
+    };
 }
 
-#[test]
-fn phi3_split() {
-    check("phi3", ".split.expected", common::cut);
+golden_cut! {
+    gpt2_split gpt2
+    phi3_split phi3
+    gpt_neox_split gpt_neox
+    bloom_split bloom
+    falcon_7b_split falcon_7b
+    falcon_40b_split falcon_40b
+    falcon_rw_split falcon_rw
+    vit_timm_split vit_timm
 }

@@ -20,7 +20,7 @@ pub(super) const FAMILY: Family = Family {
         "transformer.layer.{b}.attention.q_lin.weight",
     ],
     prefixes: &["bert.", "roberta.", "mpnet.", "distilbert.", ""],
-    stack: Stack::Encoder,
+    stacks: &[("", Stack::Encoder)],
     inner_per_hidden: None,
     tables: &[EMBEDDINGS, BERT_BLOCK, MPNET_BLOCK, DISTIL_BLOCK, HEADS],
 };

@@ -14,7 +14,7 @@ pub(super) const FAMILY: Family = Family {
     tied_by_default: &["gpt2"],
     telltales: &["h.{b}.attn.c_attn.weight", "h.{b}.mlp.c_fc.weight"],
     prefixes: &["transformer.", ""],
-    stack: Stack::Decoder,
+    stacks: &[("", Stack::Decoder)],
     inner_per_hidden: Some(4),
     tables: &[ROWS],
 };

@@ -15,7 +15,7 @@ pub(super) const FAMILY: Family = Family {
         "layers.{b}.mlp.dense_4h_to_h.weight",
     ],
     prefixes: &["gpt_neox.", ""],
-    stack: Stack::Decoder,
+    stacks: &[("", Stack::Decoder)],
     inner_per_hidden: None,
     tables: &[ROWS],
 };

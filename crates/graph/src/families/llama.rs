@@ -26,7 +26,7 @@ pub(super) const FAMILY: Family = Family {
     tied_by_default: &["gemma", "gemma2", "gemma3_text"],
     telltales: &["layers.{b}.self_attn.q_proj.weight", "layers.{b}.mlp.gate_proj.weight"],
     prefixes: PREFIXES,
-    stack: Stack::Decoder,
+    stacks: &[("", Stack::Decoder)],
     inner_per_hidden: None,
     tables: &[FRAME, QKV, MLP],
 };

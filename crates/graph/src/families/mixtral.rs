@@ -19,7 +19,7 @@ pub(super) const FAMILY: Family = Family {
         "layers.{b}.feed_forward.experts.gate_up_proj",
     ],
     prefixes: llama::PREFIXES,
-    stack: Stack::Decoder,
+    stacks: &[("", Stack::Decoder)],
     inner_per_hidden: None,
     tables: &[llama::FRAME, llama::QKV, MIXTRAL, QWEN, STACKED],
 };
@@ -35,30 +35,28 @@ const MIXTRAL: &[Row] = &[
     expert_down("layers.{b}.block_sparse_moe.experts.{e}.w2"),
 ];
 
-// Which of Qwen's blocks have experts and which a plain MLP is up to several keys of config.json.
+/// Which of Qwen's blocks have experts and which a plain MLP is up to two keys of config.json; by default all
+/// have experts.
+const QWEN_EXPERTS: Need = Need::AllOf(&[
+    Need::For(&["qwen2_moe", "qwen3_moe"]),
+    Need::AnyOf(&[
+        Need::Is("decoder_sparse_step", 1),
+        Need::Not(&Need::Has("decoder_sparse_step")),
+    ]),
+    Need::Not(&Need::Has("mlp_only_layers")),
+]);
+const QWEN_SHARED: Need = Need::AllOf(&[QWEN_EXPERTS, Need::For(&["qwen2_moe"])]);
+
 const QWEN: &[Row] = &[
-    Row::linear("layers.{b}.mlp.gate", Role::Router, Dim::Experts, Dim::Hidden).optional(),
+    Row::linear("layers.{b}.mlp.gate", Role::Router, Dim::Experts, Dim::Hidden).when(QWEN_EXPERTS),
     expert("layers.{b}.mlp.experts.{e}.gate_proj", Role::MlpGate),
     expert("layers.{b}.mlp.experts.{e}.up_proj", Role::MlpUp),
     expert_down("layers.{b}.mlp.experts.{e}.down_proj"),
-    Row::linear("layers.{b}.mlp.shared_expert_gate", Role::Router, Dim::Any, Dim::Hidden)
-        .optional(),
-    Row::linear(
-        "layers.{b}.mlp.shared_expert.gate_proj",
-        Role::MlpGate,
-        Dim::SharedInner,
-        Dim::Hidden,
-    )
-    .optional(),
-    Row::linear("layers.{b}.mlp.shared_expert.up_proj", Role::MlpUp, Dim::SharedInner, Dim::Hidden)
-        .optional(),
-    Row::linear(
-        "layers.{b}.mlp.shared_expert.down_proj",
-        Role::MlpDown,
-        Dim::Hidden,
-        Dim::SharedInner,
-    )
-    .optional(),
+    Row::linear("layers.{b}.mlp.shared_expert_gate", Role::Router, Dim::Exactly(1), Dim::Hidden)
+        .when(QWEN_SHARED),
+    shared("layers.{b}.mlp.shared_expert.gate_proj", Role::MlpGate, Dim::SharedInner, Dim::Hidden),
+    shared("layers.{b}.mlp.shared_expert.up_proj", Role::MlpUp, Dim::SharedInner, Dim::Hidden),
+    shared("layers.{b}.mlp.shared_expert.down_proj", Role::MlpDown, Dim::Hidden, Dim::SharedInner),
     Row::linear("layers.{b}.mlp.gate_proj", Role::MlpGate, Dim::Inner, Dim::Hidden).optional(),
     Row::linear("layers.{b}.mlp.up_proj", Role::MlpUp, Dim::Inner, Dim::Hidden).optional(),
     Row::linear("layers.{b}.mlp.down_proj", Role::MlpDown, Dim::Hidden, Dim::Inner).optional(),
@@ -83,6 +81,10 @@ const fn expert(pattern: &'static str, role: Role) -> Row {
 
 const fn expert_down(pattern: &'static str) -> Row {
     Row::linear(pattern, Role::MlpDown, Dim::Hidden, Dim::ExpertInner)
+}
+
+const fn shared(pattern: &'static str, role: Role, out: Dim, input: Dim) -> Row {
+    Row::linear(pattern, role, out, input).when(QWEN_SHARED)
 }
 
 const fn stacked_up(pattern: &'static str) -> Row {

@@ -1,12 +1,27 @@
 //! The families, one file each. Adding one is a file with a [`Family`] and a line in [`ALL`].
 
 mod bert;
+mod bloom;
+mod clip;
+mod clip_text;
+mod deepseek;
+mod deit;
+mod falcon;
 mod gpt2;
 mod gpt_neox;
 mod llama;
+mod mamba;
+mod mamba2;
 mod mixtral;
+mod nanochat;
+mod opt;
+mod phi;
 mod phi3;
 mod qwen1;
+mod t5;
+mod vit;
+mod vit_timm;
+mod whisper;
 
 use crate::family::Family;
 
@@ -19,6 +34,21 @@ pub(crate) const ALL: &[&Family] = &[
     &mixtral::FAMILY,
     &gpt_neox::FAMILY,
     &bert::FAMILY,
+    &phi::FAMILY,
+    &opt::FAMILY,
+    &bloom::FAMILY,
+    &falcon::FAMILY,
+    &deepseek::FAMILY,
+    &t5::FAMILY,
+    &vit::FAMILY,
+    &deit::FAMILY,
+    &vit_timm::FAMILY,
+    &clip::FAMILY,
+    &clip_text::FAMILY,
+    &whisper::FAMILY,
+    &mamba::FAMILY,
+    &mamba2::FAMILY,
+    &nanochat::FAMILY,
 ];
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub(super) const FAMILY: Family = Family {
     tied_by_default: &[],
     telltales: &["layers.{b}.self_attn.qkv_proj.weight", "layers.{b}.mlp.gate_up_proj.weight"],
     prefixes: llama::PREFIXES,
-    stack: Stack::Decoder,
+    stacks: &[("", Stack::Decoder)],
     inner_per_hidden: None,
     tables: &[llama::FRAME, ROWS],
 };

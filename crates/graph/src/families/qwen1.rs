@@ -10,7 +10,7 @@ pub(super) const FAMILY: Family = Family {
     tied_by_default: &[],
     telltales: &["h.{b}.mlp.w1.weight", "h.{b}.mlp.w2.weight"],
     prefixes: &["transformer.", ""],
-    stack: Stack::Decoder,
+    stacks: &[("", Stack::Decoder)],
     inner_per_hidden: None,
     tables: &[ROWS],
 };

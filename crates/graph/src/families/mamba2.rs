@@ -1,0 +1,44 @@
+//! Mamba-2: the state in heads, with one rate each. The first map gives the gate, the values, what writes and
+//! reads the state, and the rates.
+
+use weightscope_core::{Part, Role, Stack};
+
+use super::mamba;
+use crate::family::{Dim, Family, Need, Row, Shape};
+
+/// Heads by features of a head.
+const INNER: Dim = Dim::Query;
+const WRITE_AND_READ: Dim =
+    Dim::Product(&[Dim::Exactly(2), Dim::Key("n_groups"), Dim::Key("state_size")]);
+const MIXED: Dim = Dim::Sum(&[INNER, WRITE_AND_READ]);
+
+pub(super) const FAMILY: Family = Family {
+    name: "mamba2",
+    model_types: &["mamba2"],
+    tied_by_default: &[],
+    telltales: &["layers.{b}.mixer.dt_bias"],
+    prefixes: &["backbone.", ""],
+    stacks: &[("", Stack::Decoder)],
+    inner_per_hidden: None,
+    tables: &[mamba::FRAME, MIXER],
+};
+
+const MIXER: &[Row] = &[
+    Row::linear(
+        "layers.{b}.mixer.in_proj",
+        Role::Ssm,
+        Dim::Sum(&[INNER, MIXED, Dim::Heads]),
+        Dim::Hidden,
+    )
+    .bias(Need::Flag("use_bias")),
+    Row::conv("layers.{b}.mixer.conv1d", &[MIXED, Dim::Exactly(1), Dim::Key("conv_kernel")])
+        .bias(Need::Unless("use_conv_bias")),
+    per_head("layers.{b}.mixer.A_log", Part::Buffer),
+    per_head("layers.{b}.mixer.D", Part::Weight),
+    per_head("layers.{b}.mixer.dt_bias", Part::Bias),
+    Row::norm("layers.{b}.mixer.norm", INNER),
+];
+
+const fn per_head(pattern: &'static str, part: Part) -> Row {
+    Row::bare(pattern, Role::Ssm, part, Shape::Vector(Dim::Heads)).when(Need::Always)
+}
