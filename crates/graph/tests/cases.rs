@@ -207,6 +207,39 @@ fn interleaved_heads_are_cut_head_by_head() {
     assert!(whole.weights.iter().all(|w| !w.name.contains('#')));
 }
 
+/// The rows are those that transformers' `FalconAttention._split_heads` makes of rows numbered in order.
+#[test]
+fn falcon_is_cut_by_its_flags() {
+    let rows = |outputs: u64, flags: &str| {
+        let name = "transformer.h.0.self_attention.query_key_value.weight";
+        let entries = [tensor("transformer.ln_f.weight", &[32]), tensor(name, &[outputs, 32])];
+        let text = format!(r#"{{"model_type": "falcon", "hidden_size": 32, {flags}}}"#);
+        let graph = cut(&entries, &config(&text));
+        assert_partition(&entries, &graph);
+        ["q", "k", "v"]
+            .map(|part| weight(&graph, &format!("{name}#{part}")).layout.row_ranges.clone())
+    };
+    // As published: the 7B counts all heads, and has one key and one value.
+    let one = r#""num_attention_heads": 4, "num_kv_heads": 4, "multi_query": true,
+        "new_decoder_architecture": false"#;
+    assert_eq!(rows(48, one), [vec![0..32], vec![32..40], vec![40..48]]);
+    let grouped = r#""num_attention_heads": 8, "num_kv_heads": 2, "multi_query": true,
+        "new_decoder_architecture": true"#;
+    assert_eq!(
+        rows(48, grouped),
+        [vec![0..16, 24..40], vec![16..20, 40..44], vec![20..24, 44..48]]
+    );
+    let each = r#""num_attention_heads": 4, "multi_query": false, "alibi": true"#;
+    assert_eq!(
+        rows(96, each),
+        [
+            vec![0..8, 24..32, 48..56, 72..80],
+            vec![8..16, 32..40, 56..64, 80..88],
+            vec![16..24, 40..48, 64..72, 88..96]
+        ]
+    );
+}
+
 #[test]
 fn grouped_queries_are_cut_by_their_heads() {
     let entries = [
@@ -460,6 +493,11 @@ fn any_entry() -> impl Strategy<Value = TensorEntry> {
         "model",
         "gpt_neox",
         "bert",
+        "backbone",
+        "vision_model",
+        "decoder",
+        "block",
+        "blocks",
         "h",
         "layers",
         "encoder",
@@ -471,6 +509,8 @@ fn any_entry() -> impl Strategy<Value = TensorEntry> {
         "attention",
         "self",
         "self_attn",
+        "SelfAttention",
+        "mixer",
         "c_attn",
         "query_key_value",
         "q_proj",
@@ -504,13 +544,17 @@ proptest! {
     #[test]
     fn weights_partition_any_checkpoint(
         entries in prop::collection::vec(any_entry(), 0..40),
-        model in prop::sample::select(vec!["gpt2", "llama", "gpt_neox", "phi3", "mixtral", "x"]),
+        model in prop::sample::select(vec![
+            "gpt2", "llama", "gpt_neox", "phi3", "mixtral", "falcon", "t5", "clip", "deepseek_v3", "mamba2", "x",
+        ]),
         heads in 0_u64..4,
         split_fused: bool,
     ) {
         let text = format!(
             r#"{{"model_type": "{model}", "hidden_size": 8, "num_attention_heads": {heads},
-                "num_hidden_layers": 3, "num_experts": 5}}"#
+                "num_hidden_layers": 3, "num_experts": 5, "vision_config": {{"hidden_size": 2}},
+                "qk_rope_head_dim": 1e300, "kv_lora_rank": 1e14, "v_head_dim": 1e14,
+                "first_k_dense_replace": 2, "num_nextn_predict_layers": 1e14}}"#
         );
         let graph = (if split_fused { cut } else { plain })(&entries, &config(&text));
         assert_partition(&entries, &graph);

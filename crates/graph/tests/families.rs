@@ -10,13 +10,20 @@ use std::path::{Path, PathBuf};
 
 use weightscope_core::{Metadata, ModelGraph, TensorEntry};
 
-fn check(name: &str, end: &str, walk: fn(&[TensorEntry], &Metadata) -> ModelGraph) {
-    let path = |file: String| -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families").join(file)
-    };
+fn path(file: String) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families").join(file)
+}
+
+/// The tensors and config.json of a case.
+fn case(name: &str) -> (Vec<TensorEntry>, Metadata) {
     let entries = common::listing(&std::fs::read_to_string(path(format!("{name}.txt"))).unwrap());
     let metadata = std::fs::read_to_string(path(format!("{name}.json")))
         .map_or_else(|_| Metadata::default(), |text| common::config(&text));
+    (entries, metadata)
+}
+
+fn check(name: &str, end: &str, walk: fn(&[TensorEntry], &Metadata) -> ModelGraph) {
+    let (entries, metadata) = case(name);
     let graph = walk(&entries, &metadata);
     let text = common::describe(&graph);
     let expected = path(format!("{name}{end}"));
@@ -67,4 +74,72 @@ golden_cut! {
     falcon_40b_split falcon_40b
     falcon_rw_split falcon_rw
     vit_timm_split vit_timm
+}
+
+/// Takes every trained tensor away in turn, and makes each larger in turn: the checks are silent before and
+/// notice it after, but for what `optional` and `any_size` say by words of the names.
+fn check_notices(name: &str, optional: &[&str], any_size: &[&str]) {
+    let (entries, metadata) = case(name);
+    let complaints = |entries: &[TensorEntry]| {
+        let summary = common::plain(entries, &metadata).summary;
+        [summary.missing.len(), summary.misshapen.len(), summary.unexpected.len()]
+    };
+    assert_eq!(complaints(&entries), [0; 3], "{name}");
+    let graph = common::plain(&entries, &metadata);
+    for (index, entry) in entries.iter().enumerate() {
+        if !common::weight(&graph, &entry.name).part.is_parameter() {
+            continue;
+        }
+        let told = |words: &[&str]| words.iter().any(|word| entry.name.contains(word));
+        let mut others = entries.clone();
+        others.remove(index);
+        let [missing, ..] = complaints(&others);
+        assert_eq!(missing == 0, told(optional), "{name} without {}", entry.name);
+        for axis in 0..entry.shape.len() {
+            let mut others = entries.clone();
+            let mut shape = entry.shape.clone();
+            shape[axis] += 1;
+            others[index] = common::typed(&entry.name, &entry.dtype_name, &shape);
+            let [_, misshapen, _] = complaints(&others);
+            let word = format!("{}@{axis}", entry.name);
+            let unsized_here = any_size.iter().any(|any| word.contains(any));
+            assert_eq!(misshapen == 0, unsized_here, "{name} with a larger {word}");
+        }
+    }
+}
+
+macro_rules! notices {
+    ($($test:ident $name:ident [$($optional:literal)*] [$($any_size:literal)*])*) => {
+        $(#[test] fn $test() {
+            check_notices(stringify!($name), &[$($optional),*], &[$($any_size),*]);
+        })*
+    };
+}
+
+notices! {
+    phi_notices phi [] []
+    phi3_notices phi3 [] []
+    opt_notices opt [] []
+    opt_350m_notices opt_350m ["project_"] []
+    bloom_notices bloom [] []
+    falcon_7b_notices falcon_7b [] []
+    falcon_40b_notices falcon_40b [] []
+    falcon_rw_notices falcon_rw [] []
+    t5_notices t5 [] []
+    t5_encoder_notices t5_encoder [] []
+    mt5_notices mt5 [] []
+    whisper_notices whisper [] []
+    vit_notices vit ["classifier"] ["classifier.weight@0" "classifier.bias"]
+    deit_notices deit ["classifier"] ["classifier.weight@0" "classifier.bias"]
+    clip_notices clip [] []
+    clip_vision_notices clip_vision [] []
+    clip_text_notices clip_text [] []
+    qwen2_moe_notices qwen2_moe [] []
+    qwen3_moe_notices qwen3_moe ["mlp.gate" "mlp.up_proj" "mlp.down_proj"] []
+    deepseek_v3_notices deepseek_v3 ["layers.2."] []
+    deepseek_v2_lite_notices deepseek_v2_lite [] []
+    mamba_notices mamba [] []
+    mamba2_notices mamba2 [] []
+    nanochat_notices nanochat ["ve_gate" "value_embeds"] ["ve_gate" "value_embeds.1.weight@0" "value_embeds.3.weight@0" "wte.weight@0" "lm_head.weight@0"]
+    nanochat_hf_notices nanochat_hf [] ["lm_head.weight@0"]
 }

@@ -25,7 +25,6 @@ pub(super) const FRAME: &[Row] = &[
         .when(Need::Not(&ORIGINAL)),
     Row::table("embedding", Role::TokenEmbedding, Dim::Vocab, Dim::Hidden).when(ORIGINAL),
     Row::norm("layers.{b}.norm", Dim::Hidden),
-    Row::linear("layers.{b}.mixer.out_proj", Role::Ssm, Dim::Hidden, Dim::Any).bias(BIAS),
     Row::norm("norm_f", Dim::Hidden),
     Row::bare("lm_head.weight", Role::Head, Part::Weight, Shape::Matrix(Dim::Vocab, Dim::Hidden))
         .when(Need::UntiedHead)
@@ -57,4 +56,5 @@ const MIXER: &[Row] = &[
     .when(Need::Always),
     Row::bare("layers.{b}.mixer.D", Role::Ssm, Part::Weight, Shape::Vector(Dim::Inner))
         .when(Need::Always),
+    Row::linear("layers.{b}.mixer.out_proj", Role::Ssm, Dim::Hidden, Dim::Inner).bias(BIAS),
 ];

@@ -6,6 +6,7 @@ use weightscope_core::{Part, Role, Stack};
 use super::mamba;
 use crate::family::{Dim, Family, Need, Row, Shape};
 
+const BIAS: Need = Need::Flag("use_bias");
 /// Heads by features of a head.
 const INNER: Dim = Dim::Query;
 const WRITE_AND_READ: Dim =
@@ -30,13 +31,14 @@ const MIXER: &[Row] = &[
         Dim::Sum(&[INNER, MIXED, Dim::Heads]),
         Dim::Hidden,
     )
-    .bias(Need::Flag("use_bias")),
+    .bias(BIAS),
     Row::conv("layers.{b}.mixer.conv1d", &[MIXED, Dim::Exactly(1), Dim::Key("conv_kernel")])
         .bias(Need::Unless("use_conv_bias")),
     per_head("layers.{b}.mixer.A_log", Part::Buffer),
     per_head("layers.{b}.mixer.D", Part::Weight),
     per_head("layers.{b}.mixer.dt_bias", Part::Bias),
     Row::norm("layers.{b}.mixer.norm", INNER),
+    Row::linear("layers.{b}.mixer.out_proj", Role::Ssm, Dim::Hidden, INNER).bias(BIAS),
 ];
 
 const fn per_head(pattern: &'static str, part: Part) -> Row {
