@@ -31,7 +31,11 @@ pub(crate) fn check(
     summary: &mut ModelSummary,
 ) {
     let Some(family) = model.family().filter(|_| config.exists()) else { return };
-    if config.model_type().is_some_and(|name| !family.model_types.contains(&name)) {
+    let complete = match config.model_type() {
+        Some(name) => family.model_types.contains(&name),
+        None => !family.model_types.is_empty(),
+    };
+    if !complete {
         return;
     }
     summary.misshapen = tensors

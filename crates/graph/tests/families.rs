@@ -139,7 +139,7 @@ notices! {
     deepseek_v3_notices deepseek_v3 ["layers.2."] []
     deepseek_v2_lite_notices deepseek_v2_lite [] []
     mamba_notices mamba [] []
-    mamba2_notices mamba2 [] []
+    mamba2_notices mamba2 [] ["lm_head.weight@0"]
     nanochat_notices nanochat ["ve_gate" "value_embeds"] ["ve_gate" "value_embeds.1.weight@0" "value_embeds.3.weight@0" "wte.weight@0" "lm_head.weight@0"]
     nanochat_hf_notices nanochat_hf [] ["lm_head.weight@0"]
 }

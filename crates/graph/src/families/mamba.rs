@@ -20,20 +20,20 @@ pub(super) const FAMILY: Family = Family {
     tables: &[FRAME, MIXER],
 };
 
+/// As its authors save it, without a `model_type` and with tokens counted up to a multiple of 8.
+const ORIGINAL: Need = Need::Not(&Need::For(&["mamba", "mamba2", "falcon_mamba"]));
+
 pub(super) const FRAME: &[Row] = &[
     Row::table("embeddings", Role::TokenEmbedding, Dim::Vocab, Dim::Hidden)
         .when(Need::Not(&ORIGINAL)),
-    Row::table("embedding", Role::TokenEmbedding, Dim::Vocab, Dim::Hidden).when(ORIGINAL),
+    Row::table("embedding", Role::TokenEmbedding, Dim::Any, Dim::Hidden).when(ORIGINAL),
     Row::norm("layers.{b}.norm", Dim::Hidden),
     Row::norm("norm_f", Dim::Hidden),
-    Row::bare("lm_head.weight", Role::Head, Part::Weight, Shape::Matrix(Dim::Vocab, Dim::Hidden))
+    Row::bare("lm_head.weight", Role::Head, Part::Weight, Shape::Matrix(Dim::Any, Dim::Hidden))
         .when(Need::UntiedHead)
         .tied_to("embeddings.weight")
         .outside(),
 ];
-
-/// The authors' own configuration.
-const ORIGINAL: Need = Need::Has("ssm_cfg");
 
 const MIXER: &[Row] = &[
     Row::linear(

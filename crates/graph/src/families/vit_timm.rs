@@ -1,9 +1,10 @@
-//! ViT with the names of timm and of DINO's, which have q, k, v in one.
+//! ViT with the names of timm and of DINO's, which have q, k, v in one. Too many variants share them for the
+//! table to be complete.
 
 use weightscope_core::{Part, Role, Stack};
 
 use super::vit;
-use crate::family::{Dim, Family, Fused, Need, Row, Shape};
+use crate::family::{Dim, Family, Fused, Row, Shape};
 
 pub(super) const FAMILY: Family = Family {
     name: "vit_timm",
@@ -27,12 +28,12 @@ const ROWS: &[Row] = &[
         Part::Weight,
         Shape::Tensor(&[Dim::Exactly(1), Dim::Any, Dim::Hidden]),
     ),
-    Row::positions("pos_embed", &[Dim::Exactly(1), Dim::Any, Dim::Hidden]).when(Need::Never),
+    Row::positions("pos_embed", &[Dim::Exactly(1), Dim::Any, Dim::Hidden]),
     norm("norm_pre"),
     norm("blocks.{b}.norm1"),
     Row::linear("blocks.{b}.attn.qkv", Role::AttentionQkv, Dim::Qkv, Dim::Hidden).fused(Fused::Qkv),
-    norm("blocks.{b}.attn.q_norm"),
-    norm("blocks.{b}.attn.k_norm"),
+    Row::norm("blocks.{b}.attn.q_norm", Dim::HeadWidth),
+    Row::norm("blocks.{b}.attn.k_norm", Dim::HeadWidth),
     Row::linear("blocks.{b}.attn.proj", Role::AttentionO, Dim::Hidden, Dim::Query),
     Row::bare("blocks.{b}.ls1.gamma", Role::Other, Part::Weight, Shape::Vector(Dim::Hidden)),
     norm("blocks.{b}.norm2"),
@@ -46,5 +47,5 @@ const ROWS: &[Row] = &[
 ];
 
 const fn norm(pattern: &'static str) -> Row {
-    Row::norm(pattern, Dim::Any).optional()
+    Row::norm(pattern, Dim::Hidden)
 }
