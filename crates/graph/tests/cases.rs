@@ -357,6 +357,54 @@ fn missing_experts_are_named() {
 }
 
 #[test]
+fn towers_are_held_against_their_own_sizes() {
+    let text = r#"{"model_type": "clip", "projection_dim": 4,
+        "vision_config": {"hidden_size": 12, "num_hidden_layers": 3, "num_attention_heads": 3},
+        "text_config": {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 4}}"#;
+    let q = |tower: &str, block: u64| {
+        format!("{tower}_model.encoder.layers.{block}.self_attn.q_proj.weight")
+    };
+    let entries = [
+        tensor(&q("vision", 0), &[12, 12]),
+        tensor(&q("vision", 2), &[8, 8]),
+        tensor(&q("text", 0), &[8, 8]),
+        tensor(&q("text", 2), &[8, 8]),
+    ];
+    let graph = plain(&entries, &config(text));
+    let heads = |name: &str| weight(&graph, name).heads.map(|heads| (heads.query, heads.head_dim));
+    assert_eq!((heads(&q("vision", 0)), heads(&q("text", 0))), (Some((3, 4)), Some((4, 2))));
+    // Of another width, and beyond the last block of its tower.
+    assert_eq!(heads(&q("vision", 2)), None);
+    let summary = &graph.summary;
+    let misshapen: Vec<_> = summary.misshapen.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!((misshapen, &summary.unexpected), (vec![&*q("vision", 2)], &vec![q("text", 2)]));
+    let blocks: Vec<_> = summary.missing.iter().filter(|m| m.starts_with("block")).collect();
+    assert_eq!(
+        blocks,
+        ["block 1 (vision_model.encoder.layers.*)", "block 1 (text_model.encoder.layers.*)"]
+    );
+    // They agree on nothing.
+    assert_eq!((summary.heads, summary.hidden_size), (None, None));
+}
+
+#[test]
+fn a_block_after_the_last_must_be_announced() {
+    let entries = [
+        tensor("model.layers.0.self_attn.kv_a_proj_with_mqa.weight", &[6, 8]),
+        tensor("model.layers.1.eh_proj.weight", &[8, 16]),
+    ];
+    let unexpected = |next: u64| {
+        let text = format!(
+            r#"{{"model_type": "deepseek_v3", "hidden_size": 8, "num_hidden_layers": 1,
+                "num_nextn_predict_layers": {next}}}"#
+        );
+        plain(&entries, &config(&text)).summary.unexpected
+    };
+    assert_eq!(unexpected(0), ["model.layers.1.eh_proj.weight"]);
+    assert!(unexpected(1).is_empty() && unexpected(u64::MAX).is_empty());
+}
+
+#[test]
 fn a_claim_of_many_layers_is_one_line() {
     let text =
         r#"{"model_type": "gpt2", "n_layer": 1000000000000000000, "n_embd": 768, "n_head": 12}"#;
