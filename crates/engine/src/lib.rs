@@ -18,4 +18,5 @@ mod scan;
 pub use finish::rejudge;
 pub use journal::JournalError;
 pub use memory::{available_memory, default_budget};
+pub use plan::check_globs;
 pub use scan::{EngineError, JournalFile, RunOptions, scan};

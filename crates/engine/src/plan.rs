@@ -115,6 +115,14 @@ fn stored_bytes(weight: &Weight) -> u64 {
     weight.elements().saturating_mul(weight.dtype.map_or(0, |d| d.bytes() as u64))
 }
 
+/// Says whether every pattern is a glob, as [`crate::scan`] does before it measures.
+///
+/// # Errors
+/// For the first that is none.
+pub fn check_globs(patterns: &[String]) -> Result<(), EngineError> {
+    globs(patterns).map(drop)
+}
+
 /// Globs on weight names: `*` also matches dots and slashes, `**` means the same.
 pub(crate) fn globs(patterns: &[String]) -> Result<GlobSet, EngineError> {
     let mut set = GlobSetBuilder::new();

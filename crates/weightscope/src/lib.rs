@@ -27,7 +27,8 @@ pub use scan::{Opened, Scan, ScanError, open};
 
 pub use weightscope_core::*;
 pub use weightscope_engine::{
-    EngineError, JournalError, JournalFile, RunOptions, available_memory, default_budget, rejudge,
+    EngineError, JournalError, JournalFile, RunOptions, available_memory, check_globs,
+    default_budget, rejudge,
 };
 pub use weightscope_graph::{WalkOptions, walk};
 pub use weightscope_load as load;
