@@ -208,7 +208,7 @@ impl Spec {
     }
 }
 
-fn generic_title(key: &str, unit: &str) -> String {
+pub(crate) fn generic_title(key: &str, unit: &str) -> String {
     let words = key.replace('_', " ");
     if unit.is_empty() { words } else { format!("{words} ({unit})") }
 }

@@ -16,11 +16,13 @@ pub enum Format {
     Markdown,
     /// One row per weight, for spreadsheets and data frames.
     Csv,
+    /// A page that sorts, zooms and searches, for people.
+    Html,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 4] = [Self::Table, Self::Json, Self::Markdown, Self::Csv];
+    pub const ALL: [Self; 5] = [Self::Table, Self::Json, Self::Markdown, Self::Csv, Self::Html];
 
     /// The name users type.
     pub const fn name(self) -> &'static str {
@@ -29,12 +31,24 @@ impl Format {
             Self::Json => "json",
             Self::Markdown => "markdown",
             Self::Csv => "csv",
+            Self::Html => "html",
         }
     }
 
     /// Whether it holds figures.
     pub const fn has_figures(self) -> bool {
-        matches!(self, Self::Json)
+        matches!(self, Self::Json | Self::Html)
+    }
+
+    /// The usual file ending.
+    const fn ending(self) -> &'static str {
+        match self {
+            Self::Table => "txt",
+            Self::Markdown => "md",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Html => "html",
+        }
     }
 
     /// Further names and file endings.
@@ -42,11 +56,13 @@ impl Format {
         match self {
             Self::Table => &["txt"],
             Self::Markdown => &["md"],
+            Self::Html => &["htm"],
             Self::Json | Self::Csv => &[],
         }
     }
 
-    /// The format that a file's ending names: `.json`, `.md` or `.markdown`, `.csv`, `.txt`.
+    /// The format that a file's ending names: `.json`, `.md` or `.markdown`, `.csv`, `.txt`,
+    /// `.html`.
     ///
     /// # Errors
     /// When there is no ending or an unknown one; the message says which there are.
@@ -62,7 +78,7 @@ impl Format {
         };
         ending.parse().map_err(|_| FormatError::UnknownEnding {
             path: shown(),
-            nearest: nearest(ending).map(|f| f.aliases().first().copied().unwrap_or(f.name())),
+            nearest: nearest(ending).map(Format::ending),
         })
     }
 }
@@ -97,7 +113,7 @@ fn nearest(text: &str) -> Option<Format> {
 #[non_exhaustive]
 pub enum FormatError {
     /// No such name.
-    #[error("unknown format \"{text}\"{}; there are table, json, markdown and csv", hint(*nearest))]
+    #[error("unknown format \"{text}\"{}; there are table, json, markdown, csv and html", hint(*nearest))]
     Unknown {
         /// What was asked for.
         text: String,
@@ -105,13 +121,13 @@ pub enum FormatError {
         nearest: Option<&'static str>,
     },
     /// A file name without an ending.
-    #[error("{path}: no ending says which format is wanted; use .json, .md, .csv or .txt")]
+    #[error("{path}: no ending says which format is wanted; use .html, .json, .md, .csv or .txt")]
     NoEnding {
         /// The file.
         path: String,
     },
     /// A file name whose ending is not known.
-    #[error("{path}: unknown ending{}; use .json, .md, .csv or .txt", hint_ending(*nearest))]
+    #[error("{path}: unknown ending{}; use .html, .json, .md, .csv or .txt", hint_ending(*nearest))]
     UnknownEnding {
         /// The file.
         path: String,
@@ -144,6 +160,7 @@ mod tests {
             ("r.markdown", Format::Markdown),
             ("r.csv", Format::Csv),
             ("r.txt", Format::Table),
+            ("r.html", Format::Html),
         ] {
             assert_eq!(Format::from_path(Path::new(path)), Ok(format));
         }
@@ -154,21 +171,21 @@ mod tests {
         let message = |text: &str| text.parse::<Format>().unwrap_err().to_string();
         assert_eq!(
             message("jsn"),
-            "unknown format \"jsn\", did you mean \"json\"?; there are table, json, markdown and csv"
+            "unknown format \"jsn\", did you mean \"json\"?; there are table, json, markdown, csv and html"
         );
         assert_eq!(
             message("yaml"),
-            "unknown format \"yaml\"; there are table, json, markdown and csv"
+            "unknown format \"yaml\"; there are table, json, markdown, csv and html"
         );
         let path = |text: &str| Format::from_path(Path::new(text)).unwrap_err().to_string();
         assert_eq!(
             path("r.cvs"),
-            "r.cvs: unknown ending, did you mean .csv?; use .json, .md, .csv or .txt"
+            "r.cvs: unknown ending, did you mean .csv?; use .html, .json, .md, .csv or .txt"
         );
-        assert_eq!(path("r.table"), "r.table: unknown ending; use .json, .md, .csv or .txt");
+        assert_eq!(path("r.table"), "r.table: unknown ending; use .html, .json, .md, .csv or .txt");
         assert_eq!(
             path("report"),
-            "report: no ending says which format is wanted; use .json, .md, .csv or .txt"
+            "report: no ending says which format is wanted; use .html, .json, .md, .csv or .txt"
         );
     }
 }

@@ -35,7 +35,8 @@ pub struct Info<'a> {
 /// each kind of weight.
 ///
 /// # Errors
-/// Only when a value cannot be written as text, which no summary of a real checkpoint causes.
+/// For [`Format::Html`], which is for scans; else only when a value cannot be written as text, which no
+/// summary of a real checkpoint causes.
 pub fn render_info(
     info: &Info<'_>,
     format: Format,
@@ -46,8 +47,14 @@ pub fn render_info(
         Format::Json => json::render(&Record::of(info)),
         Format::Markdown => Ok(document(info, options)),
         Format::Csv => rows(info),
+        Format::Html => Err(RenderError::new(NoPage)),
     }
 }
+
+/// A page is for what was measured.
+#[derive(Debug, thiserror::Error)]
+#[error("a summary is written as table, json, markdown or csv; html is for scans")]
+struct NoPage;
 
 /// Weights that differ in nothing but their block and expert.
 #[derive(Debug, Serialize)]

@@ -40,6 +40,7 @@ mod explain;
 mod file;
 mod format;
 mod grid;
+mod html;
 mod info;
 mod json;
 mod markdown;
@@ -55,6 +56,7 @@ mod tables;
 pub use explain::{Topic, UnknownTopic, render_analyzers, render_explain};
 pub use file::{WriteError, write_atomic};
 pub use format::{Format, FormatError};
+pub use html::render_figure_page;
 pub use info::{Info, render_info};
 pub use json::{ReadError, read_report};
 pub use nearest::nearest;
@@ -94,6 +96,7 @@ pub fn render(
         Format::Json => json::render(report),
         Format::Markdown => Ok(markdown::render(report, options)),
         Format::Csv => csv::render(report, options),
+        Format::Html => html::render(report, options),
     }
 }
 

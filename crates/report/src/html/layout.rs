@@ -1,0 +1,210 @@
+//! The model at a glance: a map of findings over roles and depth, shares of categories, and what there is.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+use serde::Serialize;
+use weightscope_core::{Part, Report, Role, Severity, Stack, WeightRecord, WeightStatus};
+
+use super::page::percent;
+use crate::numbers::{self, grouped, plural, short};
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Layout {
+    maps: Vec<Map>,
+    shares: Vec<Share>,
+    listing: Vec<Line>,
+}
+
+/// One tower: a row per role, a column per block.
+#[derive(Debug, Serialize)]
+struct Map {
+    name: String,
+    blocks: Vec<Option<u32>>,
+    rows: Vec<(String, Vec<Option<Cell>>)>,
+}
+
+#[derive(Debug, Serialize)]
+struct Cell {
+    /// The worst weight there.
+    w: usize,
+    /// `critical`, `warning`, `info`, `failed`, `skipped` or `good`.
+    state: &'static str,
+    label: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Share {
+    name: &'static str,
+    tensors: String,
+    parameters: String,
+    bytes: String,
+    percent: String,
+    /// Left edge and width in a bar of 1000.
+    left: u64,
+    width: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    what: String,
+    shape: String,
+    dtype: String,
+    count: String,
+    each: String,
+    parameters: String,
+    share: String,
+}
+
+/// Role, part, and whether they are experts.
+type Row = (Role, Part, bool);
+/// Weights of a row by block.
+type Members<'a> = IndexMap<u32, Vec<(usize, &'a WeightRecord)>>;
+
+/// Blocks whose numbers stand over the map: every n-th, so that they do not touch.
+const NUMBERED: usize = 24;
+
+pub(crate) fn layout(report: &Report) -> Layout {
+    Layout { maps: maps(report), shares: shares(report), listing: listing(report) }
+}
+
+fn maps(report: &Report) -> Vec<Map> {
+    let mut findings: HashMap<&str, (Severity, u64)> = HashMap::new();
+    for finding in &report.findings {
+        let Some(weight) = finding.weight.as_deref() else { continue };
+        let entry = findings.entry(weight).or_insert((finding.severity, 0));
+        entry.0 = entry.0.max(finding.severity);
+        entry.1 += 1;
+    }
+    let mut towers: IndexMap<Option<Stack>, IndexMap<Row, Members<'_>>> = IndexMap::new();
+    for (index, weight) in report.weights.iter().enumerate() {
+        let Some(block) = weight.block.filter(|_| weight.part.is_parameter()) else { continue };
+        let row = (weight.role, weight.part, weight.expert.is_some());
+        let rows = towers.entry(weight.stack).or_default();
+        rows.entry(row).or_default().entry(block).or_default().push((index, weight));
+    }
+    let maps = towers.into_iter().map(|(stack, rows)| {
+        let mut blocks: Vec<u32> = rows.values().flat_map(|r| r.keys().copied()).collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        let lines = rows.into_iter().map(|((role, part, expert), members)| {
+            let mut name = role.name().replace('_', " ");
+            if part != Part::Weight {
+                name = format!("{name} {part}");
+            }
+            if expert {
+                name += " experts";
+            }
+            let cells = blocks.iter().map(|b| Some(cell(members.get(b)?, &findings)));
+            (name, cells.collect())
+        });
+        let rows = lines.collect();
+        let step = blocks.len().div_ceil(NUMBERED).max(1);
+        let numbered = blocks.iter().enumerate();
+        Map {
+            name: stack.map_or_else(String::new, |s| s.name().to_owned()),
+            blocks: numbered.map(|(i, b)| i.is_multiple_of(step).then_some(*b)).collect(),
+            rows,
+        }
+    });
+    maps.collect()
+}
+
+fn cell(members: &[(usize, &WeightRecord)], findings: &HashMap<&str, (Severity, u64)>) -> Cell {
+    let rank = |weight: &WeightRecord| match (weight.status, findings.get(weight.name.as_str())) {
+        (WeightStatus::Failed, _) => (5, "failed"),
+        (_, Some((Severity::Critical, _))) => (4, "critical"),
+        (_, Some((Severity::Warning, _))) => (3, "warning"),
+        (WeightStatus::Skipped, _) => (2, "skipped"),
+        (_, Some((Severity::Info, _))) => (1, "info"),
+        (WeightStatus::Ok, None) => (0, "good"),
+    };
+    let mut worst = (0, "good", 0, "");
+    for (i, (index, weight)) in members.iter().enumerate() {
+        let (rank, state) = rank(weight);
+        if i == 0 || rank > worst.0 {
+            worst = (rank, state, *index, weight.name.as_str());
+        }
+    }
+    let (_, state, w, name) = worst;
+    let count: u64 = members
+        .iter()
+        .filter_map(|(_, weight)| findings.get(weight.name.as_str()))
+        .map(|(_, count)| count)
+        .sum();
+    let mut label = name.to_owned();
+    if members.len() > 1 {
+        label = format!("{label} and {} more", members.len() - 1);
+    }
+    label = match state {
+        "good" => label,
+        "failed" | "skipped" => format!("{label}: {state}"),
+        _ => format!("{label}: {state}, {}", plural(count, "finding")),
+    };
+    Cell { w, state, label }
+}
+
+fn shares(report: &Report) -> Vec<Share> {
+    let Some(model) = report.models.first() else { return Vec::new() };
+    let total: u64 = model.categories.iter().fold(0, |sum, c| sum.saturating_add(c.parameters));
+    let mut before = 0u64;
+    let thousandth = |n: u64| (1000.0 * n as f64 / total.max(1) as f64).round() as u64;
+    let share = |category: &weightscope_core::CategoryRecord| {
+        let left = thousandth(before);
+        before = before.saturating_add(category.parameters);
+        Share {
+            name: category.category.name(),
+            tensors: grouped(category.tensors),
+            parameters: grouped(category.parameters),
+            bytes: numbers::bytes(category.bytes),
+            percent: percent(category.parameters, total),
+            left,
+            width: thousandth(before).saturating_sub(left),
+        }
+    };
+    model.categories.iter().map(share).collect()
+}
+
+/// Tower, role, part, whether within a block, whether an expert, shape, and element type.
+type Kind<'a> = (Option<Stack>, Role, Part, bool, bool, &'a [u64], &'a str);
+
+/// Every kind of weight there is, with how often.
+fn listing(report: &Report) -> Vec<Line> {
+    let mut kinds: IndexMap<Kind<'_>, (u64, u64)> = IndexMap::new();
+    let mut total = 0u64;
+    for weight in &report.weights {
+        let kind = (
+            weight.stack,
+            weight.role,
+            weight.part,
+            weight.block.is_some(),
+            weight.expert.is_some(),
+            weight.shape.as_slice(),
+            weight.dtype.as_str(),
+        );
+        let (count, parameters) = kinds.entry(kind).or_default();
+        *count += 1;
+        *parameters = parameters.saturating_add(weight.parameters);
+        total = total.saturating_add(weight.parameters);
+    }
+    let lines = kinds.into_iter().map(|(kind, (count, parameters))| {
+        let (_, role, part, _, expert, shape, dtype) = kind;
+        let mut what = role.name().replace('_', " ");
+        if part != Part::Weight {
+            what = format!("{what} {part}");
+        }
+        if expert {
+            what += " (expert)";
+        }
+        Line {
+            what,
+            shape: numbers::shape(shape),
+            dtype: dtype.to_owned(),
+            count: grouped(count),
+            each: short(parameters / count.max(1)),
+            parameters: grouped(parameters),
+            share: percent(parameters, total),
+        }
+    });
+    lines.collect()
+}

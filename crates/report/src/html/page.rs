@@ -1,0 +1,316 @@
+//! What a page says without scripts: the words and tables that the template lays out.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use weightscope_core::{Finding, ModelSummary, Report, Severity, SourceRecord};
+
+use super::data::places;
+use crate::numbers::{self, bytes, grouped, plural, share, short};
+use crate::{RenderOptions, overview};
+
+/// Findings of one code that are shown at once, and that are shown on request; the rest is in the table.
+const SHOWN: usize = 8;
+const FOLDED: usize = 200;
+
+/// What the page is about and how it stands.
+#[derive(Debug, Serialize)]
+pub(crate) struct Page {
+    pub(crate) title: String,
+    tool: String,
+    status: Option<&'static str>,
+    status_sentence: String,
+    tone: &'static str,
+    verdict: String,
+    advice: &'static str,
+    counts: Vec<Count>,
+    known: u64,
+    models: Vec<Model>,
+    totals: String,
+    timings: Option<String>,
+    ignored: Option<String>,
+    groups: Vec<Group>,
+    conclusions: Vec<Statement>,
+    errors: Vec<ErrorGroup>,
+    unmeasured: Vec<(String, u64, String)>,
+}
+
+#[derive(Debug, Serialize)]
+struct Count {
+    severity: &'static str,
+    number: u64,
+    noun: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Model {
+    path: String,
+    source: String,
+    facts: Vec<(&'static str, String, String)>,
+    trouble: Vec<(&'static str, u64, String)>,
+}
+
+#[derive(Debug, Serialize)]
+struct Group {
+    code: String,
+    severity: &'static str,
+    known: bool,
+    count: String,
+    advice: Option<String>,
+    doc: Option<&'static str>,
+    shown: Vec<Item>,
+    folded: Vec<Item>,
+    rest: Vec<Item>,
+}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    weight: Option<String>,
+    /// Index of the weight.
+    w: Option<usize>,
+    message: String,
+    /// Value, line and reference in words.
+    numbers: String,
+    /// When the group has none in common.
+    advice: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Statement {
+    code: String,
+    scope: String,
+    message: String,
+    evidence: Vec<(Option<String>, Option<usize>, String, String)>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorGroup {
+    code: String,
+    members: Vec<(String, Option<usize>, String)>,
+    more: usize,
+}
+
+/// The words of `report`.
+pub(crate) fn page(report: &Report, title: &str, options: &RenderOptions<'_>) -> Page {
+    let places = places(report);
+    let (tone, verdict, advice) = verdict(report);
+    let count = |severity: Severity| {
+        let count = report.findings.iter().filter(|f| f.severity == severity).count() as u64;
+        let noun = match severity {
+            Severity::Critical => "critical",
+            Severity::Warning if count == 1 => "warning",
+            Severity::Warning => "warnings",
+            Severity::Info => "info",
+        };
+        Count { severity: severity.name(), number: count, noun }
+    };
+    let (_, known) = overview::severity_counts(report);
+    Page {
+        title: title.to_owned(),
+        tool: format!("{} {}", report.tool.name, report.tool.version),
+        status: overview::status_word(report.status),
+        status_sentence: overview::status_sentence(report),
+        tone,
+        verdict,
+        advice,
+        counts: Severity::ALL.into_iter().rev().map(count).collect(),
+        known,
+        models: models(report),
+        totals: overview::totals_sentence(report),
+        timings: report.timings.as_ref().map(overview::timing_sentence),
+        ignored: overview::ignore_sentence(report),
+        groups: groups(report, &places, options),
+        conclusions: conclusions(report, &places),
+        errors: errors(report, &places),
+        unmeasured: unmeasured(report),
+    }
+}
+
+/// Colour, sentence, and what to do.
+fn verdict(report: &Report) -> (&'static str, String, &'static str) {
+    let new = |severity| {
+        let findings = report.findings.iter().filter(|f| f.severity == severity && !f.known);
+        findings.count() as u64
+    };
+    let (critical, warning, info) =
+        (new(Severity::Critical), new(Severity::Warning), new(Severity::Info));
+    if critical > 0 {
+        let s = if critical == 1 { "" } else { "s" };
+        let sentence = format!("{} critical finding{s}", grouped(critical));
+        ("critical", sentence, "This checkpoint is broken or will break.")
+    } else if warning > 0 {
+        ("warning", plural(warning, "warning"), "Look before relying on this checkpoint.")
+    } else if info > 0 && report.totals.measured > 0 {
+        let sentence = format!("Nothing wrong, {} worth knowing", plural(info, "thing"));
+        ("info", sentence, "Nothing needs to be done.")
+    } else {
+        let text = overview::no_findings(report);
+        let tone = if text == "no findings" { "good" } else { "none" };
+        let mut letters = text.chars();
+        let first = letters.next().map(|c| c.to_ascii_uppercase());
+        (tone, first.into_iter().chain(letters).collect(), "")
+    }
+}
+
+fn models(report: &Report) -> Vec<Model> {
+    let nothing = ModelSummary::default();
+    let model = |(i, source): (usize, &SourceRecord)| Model {
+        path: source.path.clone(),
+        source: overview::source_facts(source),
+        facts: report.models.get(i).map_or_else(Vec::new, |m| facts(m, report)),
+        trouble: trouble(report.models.get(i).unwrap_or(&nothing)),
+    };
+    report.sources.iter().enumerate().map(model).collect()
+}
+
+/// Name, value and a detail.
+fn facts(model: &ModelSummary, report: &Report) -> Vec<(&'static str, String, String)> {
+    let mut facts = vec![("Family", model.family.clone(), String::new())];
+    let mut fact = |name, value: String, detail: String| facts.push((name, value, detail));
+    let copies = model.parameters_with_tied_copies;
+    let detail = if copies == model.parameters {
+        grouped(model.parameters)
+    } else {
+        format!("{}; {} with tied copies", grouped(model.parameters), short(copies))
+    };
+    fact("Parameters", short(model.parameters), detail);
+    if model.blocks > 0 {
+        let hidden =
+            model.hidden_size.map_or_else(String::new, |n| format!("hidden {}", grouped(n)));
+        fact("Blocks", grouped(model.blocks), hidden);
+    }
+    if let Some(heads) = model.heads {
+        let kv = model.kv_heads.filter(|kv| *kv != heads);
+        let kv = kv.map_or_else(String::new, |kv| format!(", {} key-value", grouped(kv)));
+        let dim = model.head_dim.map_or_else(String::new, |n| format!("of {}", grouped(n)));
+        fact("Heads", grouped(heads), format!("{dim}{kv}"));
+    }
+    if let Some(vocabulary) = model.vocab_size {
+        fact("Vocabulary", grouped(vocabulary), String::new());
+    }
+    fact("Stored as", overview::report_dtypes(report), String::new());
+    fact("Size", bytes(model.bytes), plural(model.tensors, "tensor"));
+    facts
+}
+
+/// What config.json and the tensors disagree on.
+fn trouble(model: &ModelSummary) -> Vec<(&'static str, u64, String)> {
+    let misshapen: Vec<String> = model.misshapen.iter().map(|m| m.name.clone()).collect();
+    let tied: Vec<String> = model.tied.iter().map(|(a, b)| format!("{a} is {b}")).collect();
+    let lists = [
+        ("missing", &model.missing),
+        ("unexpected", &model.unexpected),
+        ("of another shape than config.json says", &misshapen),
+        ("tied", &tied),
+    ];
+    let some = lists.into_iter().filter(|(_, names)| !names.is_empty());
+    some.map(|(word, names)| {
+        let mut text = names.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
+        if names.len() > 6 {
+            text.push_str(", …");
+        }
+        (word, names.len() as u64, text)
+    })
+    .collect()
+}
+
+fn groups(
+    report: &Report,
+    places: &HashMap<&str, usize>,
+    options: &RenderOptions<'_>,
+) -> Vec<Group> {
+    let docs = options.descriptors.iter().flat_map(|d| d.findings);
+    let docs: HashMap<&str, &'static str> = docs.map(|f| (f.code, f.doc)).collect();
+    let groups = overview::finding_groups(&report.findings).into_iter().map(|group| {
+        let item = |f: &&Finding| Item {
+            weight: f.weight.clone(),
+            w: f.weight.as_deref().and_then(|name| places.get(name).copied()),
+            message: f.message.clone(),
+            numbers: finding_numbers(f),
+            advice: group.advice.is_none().then(|| f.advice.clone()).filter(|a| !a.is_empty()),
+        };
+        let mut items = group.members.iter();
+        let sibling =
+            group.code.ends_with(".unlike-siblings").then_some("siblings.unlike-siblings");
+        Group {
+            code: group.code.to_owned(),
+            severity: group.severity.name(),
+            known: group.known,
+            count: plural(group.members.len() as u64, "finding"),
+            advice: group.advice.map(str::to_owned),
+            doc: docs.get(sibling.unwrap_or(group.code)).copied(),
+            shown: items.by_ref().take(SHOWN).map(item).collect(),
+            folded: items.by_ref().take(FOLDED).map(item).collect(),
+            rest: items.map(item).collect(),
+        }
+    });
+    groups.collect()
+}
+
+/// `dead_rows 1234, line 1, siblings 0.3`.
+fn finding_numbers(finding: &Finding) -> String {
+    let mut parts = Vec::new();
+    if let Some(value) = finding.value.filter(|_| !finding.metric.is_empty()) {
+        parts.push(format!("{} {}", finding.metric, numbers::significant(value)));
+    }
+    if let Some(threshold) = finding.threshold {
+        parts.push(format!("line {}", numbers::significant(threshold)));
+    }
+    if let Some(reference) = finding.reference
+        && let Some(value) = reference.value
+    {
+        let word = match reference.kind {
+            weightscope_core::ReferenceKind::Gaussian => "random",
+            weightscope_core::ReferenceKind::Siblings => "siblings",
+            weightscope_core::ReferenceKind::Limit => "limit",
+        };
+        parts.push(format!("{word} {}", numbers::significant(value)));
+    }
+    parts.join(" · ")
+}
+
+fn conclusions(report: &Report, places: &HashMap<&str, usize>) -> Vec<Statement> {
+    let statement = |c: &weightscope_core::Conclusion| Statement {
+        code: c.code.to_string(),
+        scope: c.scope.clone(),
+        message: c.message.clone(),
+        evidence: c
+            .evidence
+            .iter()
+            .map(|e| {
+                let place = e.weight.as_deref().and_then(|name| places.get(name).copied());
+                (e.weight.clone(), place, e.metric.to_string(), numbers::significant(e.value))
+            })
+            .collect(),
+    };
+    report.conclusions.iter().map(statement).collect()
+}
+
+fn errors(report: &Report, places: &HashMap<&str, usize>) -> Vec<ErrorGroup> {
+    let groups = overview::error_groups(&report.errors).into_iter().map(|(code, members)| {
+        let shown = members.iter().take(FOLDED).map(|e| {
+            let analyzer = e.analyzer.as_deref().map_or_else(String::new, |a| format!(" ({a})"));
+            let place = places.get(e.name.as_str()).copied();
+            (e.name.clone(), place, format!("{}{analyzer}", e.message))
+        });
+        ErrorGroup {
+            code: code.to_owned(),
+            members: shown.collect(),
+            more: members.len().saturating_sub(FOLDED),
+        }
+    });
+    groups.collect()
+}
+
+fn unmeasured(report: &Report) -> Vec<(String, u64, String)> {
+    let groups = overview::unmeasured(report).into_iter().map(|(reason, names)| {
+        let first = names.first().copied().unwrap_or("");
+        (reason.to_owned(), names.len() as u64, first.to_owned())
+    });
+    groups.collect()
+}
+
+/// A share for a page.
+pub(crate) fn percent(part: u64, whole: u64) -> String {
+    share(part as f64 / whole.max(1) as f64)
+}

@@ -1,0 +1,137 @@
+// Puts the page together: sections of figures, routes, keys, printing.
+
+function fillSection(id, figures, of) {
+  const section = byId(id);
+  if (!figures.length) return;
+  section.hidden = false;
+  const entry = document.querySelector(`[data-nav=${id}]`);
+  if (entry) entry.hidden = false;
+  let part = null;
+  for (const figure of figures) {
+    if (of === 'analyzer' && figure.analyzer !== part) {
+      part = figure.analyzer;
+      section.lastElementChild.append(el('h3', { class: 'part' }, part, ' ', el('span', { class: 'quiet' }, definitions.get(part)?.summary || '')));
+    }
+    const weight = figure.w === undefined || figure.w === null ? null : nameOf(figure.w);
+    section.lastElementChild.append(plotted(figure, weight));
+  }
+}
+
+function fillSections() {
+  const model = figuresOf.get(null) || [];
+  const of = (analyzer) => data.figures.filter((figure) => figure.analyzer === analyzer);
+  const isTrend = (figure) => figure.id.startsWith('trend.');
+  const known = new Set(['model', 'attention', 'position']);
+  const place = byId('architecture').querySelector('.figures');
+  // The shares of categories stand above in words.
+  const sizes = model.filter((figure) => figure.analyzer === 'model' && figure.id !== 'model.categories');
+  place.append(...sizes.map((figure) => plotted(figure)));
+  fillSection('dashboards', dashboards());
+  fillSection('trends', model.filter(isTrend));
+  fillSection('heads', of('attention').filter((figure) => !isTrend(figure)));
+  fillSection('positions', of('position').filter((figure) => !isTrend(figure)));
+  fillSection('more', model.filter((figure) => !isTrend(figure) && !known.has(figure.analyzer)), 'analyzer');
+}
+
+// `#/weight/12` is the page of a weight; everything else is a place in the report.
+function startRoutes() {
+  const [report, page] = [byId('report'), byId('weight')];
+  const title = document.title;
+  let from = 0;
+  const route = () => {
+    const match = /^#\/weight\/(\d{1,9})$/.exec(location.hash);
+    const w = match ? Number(match[1]) : -1;
+    byId('hint').hidden = true;
+    if (w >= 0 && w < count) {
+      if (!report.hidden) from = scrollY;
+      report.hidden = true;
+      page.hidden = false;
+      const heading = showWeight(page, w);
+      document.title = `${nameOf(w)} · ${title}`;
+      scrollTo({ top: 0, behavior: 'instant' });
+      heading.focus({ preventScroll: true });
+      return;
+    }
+    const wasPage = !page.hidden;
+    report.hidden = false;
+    page.hidden = true;
+    unplot(page);
+    page.replaceChildren();
+    document.title = title;
+    if (!wasPage) return;
+    const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    if (target && target !== byId('main')) target.scrollIntoView({ behavior: 'instant' });
+    else scrollTo({ top: from, behavior: 'instant' });
+  };
+  addEventListener('hashchange', route);
+  route();
+}
+
+// Names the section in sight.
+function startNavigation() {
+  const links = new Map([...document.querySelectorAll('.side a')].map((a) => [a.getAttribute('href').slice(1), a]));
+  const inSight = new Set();
+  const watch = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (entry.isIntersecting) inSight.add(entry.target.id);
+      else inSight.delete(entry.target.id);
+    }
+    const first = [...links.keys()].find((id) => inSight.has(id));
+    for (const [id, a] of links) {
+      if (id === first) a.setAttribute('aria-current', 'true');
+      else a.removeAttribute('aria-current');
+    }
+  }, { rootMargin: '-64px 0px -55% 0px' });
+  for (const id of links.keys()) if (byId(id)) watch.observe(byId(id));
+}
+
+function startKeys(table) {
+  const find = byId('find');
+  const go = () => {
+    const words = find.value.trim();
+    if (!words) return;
+    const exact = weights.name.indexOf(words);
+    if (exact >= 0) location.hash = pageOf(exact);
+    else {
+      if (byId('report').hidden) location.hash = '#weights';
+      setTimeout(() => table.filter(words));
+    }
+  };
+  find.addEventListener('keydown', (event) => {
+    if (event.key === 'Enter') go();
+    if (event.key === 'Escape') { find.value = ''; find.blur(); }
+  });
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    event.preventDefault();
+    const filter = byId('filter');
+    const place = filter && !byId('report').hidden ? filter.getBoundingClientRect() : null;
+    (place && place.top > 0 && place.bottom < innerHeight ? filter : find).focus();
+  });
+}
+
+// On paper: every finding, and the first rows of the table.
+function startPrinting(table) {
+  const opened = [];
+  addEventListener('beforeprint', () => {
+    for (const details of document.querySelectorAll('.folded:not([open])')) {
+      details.open = true;
+      opened.push(details);
+    }
+    table.showAtLeast(STEP);
+  });
+  addEventListener('afterprint', () => {
+    for (const details of opened.splice(0)) details.open = false;
+  });
+}
+
+revealScripted();
+startTheme();
+const table = startTable();
+for (const map of document.querySelectorAll('[data-map]')) startMap(map);
+fillSections();
+startRoutes();
+startNavigation();
+startKeys(table);
+startPrinting(table);
+document.documentElement.dataset.ready = String(Math.round(performance.now()));

@@ -1,0 +1,126 @@
+// The page of one weight: what it is, what is wrong with it, its figures, and every number with its meaning.
+
+function link(w, text, title) {
+  return w === undefined || w === null ? el('span', {}, text) : el('a', { href: pageOf(w), title: title || nameOf(w) }, text);
+}
+
+function pager(w) {
+  const family = siblingsOf(w);
+  const expert = weights.expert[w];
+  const same = family.filter((other) => weights.expert[other] === expert);
+  const place = same.indexOf(w);
+  const entries = place < 0 ? [] : [link(same[place - 1], '← block before'), link(same[place + 1], 'block after →')];
+  return el('nav', { class: 'pager', 'aria-label': 'Other weights' }, entries,
+    link(w > 0 ? w - 1 : null, '↑ previous'), link(w + 1 < count ? w + 1 : null, '↓ next'));
+}
+
+function facts(w) {
+  const heads = weights.heads[w];
+  const matrix = weights.matrix[w];
+  const confidence = textOf(weights.confidence, w);
+  const tower = textOf(weights.stack, w);
+  const list = [
+    ['Role', roleOf(w), [tower, textOf(weights.part, w) === 'weight' ? '' : textOf(weights.part, w), confidence === 'known' ? '' : confidence].filter(Boolean).join(', ')],
+    weights.block[w] !== null && ['Block', `${weights.block[w]}`, weights.expert[w] === null ? '' : `expert ${weights.expert[w]}`],
+    ['Shape', weights.shape[w].join(' × ') || 'scalar', weights.transposed[w] ? 'stored in × out' : matrix ? 'out × in' : ''],
+    heads && ['Heads', `${heads[0]}`, `of ${heads[2]}${heads[1] === heads[0] ? '' : `, ${heads[1]} key-value`}`],
+    ['Stored as', dtypeOf(w), ''],
+    ['Parameters', grouped(weights.parameters[w]), ''],
+  ];
+  return el('dl', { class: 'facts' }, list.filter(Boolean).map(([name, value, detail]) =>
+    el('div', {}, el('dt', {}, name), el('dd', {}, value, detail && el('span', {}, ` ${detail}`)))));
+}
+
+function findingsList(w) {
+  const found = findingsOf.get(w) || [];
+  return found.map((finding) => {
+    const numbers = [];
+    if (finding.metric && finding.value !== undefined) numbers.push(`${finding.metric} ${shown(finding.value)}`);
+    if (finding.threshold !== undefined) numbers.push(`line ${shown(finding.threshold)}`);
+    if (finding.reference && finding.reference[1] !== null) numbers.push(`${finding.reference[0]} ${shown(finding.reference[1])}`);
+    return el('article', { class: `finding ${finding.severity}` },
+      el('header', {}, el('span', { class: `mark ${finding.severity}`, 'aria-hidden': 'true' }), el('h3', {}, finding.code),
+        el('span', { class: 'severity' }, finding.severity, finding.known && ', known before')),
+      el('p', {}, finding.message, numbers.length > 0 && el('span', { class: 'numbers' }, numbers.join(' · '))),
+      finding.advice && el('p', { class: 'advice' }, el('b', {}, 'What to do'), finding.advice));
+  });
+}
+
+// A metric over the weight's siblings, in model order, with its own place.
+function spark(w, metric, family) {
+  const points = family.map((other, i) => [i, metric.value(other), other]).filter((p) => typeof p[1] === 'number');
+  if (points.length < 4) return null;
+  const values = points.map((p) => p[1]);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const x = (i) => (82 * i) / (family.length - 1) + 1;
+  const y = (v) => (high > low ? 16 - (14 * (v - low)) / (high - low) : 9);
+  const own = points.find((p) => p[2] === w);
+  const path = points.map(([i, v], k) => `${k ? 'L' : 'M'}${x(i).toFixed(1)} ${y(v).toFixed(1)}`).join('');
+  const label = `${shown(low)} to ${shown(high)} over ${points.length} siblings, median ${shown(median(values))}`;
+  return svg('svg', { class: 'spark', viewBox: '0 0 84 18', role: 'img', 'aria-label': label }, svg('title', {}, label), svg('path', { d: path }), own && svg('circle', { cx: x(own[0]), cy: y(own[1]), r: 2.6 }));
+}
+
+// Values that are more than one number.
+function longValue(metric, value) {
+  const words = (v) => (Array.isArray(v) ? v.map(shown).join(' ') : shown(v));
+  if (metric.keys) return el('ul', {}, value.map((row) => el('li', {}, el('span', {}, row.slice(0, -1).map(shown).join(' ')), el('span', {}, shown(row[row.length - 1])))));
+  if (Array.isArray(value)) return value.map((v) => (v !== null && typeof v === 'object' ? JSON.stringify(v) : shown(v))).join(', ') || 'none';
+  if (value.count !== undefined && Array.isArray(value.first)) {
+    return `${grouped(value.count)}${value.first.length ? `: ${value.first.map((v) => (v !== null && typeof v === 'object' ? JSON.stringify(v) : shown(v))).join(', ')}${value.count > value.first.length ? ', …' : ''}` : ''}`;
+  }
+  return el('ul', {}, Object.entries(value).map(([key, v]) => el('li', {}, el('span', {}, key), el('span', {}, v !== null && typeof v === 'object' && !Array.isArray(v) ? JSON.stringify(v) : words(v)))));
+}
+
+function metricRow(w, metric, family) {
+  const value = metric.value(w);
+  const reason = whyNot.get(w)?.get(`${metric.analyzer}.${metric.key}`);
+  if (value === null && !reason) return null;
+  const definition = definitionOf(metric.analyzer, metric.key);
+  const name = metric.key.replace(/_/g, ' ');
+  const unit = definition && definition.unit;
+  const term = definition ? hinted(el('button', { type: 'button' }, name), definition.doc) : name;
+  if (value === null) return el('div', {}, el('dt', {}, term), el('dd', { class: 'why' }, reason));
+  if (typeof value === 'object' && !(value.count === 0)) {
+    return el('div', {}, el('dt', {}, term), el('dd', {}, metric.keys ? metric.keys[metric.keys.length - 1] : ''), el('dd', { class: 'long' }, longValue(metric, value)));
+  }
+  const word = typeof value === 'object' ? '0' : shown(value);
+  return el('div', {}, el('dt', {}, term), el('dd', { title: unit || null }, word), el('dd', {}, spark(w, metric, family)));
+}
+
+function metricSections(w) {
+  const family = siblingsOf(w);
+  const sample = family.length > 300 ? family.filter((other) => other === w || weights.expert[other] === weights.expert[w]) : family;
+  return [...metrics].map(([analyzer, members]) => {
+    const rows = [...members.values()].map((metric) => metricRow(w, metric, sample)).filter(Boolean);
+    if (!rows.length) return null;
+    const summary = definitions.get(analyzer)?.summary;
+    return el('section', {}, el('h3', {}, analyzer, summary && el('span', {}, summary)), el('dl', {}, rows));
+  }).filter(Boolean);
+}
+
+function figuresSection(w) {
+  const own = figuresOf.get(w) || [];
+  const hint = `${data.command} plot ${quoted(data.path)} --weight ${quoted(nameOf(w))} --figure spectrum -o fig.html`;
+  const more = el('p', { class: 'quiet' }, own.length ? 'Others are drawn by' : 'A report draws the weights with findings and one of each role. This one is drawn by', el('code', { class: 'command' }, hint));
+  return el('section', {}, el('h2', {}, 'Figures'), el('div', { class: 'figures' }, own.map((figure) => plotted(figure))), more);
+}
+
+// Fills the page and answers its heading.
+function showWeight(page, w) {
+  unplot(page);
+  const heading = el('h1', { tabindex: '-1' }, nameOf(w));
+  const found = findingsList(w);
+  const lost = unmeasured.get(w);
+  const numbers = metricSections(w);
+  page.replaceChildren(
+    el('div', { class: 'crumbs' }, el('a', { href: '#weights' }, '← All weights'), el('span', { class: 'quiet' }, `${w + 1} of ${grouped(count)}`), pager(w)),
+    heading,
+    facts(w),
+    ...(lost ? [el('p', { class: 'status' }, el('strong', {}, lost.word), ` ${lost.reason}`)] : []),
+    el('section', {}, el('h2', {}, 'Findings'), found.length ? found : el('p', { class: 'quiet' }, 'None.')),
+    ...(numbers.length ? [el('section', {}, el('h2', {}, 'Measurements'), el('p', { class: 'lead' }, 'The curve beside a number is the same metric over the blocks of the model, the dot this weight. Names explain themselves.'), el('div', { class: 'metrics' }, numbers))] : []),
+    figuresSection(w),
+  );
+  return heading;
+}
+
