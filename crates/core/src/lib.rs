@@ -42,7 +42,9 @@ pub use report::{
     WeightStatus,
 };
 pub use role::{Category, Kind, Part, Role, Stack};
-pub use siblings::{SIBLINGS, SiblingGroup, judge_siblings, sibling_groups, trend_figures};
+pub use siblings::{
+    DepthQuestion, SIBLINGS, Siblings, judge_siblings, sibling_groups, trend_figures,
+};
 pub use source::{EntryId, Metadata, SourceError, TensorEntry, TensorSource};
 pub use summarize::{SUMMARY_WORK, summary_scratch, summary_work};
 pub use tensor::{Tensor, TensorSizeError, element_count};

@@ -1,11 +1,13 @@
 //! Weights of the same role at other depths: who stands apart, and what changes with depth.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
-use weightscope_stats::{mad, median, spearman};
+use weightscope_stats::{Spearman, mad, median, spearman};
 
 use crate::{
     Analyzer, Axes, Conclusion, Descriptor, Evidence, Figure, FigureData, Finding, FindingSpec,
-    Key, Kind, ParameterSpec, ReferenceKind, Report, Role, Series, Severity, Stack, Verdicts,
+    Key, Kind, ParameterSpec, Part, ReferenceKind, Report, Role, Series, Severity, Stack, Verdicts,
     WeightRecord,
 };
 
@@ -55,17 +57,82 @@ pub static SIBLINGS: Descriptor = Descriptor {
     ..Descriptor::EMPTY
 };
 
-/// What makes weights comparable over depth: role, part, tower, and whether they are experts.
-pub type SiblingGroup = (Role, &'static str, Option<Stack>, bool);
+/// Weights that can be compared over depth: the same module in every block of a tower.
+#[derive(Clone, Debug)]
+pub struct Siblings<'a> {
+    /// What they do.
+    pub role: Role,
+    /// Which part of their module they are.
+    pub part: Part,
+    /// Their tower.
+    pub stack: Option<Stack>,
+    /// The end of their module's name, where the tower has several modules of the role in a block (self and cross
+    /// attention, say); empty otherwise.
+    pub module: String,
+    /// The weights, in model order.
+    pub members: Vec<&'a WeightRecord>,
+}
 
-/// Weights within blocks, by group, in model order.
-pub fn sibling_groups(report: &Report) -> IndexMap<SiblingGroup, Vec<&WeightRecord>> {
-    let mut groups: IndexMap<SiblingGroup, Vec<&WeightRecord>> = IndexMap::new();
+/// All weights within blocks, by what they can be compared with, in model order.
+pub fn sibling_groups(report: &Report) -> Vec<Siblings<'_>> {
+    let mut groups: IndexMap<_, Siblings<'_>> = IndexMap::new();
     for weight in report.weights.iter().filter(|w| w.block.is_some() && w.part.is_parameter()) {
-        let group = (weight.role, weight.part.name(), weight.stack, weight.expert.is_some());
-        groups.entry(group).or_default().push(weight);
+        let Siblings { role, part, stack, .. } = Siblings::of(weight);
+        groups
+            .entry((role, part, stack, without_numbers(&weight.name)))
+            .or_insert_with(|| Siblings::of(weight))
+            .members
+            .push(weight);
     }
-    groups
+    let mut modules: BTreeMap<_, u32> = BTreeMap::new();
+    for (role, part, stack, _) in groups.keys() {
+        *modules.entry((*role, *part, *stack)).or_default() += 1;
+    }
+    for ((role, part, stack, name), group) in &mut groups {
+        if modules.get(&(*role, *part, *stack)).is_some_and(|count| *count > 1) {
+            group.module = end_of_module(name);
+        }
+    }
+    groups.into_values().collect()
+}
+
+impl Siblings<'_> {
+    fn of(weight: &WeightRecord) -> Self {
+        let (role, part, stack) = (weight.role, weight.part, weight.stack);
+        Self { role, part, stack, module: String::new(), members: Vec::new() }
+    }
+
+    /// In words: `encoder attention_q`, `decoder attention_q (EncDecAttention.q) bias`.
+    pub fn scope(&self) -> String {
+        let stack = self.stack.map_or_else(String::new, |s| format!("{s} "));
+        stack + &self.within_tower()
+    }
+
+    fn within_tower(&self) -> String {
+        let mut words = self.role.name().to_owned();
+        if !self.module.is_empty() {
+            words.extend([" (", &self.module, ")"]);
+        }
+        if self.part != Part::Weight {
+            words.push(' ');
+            words += self.part.name();
+        }
+        words
+    }
+}
+
+/// A name with every number in it (blocks, experts) replaced.
+fn without_numbers(name: &str) -> String {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    let words = name.split(['.', '#']).map(|word| if is_number(word) { "*" } else { word });
+    words.collect::<Vec<_>>().join(".")
+}
+
+/// The last two words of a module's name.
+fn end_of_module(name: &str) -> String {
+    let words = name.split('.').filter(|w| !matches!(*w, "*" | "weight" | "bias"));
+    let words: Vec<&str> = words.collect();
+    words[words.len().saturating_sub(2)..].join(".")
 }
 
 /// One metric of one weight against its siblings.
@@ -81,8 +148,8 @@ struct Outlier {
 /// conclusions on what grows or falls with depth.
 pub fn judge_siblings(report: &Report, analyzers: &[&dyn Analyzer], out: &mut Verdicts) {
     let groups = sibling_groups(report);
-    for members in groups.values() {
-        unlike_siblings(report, members, analyzers, out);
+    for group in &groups {
+        unlike_siblings(report, &group.members, analyzers, out);
     }
     trends(report, &groups, analyzers, out);
 }
@@ -176,7 +243,7 @@ fn over_depth(members: &[&WeightRecord], analyzer: &str, metric: &str) -> (Vec<f
 
 fn trends(
     report: &Report,
-    groups: &IndexMap<SiblingGroup, Vec<&WeightRecord>>,
+    groups: &[Siblings<'_>],
     analyzers: &[&dyn Analyzer],
     out: &mut Verdicts,
 ) {
@@ -186,24 +253,23 @@ fn trends(
     for analyzer in analyzers {
         let descriptor = analyzer.descriptor();
         for spec in descriptor.metrics.iter().filter(|m| m.trend) {
-            for ((role, part, stack, _), members) in groups.iter().filter(|(_, m)| is_judged(m)) {
-                let (x, y) = over_depth(members, descriptor.id, spec.key);
+            for group in groups.iter().filter(|group| is_judged(&group.members)) {
+                let (x, y) = over_depth(&group.members, descriptor.id, spec.key);
                 if let Some(correlation) =
                     spearman(&x, &y).filter(|c| c.n as f64 >= line(&MIN_SIBLINGS))
                 {
                     tested += 1;
-                    found.push((descriptor.id, spec.key, *role, *part, *stack, correlation));
+                    found.push((descriptor.id, spec.key, group.scope(), correlation));
                 }
             }
         }
     }
-    for (analyzer, metric, role, part, stack, correlation) in found {
+    for (analyzer, metric, scope, correlation) in found {
         if correlation.rho.abs() < line(&TREND_RHO)
             || correlation.p_value * f64::from(tested) > line(&TREND_ALPHA)
         {
             continue;
         }
-        let scope = scope(role, part, stack);
         let direction = if correlation.rho > 0.0 { "grows" } else { "falls" };
         out.conclude(Conclusion {
             code: Key::Owned(format!("{analyzer}.trend")),
@@ -213,34 +279,83 @@ fn trends(
                 correlation.rho, correlation.n
             ),
             scope,
-            evidence: vec![
-                Evidence {
-                    weight: None,
-                    metric: Key::Borrowed("spearman_rho"),
-                    value: correlation.rho,
-                },
-                Evidence {
-                    weight: None,
-                    metric: Key::Borrowed("spearman_p_value"),
-                    value: correlation.p_value,
-                },
-            ],
+            evidence: rank_correlation(&correlation),
         });
     }
 }
 
-fn is_judged(members: &[&WeightRecord]) -> bool {
-    members.iter().any(|w| w.kind() == Kind::Matrix)
+/// A question about depth that is worth an answer either way.
+#[derive(Clone, Copy, Debug)]
+pub struct DepthQuestion {
+    /// Code of the conclusion.
+    pub code: &'static str,
+    /// Whose metric it is.
+    pub analyzer: &'static str,
+    /// The metric.
+    pub metric: &'static str,
+    /// What it means when the metric grows.
+    pub grows: &'static str,
+    /// What it means when it falls.
+    pub falls: &'static str,
+    /// What to say when it does neither.
+    pub neither: &'static str,
 }
 
-fn scope(role: Role, part: &str, stack: Option<Stack>) -> String {
-    let mut scope = stack.map_or_else(String::new, |s| format!("{s} "));
-    scope += role.name();
-    if part != "weight" {
-        scope.push(' ');
-        scope.push_str(part);
+/// Largest chance of a wrong answer to a [`DepthQuestion`].
+const QUESTION_ALPHA: f64 = 0.01;
+
+impl DepthQuestion {
+    /// Answers it for one role in every tower with enough blocks, by Spearman's rank correlation with depth.
+    pub fn answer(&self, report: &Report, role: Role, out: &mut Verdicts) {
+        let line = report.settings.parameters.value(SIBLINGS.id, &MIN_SIBLINGS);
+        for group in sibling_groups(report) {
+            let (x, y) = over_depth(&group.members, self.analyzer, self.metric);
+            let correlation = spearman(&x, &y).filter(|c| c.n as f64 >= line);
+            let Some(correlation) =
+                correlation.filter(|_| group.role == role && group.part == Part::Weight)
+            else {
+                continue;
+            };
+            let answer = match correlation.p_value < QUESTION_ALPHA {
+                true if correlation.rho > 0.0 => self.grows,
+                true => self.falls,
+                false => self.neither,
+            };
+            let third = (y.len() / 3).max(1);
+            let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+            let (first, last) = (mean(&y[..third]), mean(&y[y.len() - third..]));
+            let scope = group.scope();
+            out.conclude(Conclusion {
+                code: Key::Borrowed(self.code),
+                analyzer: Key::Borrowed(self.analyzer),
+                message: format!(
+                    "{answer}: mean {} of {scope} {first:.4} in the first third of the blocks, {last:.4} in the last (rho {:.2}, p {})",
+                    self.metric,
+                    correlation.rho,
+                    chance(correlation.p_value)
+                ),
+                scope,
+                evidence: rank_correlation(&correlation),
+            });
+        }
     }
-    scope
+}
+
+/// A probability in a sentence.
+fn chance(p: f64) -> String {
+    if p < 0.01 { format!("{p:.0e}") } else { format!("{p:.2}") }
+}
+
+fn rank_correlation(correlation: &Spearman) -> Vec<Evidence> {
+    let evidence = |metric, value| Evidence { weight: None, metric: Key::Borrowed(metric), value };
+    vec![
+        evidence("spearman_rho", correlation.rho),
+        evidence("spearman_p_value", correlation.p_value),
+    ]
+}
+
+fn is_judged(members: &[&WeightRecord]) -> bool {
+    members.iter().any(|w| w.kind() == Kind::Matrix)
 }
 
 /// One line figure per `trend` metric and tower: the metric over depth, a curve per role.
@@ -251,12 +366,11 @@ pub fn trend_figures(report: &Report, analyzers: &[&dyn Analyzer]) -> Vec<Figure
         let descriptor = analyzer.descriptor();
         for spec in descriptor.metrics.iter().filter(|m| m.trend) {
             let mut towers: IndexMap<Option<Stack>, Vec<Series>> = IndexMap::new();
-            for ((role, part, stack, _), members) in &groups {
-                let (x, y) = over_depth(members, descriptor.id, spec.key);
-                if is_judged(members) && x.len() >= 2 {
-                    let name = scope(*role, part, None);
-                    towers.entry(*stack).or_default().push(Series {
-                        name,
+            for group in &groups {
+                let (x, y) = over_depth(&group.members, descriptor.id, spec.key);
+                if is_judged(&group.members) && x.len() >= 2 {
+                    towers.entry(group.stack).or_default().push(Series {
+                        name: group.within_tower(),
                         x,
                         y: y.into_iter().map(Some).collect(),
                     });

@@ -4,10 +4,13 @@
 //! and the exact Kolmogorov-Smirnov distance to the normal with the same mean and deviation.
 #![forbid(unsafe_code)]
 
+mod heat_map;
+mod row_variance;
+
 use weightscope_core::stats::{QUANTILES, Summary, kolmogorov_sf};
 use weightscope_core::{
     AnalyzeError, Analyzer, Axes, Descriptor, Figure, FigureData, FindingSpec, Key, MetricSpec,
-    ModelGraph, Output, Severity, Unit, UnitSpec, stats,
+    ModelGraph, Output, Report, Severity, Unit, UnitSpec, Verdicts, WeightView, stats,
 };
 
 /// The analyzer `distribution`.
@@ -41,6 +44,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new("ks_statistic", "", "Two-sided Kolmogorov-Smirnov distance to the normal with this mean and standard deviation, over all values: 0 to 1.").trend(),
         MetricSpec::new("ks_p_value", "", "Chance that as many values from exactly that normal show at least this distance. Optimistic, because mean and deviation were fitted to the same values, and near 0 for any large tensor that is not exactly normal; compare the distance instead."),
         MetricSpec::new("unique_values", "count", "Distinct values (-0 and +0 are one); for 8- and 16-bit types, undefined for wider ones."),
+        MetricSpec::new("row_variance", "weight^2", "Population variances of the rows, one per output unit: {quartiles (25, 50, 75 %), whiskers (the outermost within 1.5 interquartile ranges of the quartiles), histogram {low, width, counts}}. Matrices only."),
     ],
     parameters: &[],
     findings: &[FindingSpec {
@@ -51,7 +55,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     }],
 };
 
-// Its one verdict, on siblings, is drawn for all analyzers together in weightscope-core.
+// Its one finding, on siblings, is made for all analyzers together in weightscope-core.
 impl Analyzer for Distribution {
     fn descriptor(&self) -> &Descriptor {
         &DESCRIPTOR
@@ -68,8 +72,31 @@ impl Analyzer for Distribution {
         let view = unit.first();
         let summary = view.summary()?;
         measure(&summary, view.dtype()?.bits() <= 16, out);
+        rows(&view, &summary, out);
         Ok(())
     }
+
+    fn portray(&self, unit: &Unit<'_>, out: &mut Output) -> Result<(), AnalyzeError> {
+        if let Some(figure) = heat_map::figure(&unit.first())? {
+            out.figure(figure);
+        }
+        Ok(())
+    }
+
+    fn judge(&self, report: &Report, out: &mut Verdicts) {
+        row_variance::judge(report, out);
+    }
+}
+
+/// Variances of the rows of a matrix.
+fn rows(view: &WeightView<'_>, summary: &Summary, out: &mut Output) {
+    let weight = view.weight();
+    let (Some(matrix), Some(norms)) = (weight.matrix, &summary.norms) else {
+        return out.undefined("row_variance", "not a matrix");
+    };
+    let measured = || row_variance::measure(norms, matrix, weight.transposed);
+    let measured = if summary.all_finite() { measured() } else { None };
+    out.metric_or("row_variance", measured, "some rows have no finite variance");
 }
 
 const NO_VALUES: &str = "no finite values";

@@ -41,6 +41,7 @@ mod matrix;
 mod monitor;
 mod panel_qr;
 mod parallel;
+mod principal;
 mod reader;
 mod route;
 mod spectrum;
@@ -55,6 +56,7 @@ mod vector;
 mod window;
 
 pub use matrix::{Dense, Matrix, Order};
-pub use monitor::{Monitor, Threads};
+pub use monitor::{Monitor, Threads, Watch};
+pub use principal::{PrincipalComponents, principal_components, principal_cost};
 pub use route::{Cost, Options, SpectrumError, cost, singular_values};
 pub use spectrum::{Route, Spectrum};

@@ -24,3 +24,17 @@ impl Monitor for Threads {
         self.0
     }
 }
+
+/// A monitor made of two closures: how many threads to use, and what to do when so many flops are done.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch<T, A>(pub T, pub A);
+
+impl<T: Fn() -> usize + Sync, A: Fn(f64) -> bool + Sync> Monitor for Watch<T, A> {
+    fn threads(&self) -> usize {
+        (self.0)()
+    }
+
+    fn advance(&self, flops: f64) -> bool {
+        (self.1)(flops)
+    }
+}

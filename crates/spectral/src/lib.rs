@@ -33,14 +33,14 @@ use weightscope_core::{
     AnalyzeError, Analyzer, Cost, DType, Descriptor, FindingSpec, MetricSpec, ModelGraph, Output,
     Report, Severity, Unit, UnitSpec, Verdicts,
 };
-use weightscope_linalg::{Options, singular_values};
+use weightscope_linalg::{Options, Watch, singular_values};
 
 pub use marchenko_pastur::MarchenkoPastur;
 pub use measure::{Bulk, ConditionReference, SpectralMetrics, SpectrumShape, measure, trimmed};
 pub use power_law::PowerLaw;
 pub use storage::storage_noise;
 
-use matrix::{Progress, ViewMatrix, analyze_error};
+use matrix::{ViewMatrix, analyze_error};
 
 /// The analyzer `spectral`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -175,8 +175,8 @@ impl Analyzer for Spectral {
         let magnitude = summary.extremes.map_or(0.0, |(min, max)| min.abs().max(max.abs()));
         let matrix = ViewMatrix { view, magnitude };
         let options = Options { exact: unit.value(&parameters::EXACT) != 0.0 };
-        let spectrum =
-            singular_values(&matrix, &options, &Progress(unit)).map_err(analyze_error)?;
+        let monitor = Watch(|| unit.threads(), |flops| unit.advance(flops).is_ok());
+        let spectrum = singular_values(&matrix, &options, &monitor).map_err(analyze_error)?;
         let shape = view.size();
         let metrics = measure(&spectrum, shape, grid.unit_roundoff().unwrap_or(0.0));
         record::record(&metrics, shape, grid, &spectrum, out);

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use weightscope_core::{AnalyzeError, Order, Unit, WeightView};
-use weightscope_linalg::{Matrix, Monitor, SpectrumError};
+use weightscope_core::{AnalyzeError, Order, WeightView};
+use weightscope_linalg::{Matrix, SpectrumError};
 
 /// A view with the size of its values.
 pub(crate) struct ViewMatrix<'a> {
@@ -35,19 +35,6 @@ impl Matrix for ViewMatrix<'_> {
             weightscope_linalg::Order::ColumnMajor => Order::ColumnMajor,
         };
         self.view.block(lines(rows), lines(columns), order, into)
-    }
-}
-
-/// Lends a unit's threads and tells it of progress.
-pub(crate) struct Progress<'a, 'b>(pub(crate) &'a Unit<'b>);
-
-impl Monitor for Progress<'_, '_> {
-    fn threads(&self) -> usize {
-        self.0.threads()
-    }
-
-    fn advance(&self, flops: f64) -> bool {
-        self.0.advance(flops).is_ok()
     }
 }
 

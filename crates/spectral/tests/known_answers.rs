@@ -134,6 +134,7 @@ fn with_parameters(values: &[f32], shape: &[u64], parameters: &[(&'static str, f
         matrix: Some([rows, columns]),
         transposed: false,
         heads: None,
+        fused: Vec::new(),
         confidence: weightscope_core::Confidence::Guessed,
     };
     let mut settings = Parameters::default();

@@ -16,6 +16,9 @@ pub fn builtin_registry() -> Registry {
         .with(weightscope_distribution::Distribution)
         .with(weightscope_sparsity::Sparsity)
         .with(weightscope_spectral::Spectral)
+        .with(weightscope_attention::Attention)
+        .with(weightscope_pca::Pca)
+        .with(weightscope_position::Position)
 }
 
 /// A name that the registry does not have.
@@ -163,14 +166,17 @@ mod tests {
 
     #[test]
     fn choices() {
-        assert_eq!(builtin_registry().choose(&[]).unwrap().len(), 4);
+        assert_eq!(builtin_registry().choose(&[]).unwrap().len(), 7);
         assert!(choose("").unwrap_err().contains("leaves no analyzer"));
         assert_eq!(choose("sparsity,integrity").unwrap(), ["integrity", "sparsity"]);
-        assert_eq!(choose("-sparsity").unwrap(), ["integrity", "distribution", "spectral"]);
+        assert_eq!(
+            choose("-sparsity").unwrap(),
+            ["integrity", "distribution", "spectral", "attention", "pca", "position"]
+        );
         assert!(choose("sparsty").unwrap_err().contains("did you mean \"sparsity\"?"));
         assert!(choose("sparsity,-integrity").unwrap_err().contains("mixes"));
         assert!(
-            choose("-sparsity,-integrity,-distribution,-spectral")
+            choose("-sparsity,-integrity,-distribution,-spectral,-attention,-pca,-position")
                 .unwrap_err()
                 .contains("leaves no analyzer")
         );
