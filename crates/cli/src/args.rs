@@ -37,6 +37,11 @@ pub(crate) enum Command {
     Scan(Box<ScanArgs>),
     /// Say what a checkpoint is, from its headers alone
     Info(InfoArgs),
+    /// Write a saved report in other formats, or judge it anew
+    Report(Box<ReportArgs>),
+    /// Look around in a saved report: weights, findings, metrics, curves
+    #[cfg(feature = "tui")]
+    Browse(BrowseArgs),
     /// Explain a finding, a metric, a parameter or an analyzer
     Explain(ExplainArgs),
     /// List the analyzers
@@ -105,6 +110,10 @@ pub(crate) struct ScanArgs {
     /// Keep long series whole or thinned [default: full up to 1000 weights]
     #[arg(long, value_name = "DETAIL", help_heading = "Reports")]
     pub(crate) series: Option<SeriesArg>,
+    /// Look around in the report when it is done, as ws-cli browse does
+    #[cfg(feature = "tui")]
+    #[arg(long, help_heading = "Reports")]
+    pub(crate) browse: bool,
     /// Leave times out of reports, so that equal runs give equal bytes
     #[arg(long, help_heading = "Reports")]
     pub(crate) no_timings: bool,
@@ -129,6 +138,16 @@ pub(crate) struct ScanArgs {
     pub(crate) display: DisplayArgs,
 }
 
+impl ScanArgs {
+    /// Whether the browser opens afterwards.
+    pub(crate) fn browses(&self) -> bool {
+        #[cfg(feature = "tui")]
+        return self.browse;
+        #[cfg(not(feature = "tui"))]
+        false
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
     /// A .safetensors file, a model folder, or the shards of one checkpoint
@@ -142,6 +161,52 @@ pub(crate) struct InfoArgs {
     /// Print nothing but problems
     #[arg(short, long, help_heading = "Display")]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// A JSON report, as scan -o report.json writes it
+    #[arg(value_name = "REPORT")]
+    pub(crate) path: PathBuf,
+
+    /// Judge the saved numbers anew by a TOML file, as a scan with it would
+    #[arg(long, value_name = "FILE", help_heading = "What counts")]
+    pub(crate) config: Option<PathBuf>,
+    /// Judge the saved numbers anew by these lines
+    #[arg(long, value_name = "LINES", help_heading = "What counts")]
+    pub(crate) thresholds: Option<Thresholds>,
+    /// Exit with 1 when a finding is at least this severe
+    #[arg(long, value_name = "SEVERITY", help_heading = "What counts")]
+    pub(crate) fail_on: Option<FailOn>,
+    /// An earlier JSON report: only findings that it does not have count
+    #[arg(long, value_name = "REPORT", help_heading = "What counts")]
+    pub(crate) baseline: Option<PathBuf>,
+
+    /// Write the report here: its ending says the format (repeatable)
+    #[arg(short, long, value_name = "FILE", help_heading = "Reports")]
+    pub(crate) output: Vec<PathBuf>,
+    /// Format of what is printed: table, json, markdown or csv [default: table, and nothing with -o]
+    #[arg(long, value_name = "FORMAT", value_parser = format, help_heading = "Reports")]
+    pub(crate) format: Option<Format>,
+    /// Rows of tables and findings per code that are shown
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Reports")]
+    pub(crate) top: usize,
+
+    #[command(flatten)]
+    pub(crate) color: ColorArgs,
+    /// Print no report, only problems
+    #[arg(short, long, help_heading = "Display")]
+    pub(crate) quiet: bool,
+}
+
+#[cfg(feature = "tui")]
+#[derive(Debug, Args)]
+pub(crate) struct BrowseArgs {
+    /// A JSON report, as scan -o report.json writes it
+    #[arg(value_name = "REPORT")]
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) color: ColorArgs,
 }
 
 #[derive(Debug, Args)]

@@ -14,14 +14,19 @@
 #![forbid(unsafe_code)]
 
 mod args;
+#[cfg_attr(not(feature = "tui"), path = "no_browse.rs")]
+mod browse;
 mod config;
 mod exit;
 mod explain;
 mod info;
 mod output;
 mod progress;
+mod report;
+mod saved;
 mod scan;
 mod signals;
+mod write;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -60,6 +65,9 @@ fn dispatch(cli: Cli, registry: &dyn Fn() -> Registry) -> Exit {
     match cli.command {
         Command::Scan(args) => scan::run(args, registry()),
         Command::Info(args) => info::run(&args),
+        Command::Report(args) => report::run(&args, &registry()),
+        #[cfg(feature = "tui")]
+        Command::Browse(args) => browse::run(&args, &registry()),
         Command::Explain(args) => explain::run(&args, &registry()),
         Command::Analyzers(args) => explain::list(args, &registry()),
         Command::Completions { shell } => {

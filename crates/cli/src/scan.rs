@@ -1,11 +1,10 @@
 //! `ws-cli scan`.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use weightscope::report::{Format, RenderOptions, read_report, render, write_atomic};
+use weightscope::report::Format;
 use weightscope::{
     Descriptor, EngineError, ErrorRecord, ErrorScope, Finding, JournalError, JournalFile, Key,
     PORTRAITS, Registry, Report, ReportKind, RunOptions, SIBLINGS, Scan, ScanError, SchemaRecord,
@@ -13,11 +12,14 @@ use weightscope::{
 };
 
 use crate::args::{ScanArgs, Thresholds};
+use crate::browse;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{self, complain};
 use crate::progress::Progress;
+use crate::saved;
 use crate::signals::Signals;
+use crate::write::{self, folder_of};
 
 /// What the command line asked for, checked.
 struct Request {
@@ -30,6 +32,10 @@ struct Request {
 }
 
 pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
+    if let Err(message) = if args.browses() { browse::ready() } else { Ok(()) } {
+        complain(&message);
+        return Exit::Usage;
+    }
     let request = match prepare(*args, &registry) {
         Ok(request) => request,
         Err((exit, message)) => {
@@ -45,7 +51,9 @@ pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
     let tool =
         ToolRecord { name: "ws-cli".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let mut formats = request.outputs.iter().map(|(_, format)| *format);
-    let draws = request.args.format.has_figures() || formats.any(Format::has_figures);
+    let draws = request.args.format.has_figures()
+        || formats.any(Format::has_figures)
+        || request.args.browses();
     let options = RunOptions {
         portraits: if draws { PORTRAITS } else { 0 },
         threads: usize::from(request.args.threads.unwrap_or(0)),
@@ -72,7 +80,9 @@ pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
     progress.finish();
     let (report, exit) = match result {
         Ok(mut report) => {
-            mark_known(&mut report.findings, request.baseline.as_ref());
+            if let Some(baseline) = &request.baseline {
+                saved::mark_known(&mut report.findings, &baseline.findings);
+            }
             // An empty export must not pass a gate as a healthy model.
             if report.models.first().is_some_and(|model| model.tensors == 0) {
                 let path = report.sources.first().map_or("", |source| source.path.as_str());
@@ -106,11 +116,11 @@ pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
         }
         return Exit::Usage;
     }
-    let descriptors: Vec<&Descriptor> = descriptors.iter().collect();
-    let render_options =
-        output::render_options(display.color.color, request.args.top, &descriptors);
-    let printed = print_report(&report, &request, &render_options);
-    let written = write_reports(&report, &request, &render_options);
+    let described: Vec<&Descriptor> = descriptors.iter().collect();
+    let render_options = output::render_options(display.color.color, request.args.top, &described);
+    let printed = write::print_report(&report, request.args.format, display.quiet, &render_options);
+    let written = write::write_reports(&report, &request.outputs, &render_options);
+    hint(&report, &request);
     // The journal is for going on: a finished run with written reports needs it no more.
     if let Some(journal) = journal {
         if report.status != Status::Interrupted && written == Exit::Complete {
@@ -120,7 +130,21 @@ pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
             complain(&format!("{path}: keeps what was measured; --resume takes it over"));
         }
     }
-    exit.max(printed).max(written)
+    exit.max(printed).max(written).max(look_around(report, &request.args, descriptors, &signals))
+}
+
+/// Opens the browser when it was asked for and there is something to see.
+fn look_around(
+    report: Report,
+    args: &ScanArgs,
+    descriptors: Vec<Descriptor>,
+    signals: &Signals,
+) -> Exit {
+    if args.browses() && !matches!(report.status, Status::Rejected | Status::Interrupted) {
+        browse::open(report, descriptors, args.display.color.color, signals)
+    } else {
+        Exit::Complete
+    }
 }
 
 /// Globs that leave no weight are a slip: a report of nothing would look like a clean one.
@@ -172,7 +196,7 @@ fn prepare(args: ScanArgs, registry: &Registry) -> Result<Request, (Exit, String
         let place = file.map_or_else(String::new, |path| format!("{}: ", path.display()));
         usage(format!("{place}{error}"))
     })?;
-    let baseline = args.baseline.as_deref().map(read_baseline).transpose().map_err(usage)?;
+    let baseline = args.baseline.as_deref().map(saved::read).transpose().map_err(usage)?;
     let mut outputs = Vec::new();
     for path in &args.output {
         let format = Format::from_path(path).map_err(|error| usage(error.to_string()))?;
@@ -203,26 +227,9 @@ fn flags(args: &ScanArgs, registry: &Registry, settings: &mut Settings) {
 
 /// Refuses to write onto the input, and says early when a file cannot be written where it should go.
 fn check_output(path: &Path, inputs: &[PathBuf]) -> Result<(), (Exit, String)> {
-    let unwritable = |why: &str| Err((Exit::Unwritten, format!("{}: {why}", path.display())));
-    let folder = folder_of(path);
-    let is_link = fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink());
-    if is_link && !path.exists() {
-        return unwritable("is a symbolic link to nothing");
-    }
-    if !folder.is_dir() {
-        return unwritable(&format!("there is no folder {}", folder.display()));
-    }
-    if let Ok(metadata) = fs::metadata(path) {
-        if metadata.is_dir() {
-            return unwritable("is a folder; name a file in it");
-        }
-        if !metadata.is_file() {
-            return unwritable(
-                "is not a regular file; reports are not written to devices or pipes",
-            );
-        }
-    }
-    let (folder, target) = (fs::canonicalize(&folder).ok(), fs::canonicalize(path).ok());
+    write::check_target(path)?;
+    let target = fs::canonicalize(path).ok();
+    let folder = fs::canonicalize(folder_of(path)).ok();
     let is_part = |input: &PathBuf| {
         let given = if input.is_dir() { input.clone() } else { folder_of(input) };
         // What would be read there, whether it exists yet or not.
@@ -235,10 +242,6 @@ fn check_output(path: &Path, inputs: &[PathBuf]) -> Result<(), (Exit, String)> {
         return Err((Exit::Usage, format!("{}: {why}", path.display())));
     }
     Ok(())
-}
-
-fn folder_of(path: &Path) -> PathBuf {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
 /// Whether `target` is `input`, or a file that a scan of it reads, through whatever links.
@@ -263,23 +266,6 @@ fn journal_path(report: &Path) -> PathBuf {
     name.into()
 }
 
-fn read_baseline(path: &Path) -> Result<Report, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    read_report(&text).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Marks findings that the baseline has: same code, weight and metric.
-fn mark_known(findings: &mut [Finding], baseline: Option<&Report>) {
-    let Some(baseline) = baseline else { return };
-    let key = |f: &Finding| (f.code.to_string(), f.weight.clone(), f.metric.to_string());
-    // A finding about no weight is known by what it says.
-    let whole = |f: &Finding| f.weight.is_none().then(|| f.message.clone());
-    let known: BTreeSet<_> = baseline.findings.iter().map(|f| (key(f), whole(f))).collect();
-    for finding in findings {
-        finding.known = known.contains(&(key(finding), whole(finding)));
-    }
-}
-
 fn exit_of(report: &Report, fail_on: Option<Severity>, signals: &Signals) -> Exit {
     match report.status {
         Status::Interrupted => signals.exit(),
@@ -292,38 +278,8 @@ fn exit_of(report: &Report, fail_on: Option<Severity>, signals: &Signals) -> Exi
     }
 }
 
-/// Prints the report, or with `-q` only what went wrong.
-fn print_report(report: &Report, request: &Request, options: &RenderOptions<'_>) -> Exit {
-    let quiet = request.args.display.quiet;
-    // A rejected input was complained about; a table of nothing would add nothing.
-    let is_table = request.args.format == Format::Table;
-    let needless = is_table && report.status == Status::Rejected;
-    let mut printed = Exit::Complete;
-    if !quiet && !needless {
-        printed = match render(report, request.args.format, options) {
-            Ok(text) => output::print(&text),
-            Err(error) => unwritten(&error.to_string()),
-        };
-    }
-    if (quiet || !is_table) && report.status != Status::Rejected {
-        output::complain_of(&report.errors);
-    }
-    printed
-}
-
-/// Writes every `-o`; the worst that happened.
-fn write_reports(report: &Report, request: &Request, options: &RenderOptions<'_>) -> Exit {
-    let mut worst = Exit::Complete;
-    // Files are for later: wide, and without colour.
-    let file_options = RenderOptions { width: 120, color: false, ..*options };
-    for (path, format) in &request.outputs {
-        let outcome = render(report, *format, &file_options).map_err(|e| e.to_string());
-        if let Err(message) =
-            outcome.and_then(|text| write_atomic(path, text.as_bytes()).map_err(|e| e.to_string()))
-        {
-            worst = worst.max(unwritten(&message));
-        }
-    }
+/// Says that a run was interrupted, and how it goes on.
+fn hint(report: &Report, request: &Request) {
     if report.status == Status::Interrupted {
         let measured = report.totals.measured;
         let hint = if request.outputs.is_empty() {
@@ -336,12 +292,6 @@ fn write_reports(report: &Report, request: &Request, options: &RenderOptions<'_>
             report.totals.declared
         ));
     }
-    worst
-}
-
-fn unwritten(message: &str) -> Exit {
-    complain(message);
-    Exit::Unwritten
 }
 
 /// The report of an input that could not be used.
