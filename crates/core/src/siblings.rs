@@ -329,8 +329,10 @@ impl DepthQuestion {
                 code: Key::Borrowed(self.code),
                 analyzer: Key::Borrowed(self.analyzer),
                 message: format!(
-                    "{answer}: mean {} of {scope} {first:.4} in the first third of the blocks, {last:.4} in the last (rho {:.2}, p {})",
+                    "{answer}: mean {} of {scope} {} in the first third of the blocks, {} in the last (rho {:.2}, p {})",
                     self.metric,
+                    short(first),
+                    short(last),
                     correlation.rho,
                     chance(correlation.p_value)
                 ),
@@ -339,6 +341,13 @@ impl DepthQuestion {
             });
         }
     }
+}
+
+/// A number in a sentence: four significant digits.
+fn short(x: f64) -> String {
+    let whole = if x == 0.0 { 0.0 } else { x.abs().log10().floor() };
+    let decimals = (3.0 - whole).clamp(0.0, 9.0) as usize;
+    format!("{x:.decimals$}")
 }
 
 /// A probability in a sentence.
