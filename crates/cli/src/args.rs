@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use weightscope::report::Format;
 use weightscope::{SeriesDetail, Severity};
 
+use crate::plot::PlotArgs;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Scan(Box<ScanArgs>),
     /// Say what a checkpoint is, from its headers alone
     Info(InfoArgs),
+    /// Draw one weight, or a window of it, with exact values
+    Plot(Box<PlotArgs>),
     /// Write a saved report in other formats, or judge it anew
     Report(Box<ReportArgs>),
     /// Look around in a saved report: weights, findings, metrics, curves

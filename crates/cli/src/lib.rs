@@ -21,6 +21,7 @@ mod exit;
 mod explain;
 mod info;
 mod output;
+mod plot;
 mod progress;
 mod report;
 mod saved;
@@ -65,6 +66,7 @@ fn dispatch(cli: Cli, registry: &dyn Fn() -> Registry) -> Exit {
     match cli.command {
         Command::Scan(args) => scan::run(args, registry()),
         Command::Info(args) => info::run(&args),
+        Command::Plot(args) => plot::run(&args, &registry()),
         Command::Report(args) => report::run(&args, &registry()),
         #[cfg(feature = "tui")]
         Command::Browse(args) => browse::run(&args, &registry()),

@@ -112,15 +112,18 @@ fn draw(args: &PlotArgs, registry: &Registry) -> Result<(), (Exit, String)> {
         timings: false,
         ..RunOptions::default()
     };
-    let figures = plot(&opened.checkpoint, &opened.graph, registry, &request, &options).map_err(
-        |error| match error {
-            PlotError::Failed { .. } if options.cancel.is_cancelled() => {
-                (signals.exit(), "interrupted".to_owned())
+    let figures =
+        plot(&opened.checkpoint, &opened.graph, registry, &request, &options).map_err(|error| {
+            match error {
+                PlotError::Failed { .. } if options.cancel.is_cancelled() => {
+                    (signals.exit(), "interrupted".to_owned())
+                }
+                PlotError::Failed { .. } | PlotError::Engine(_) => {
+                    (Exit::Partial, error.to_string())
+                }
+                _ => usage(error.to_string()),
             }
-            PlotError::Failed { .. } | PlotError::Engine(_) => (Exit::Partial, error.to_string()),
-            _ => usage(error.to_string()),
-        },
-    )?;
+        })?;
     let title = format!("{} of {}", args.figure, args.weight);
     let page =
         if as_json { render_figures_json(&figures) } else { render_figure_page(&figures, &title) };

@@ -226,7 +226,7 @@ fn flags(args: &ScanArgs, registry: &Registry, settings: &mut Settings) {
 }
 
 /// Refuses to write onto the input, and says early when a file cannot be written where it should go.
-fn check_output(path: &Path, inputs: &[PathBuf]) -> Result<(), (Exit, String)> {
+pub(crate) fn check_output(path: &Path, inputs: &[PathBuf]) -> Result<(), (Exit, String)> {
     write::check_target(path)?;
     let target = fs::canonicalize(path).ok();
     let folder = fs::canonicalize(folder_of(path)).ok();

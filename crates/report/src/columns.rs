@@ -171,6 +171,30 @@ static KNOWN: &[Known] = &[
         order: (metric("condition_number_trimmed"), "trimmed condition number"),
         only: &[],
     },
+    Known {
+        analyzer: "attention",
+        columns: &[column("head dissimilarity", metric("head_dissimilarity"), Number, 0)],
+        order: (metric("head_dissimilarity"), "head dissimilarity"),
+        only: &[],
+    },
+    Known {
+        analyzer: "pca",
+        columns: &[column("components for 90 %", metric("components_90"), Number, 0)],
+        order: (metric("components_90"), "components"),
+        only: &[],
+    },
+    Known {
+        analyzer: "position",
+        columns: &[
+            column("neighbour correlation", metric("neighbour_correlation_median"), Number, 0),
+            column("share of waves", metric("dominant_share"), Share, 1),
+            column("by distance (R^2)", metric("toeplitz_r2"), Number, 0),
+            column("effective rank", metric("effective_rank"), Number, 2),
+            column("untrained tail", count("untrained_tail"), Number, 1),
+        ],
+        order: (metric("neighbour_correlation_median"), "neighbour correlation"),
+        only: &[],
+    },
 ];
 
 /// Most columns of an analyzer that is not in the list.

@@ -31,7 +31,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::string_slice)]
 
-use weightscope_core::{Descriptor, Report};
+use weightscope_core::{Descriptor, Figure, Report};
 
 mod columns;
 mod csv;
@@ -98,6 +98,14 @@ pub fn render(
         Format::Csv => csv::render(report, options),
         Format::Html => html::render(report, options),
     }
+}
+
+/// Figures alone as JSON: `{"figures": [..]}`, each as in the JSON report.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_figures_json(figures: &[Figure]) -> Result<String, RenderError> {
+    json::render(&std::collections::BTreeMap::from([("figures", figures)]))
 }
 
 /// A report that cannot be written in a format.

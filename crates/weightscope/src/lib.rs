@@ -19,9 +19,11 @@
 //! of an [`Analyzer`] needs.
 #![forbid(unsafe_code)]
 
+mod plot;
 mod registry;
 mod scan;
 
+pub use plot::{MOST_EXACT, PlotError, PlotRequest, plot};
 pub use registry::{Registry, RegistryError, builtin_registry};
 pub use scan::{Opened, Scan, ScanError, open};
 

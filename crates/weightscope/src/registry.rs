@@ -66,7 +66,7 @@ fn suggestion(nearest: Option<&str>) -> String {
 }
 
 /// The nearest of some names.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     weightscope_report::nearest(name, names.map(|n| (n, n))).map(str::to_owned)
 }
 
