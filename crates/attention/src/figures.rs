@@ -27,7 +27,8 @@ pub(crate) fn mean_rows(part: &Part, heads: &Heads) -> Figure {
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
     let values: Vec<f64> =
         (0..heads.count()).flat_map(|head| heads.mean(head).chunks(step).map(mean)).collect();
-    let high = values.iter().fold(0.0, |largest: f64, x| x.abs().max(largest));
+    let finite = values.iter().filter(|x| x.is_finite());
+    let high = finite.fold(0.0, |largest: f64, x| x.abs().max(largest));
     let map = HeatMap {
         size: [heads.count() as u64, width.div_ceil(step) as u64],
         rows: Ticks::Names { names: names(part.name, heads.count()) },

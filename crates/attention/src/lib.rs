@@ -127,6 +127,10 @@ impl Analyzer for Attention {
         Ok(())
     }
 
+    fn measuring_parameters(&self) -> &'static [&'static str] {
+        &[DUPLICATE_COSINE.key, DEAD_NORM.key]
+    }
+
     fn judge(&self, report: &Report, out: &mut Verdicts) {
         judge::judge(report, out);
         figures::judge(report, out);
