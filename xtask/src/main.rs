@@ -3,8 +3,11 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for developers")]
 
 mod bench;
+mod browse_test;
+mod browser_test;
 mod docs;
 mod synth;
+mod vendor;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,6 +30,16 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Fetch the script library that the HTML report embeds, and renew its checksum
+    Vendor {
+        /// Write nothing; fail when it is not what its makers publish
+        #[arg(long)]
+        check: bool,
+    },
+    /// Read HTML reports in a headless Chromium, if one is installed
+    BrowserTest(browser_test::BrowserTestArgs),
+    /// Drive `ws-cli browse` in tmux, if it is installed
+    BrowseTest,
     /// Write a checkpoint of a real model's shape with made-up weights
     Synth(synth::SynthArgs),
     /// Measure how fast the project is, beside its peers
@@ -59,6 +72,9 @@ fn run(command: Command) -> Result<Vec<String>> {
             let written = docs::run(&root(), check).map_err(|message| anyhow!(message))?;
             Ok(written.iter().map(|name| format!("wrote {name}")).collect())
         }
+        Command::Vendor { check } => vendor::run(&root(), check),
+        Command::BrowserTest(args) => browser_test::run(&args, &root()),
+        Command::BrowseTest => browse_test::run(&root()),
         Command::Synth(args) => synth::run(&args),
         Command::Bench(bench) => bench::run(&bench, &root()),
         Command::Method(args) => Ok(vec![bench::run_method(&args)?]),

@@ -9,6 +9,8 @@ use super::round::tidy;
 
 /// Most points of a curve.
 pub(crate) const MOST_POINTS: usize = 256;
+/// Most dots of one colour.
+const MOST_DOTS: usize = 1024;
 /// Most cells of a heat map that keeps exact values; more go in 255 steps.
 const MOST_EXACT_CELLS: usize = 4096;
 /// Most figures of weights that are no portraits but have a section of their own.
@@ -55,6 +57,14 @@ pub(crate) fn encode(figure: &Figure) -> Option<Json> {
                     bands.push(gather(series));
                 }
                 thinned = thinned.max(thin(series, figure.axes.log_x));
+            }
+        }
+        FigureData::Scatter { series } => {
+            for series in series.iter_mut().filter(|s| s.x.len() > MOST_DOTS) {
+                thinned = thinned.max(series.x.len());
+                let step = series.x.len().div_ceil(MOST_DOTS);
+                series.x = series.x.iter().copied().step_by(step).collect();
+                series.y = series.y.iter().copied().step_by(step).collect();
             }
         }
         FigureData::Heatmap(map) if map.cells.len() > MOST_EXACT_CELLS => {

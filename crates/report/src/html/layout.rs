@@ -56,8 +56,8 @@ struct Line {
     share: String,
 }
 
-/// Role, part, and whether they are experts.
-type Row = (Role, Part, bool);
+/// Role, part, whether they are experts, and the name without its numbers: `ln_1` and `ln_2` are two rows.
+type Row = (Role, Part, bool, String);
 /// Weights of a row by block.
 type Members<'a> = IndexMap<u32, Vec<(usize, &'a WeightRecord)>>;
 
@@ -79,7 +79,8 @@ fn maps(report: &Report) -> Vec<Map> {
     let mut towers: IndexMap<Option<Stack>, IndexMap<Row, Members<'_>>> = IndexMap::new();
     for (index, weight) in report.weights.iter().enumerate() {
         let Some(block) = weight.block.filter(|_| weight.part.is_parameter()) else { continue };
-        let row = (weight.role, weight.part, weight.expert.is_some());
+        let pattern = without_numbers(&weight.name);
+        let row = (weight.role, weight.part, weight.expert.is_some(), pattern);
         let rows = towers.entry(weight.stack).or_default();
         rows.entry(row).or_default().entry(block).or_default().push((index, weight));
     }
@@ -87,13 +88,20 @@ fn maps(report: &Report) -> Vec<Map> {
         let mut blocks: Vec<u32> = rows.values().flat_map(|r| r.keys().copied()).collect();
         blocks.sort_unstable();
         blocks.dedup();
-        let lines = rows.into_iter().map(|((role, part, expert), members)| {
+        let mut shared: HashMap<(Role, Part, bool), usize> = HashMap::new();
+        for (role, part, expert, _) in rows.keys() {
+            *shared.entry((*role, *part, *expert)).or_default() += 1;
+        }
+        let lines = rows.into_iter().map(|((role, part, expert, pattern), members)| {
             let mut name = role.name().replace('_', " ");
             if part != Part::Weight {
                 name = format!("{name} {part}");
             }
             if expert {
                 name += " experts";
+            }
+            if shared.get(&(role, part, expert)).is_some_and(|n| *n > 1) {
+                name = format!("{name}, {}", module(&pattern));
             }
             let cells = blocks.iter().map(|b| Some(cell(members.get(b)?, &findings)));
             (name, cells.collect())
@@ -108,6 +116,19 @@ fn maps(report: &Report) -> Vec<Map> {
         }
     });
     maps.collect()
+}
+
+/// `h.*.ln_1.weight` of `h.3.ln_1.weight`.
+fn without_numbers(name: &str) -> String {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    let words = name.split(['.', '#']).map(|word| if is_number(word) { "*" } else { word });
+    words.collect::<Vec<_>>().join(".")
+}
+
+/// The last word that tells modules apart: `ln_1` of `h.*.ln_1.weight`.
+fn module(pattern: &str) -> &str {
+    let mut words = pattern.rsplit('.').filter(|w| !matches!(*w, "*" | "weight" | "bias"));
+    words.next().unwrap_or(pattern)
 }
 
 fn cell(members: &[(usize, &WeightRecord)], findings: &HashMap<&str, (Severity, u64)>) -> Cell {

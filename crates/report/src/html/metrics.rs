@@ -82,7 +82,7 @@ fn column(report: &Report, analyzer: &str, metric: &str) -> Column {
             return round::metric(value);
         }
         let row = |item: &Value| -> Json {
-            keys.iter().map(|key| item.get(key).map_or(Json::Null, round::metric)).collect()
+            keys.iter().map(|key| item.get(key).map_or(Json::Null, round::nested)).collect()
         };
         value.items().iter().map(row).collect()
     };

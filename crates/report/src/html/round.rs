@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use weightscope_core::Value;
 
-use crate::escape::terminal_within;
+use crate::escape::{terminal, terminal_within};
 
 /// Longest text that a metric brings along, in characters. Sketches and the like are for programs.
 const TEXT_LIMIT: usize = 80;
@@ -35,7 +35,7 @@ pub(crate) fn number(x: f64) -> Json {
 pub(crate) fn tidy(json: Json, raw: &str) -> Json {
     match json {
         Json::Number(n) if n.is_f64() => n.as_f64().map_or(Json::Null, number),
-        Json::String(text) => Json::String(crate::escape::terminal(&text).into_owned()),
+        Json::String(text) => Json::String(terminal(&text).into_owned()),
         Json::Array(items) => items.into_iter().map(|item| tidy(item, raw)).collect(),
         Json::Object(entries) => {
             let tidied = entries.into_iter().map(|(key, value)| {
@@ -57,16 +57,25 @@ pub(crate) fn metric(value: &Value) -> Json {
         Value::Number(x) => number(*x),
         Value::Text(text) => Json::from(terminal_within(text, TEXT_LIMIT).into_owned()),
         Value::List(items) if items.len() > LIST_LIMIT => {
-            let first: Vec<Json> = items.iter().take(LIST_FIRST).map(metric).collect();
+            let first: Vec<Json> = items.iter().take(LIST_FIRST).map(nested).collect();
             serde_json::json!({ "count": items.len(), "first": first })
         }
-        Value::List(items) => items.iter().map(metric).collect(),
+        Value::List(items) => items.iter().map(nested).collect(),
         Value::Map(entries) => {
-            let entries = entries
-                .iter()
-                .map(|(key, value)| (crate::escape::terminal(key).into_owned(), metric(value)));
+            let entries = entries.iter();
+            let entries = entries.map(|(key, value)| (terminal(key).into_owned(), nested(value)));
             Json::Object(entries.collect())
         }
+    }
+}
+
+/// A value within a value: lists of more than a few items, such as rows of matrices, are only counted.
+pub(crate) fn nested(value: &Value) -> Json {
+    match value {
+        Value::List(items) if items.len() > LIST_FIRST => {
+            serde_json::json!({ "count": items.len(), "first": [] })
+        }
+        other => metric(other),
     }
 }
 

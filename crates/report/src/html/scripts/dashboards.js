@@ -34,6 +34,8 @@ const openWeight = (point) => {
 function depthFigure(id, title, y, value, more) {
   const families = groups().map((group) => ({ ...group, points: overDepth(group.members, value), line: more.reference ? overDepth(group.members, more.reference) : [] })).filter((f) => f.points.length > 1);
   if (!families.length) return null;
+  // A page of zeros tells nothing.
+  if (more.isTellingOnly && families.every((family) => family.points.every((p) => p.y === 0))) return null;
   return {
     id, title, kind: 'own', note: more.note, click: openWeight,
     draw() {
@@ -122,7 +124,7 @@ function dashboards() {
     depthFigure('own.prunable', 'What magnitude pruning can take', 'prunable share', numberOf('sparsity', 'prunable'), {
       log: false, zero: true, note: 'The share of smallest values that holds 1 % of the energy; a normal has 26 %.',
     }),
-    depthFigure('own.zeros', 'Exact zeros over depth', 'share of zeros', (w) => { const v = numberOf('sparsity', 'zero_fraction')(w); return v; }, { log: false, zero: true, skipZero: true }),
+    depthFigure('own.zeros', 'Exact zeros over depth', 'share of zeros', numberOf('sparsity', 'zero_fraction'), { log: false, zero: true, isTellingOnly: true }),
   ].filter(Boolean);
 }
 

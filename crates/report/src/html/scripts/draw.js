@@ -19,7 +19,7 @@ function axis(title, log, more) {
     title: { text: plain(title || ''), standoff: 8, font: { size: 12, color: palette.quiet } },
     type: log ? 'log' : 'linear', gridcolor: palette.line, zerolinecolor: palette.edge, linecolor: palette.edge,
     tickfont: { size: 11, color: palette.quiet }, automargin: true, exponentformat: 'power', minexponent: 4,
-    ...(log ? { dtick: null, nticks: 6 } : {}), ...more,
+    ...(log ? { tickformat: '~g', nticks: 6 } : {}), ...more,
   };
 }
 
@@ -205,7 +205,7 @@ function violins(figure) {
   const most = Math.max(...series.map((s) => Math.max(...s.y.map((y) => y || 0))), Number.MIN_VALUE);
   const traces = series.map((s, i) => {
     const half = s.y.map((y) => (0.44 * (y || 0)) / most);
-    const css = seriesColour(i);
+    const css = seriesColour(0);
     return {
       type: 'scatter', mode: 'lines', name: short(s.name, 40), fill: 'toself', fillcolor: faint(css, 0.35), line: { color: css, width: 1.2 },
       x: [...half.map((h) => i - h), ...half.map((h) => i + h).reverse(), i - half[0]], y: [...s.x, ...s.x.slice().reverse(), s.x[0]],
@@ -213,7 +213,7 @@ function violins(figure) {
     };
   });
   const names = series.map((s) => s.name);
-  return { traces, layout: layout(named('', names, { showgrid: false }), axis(figure.axes.x, figure.axes.log_x), { showlegend: false }) };
+  return { traces, layout: layout(named(figure.axes.x, names, { showgrid: false }), axis(figure.axes.y, figure.axes.log_y), { showlegend: false }) };
 }
 
 // A tree from scipy's linkage: each merge is a bracket over the two it joins, at its height.
@@ -247,11 +247,20 @@ const KINDS = {
   histogram, heatmap, bar, box: boxes, violin: violins, dendrogram,
 };
 
+// For grids of many figures of one kind: what they have in common is left out.
+function shrink(drawn, kind) {
+  Object.assign(drawn.layout, { height: 240, showlegend: false, margin: { l: 30, r: 6, t: 22, b: 26 } });
+  drawn.note = '';
+  for (const side of [drawn.layout.xaxis, drawn.layout.yaxis]) Object.assign(side, { title: { text: '' }, tickfont: { size: 9, color: palette.quiet } });
+  if (kind === 'heatmap') drawn.traces[0].showscale = false;
+}
+
 // { traces, layout, note } of a figure.
 function drawing(figure) {
   if (figure.draw) return figure.draw();
   const kind = Object.hasOwn(KINDS, figure.kind) ? KINDS[figure.kind] : null;
   const drawn = kind ? kind(figure) : { traces: [], layout: layout(axis(''), axis('')), note: 'this page cannot draw it' };
+  if (figure.isSmall) shrink(drawn, figure.kind);
   if (figure.points) drawn.note = `thinned from ${grouped(figure.points)} points; the JSON report has all`;
   return drawn;
 }

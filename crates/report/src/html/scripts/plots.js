@@ -67,6 +67,7 @@ function plotted(figure, of) {
 
 // So that the page does not jump when figures come: what the drawing will have, as far as that is simple.
 function expectedHeight(figure) {
+  if (figure.isSmall) return 240;
   return figure.kind === 'heatmap' ? 400 : 330;
 }
 

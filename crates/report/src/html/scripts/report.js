@@ -4,6 +4,7 @@ function fillSection(id, figures, of) {
   const section = byId(id);
   if (!figures.length) return;
   section.hidden = false;
+  section.parentElement.hidden = false;
   const entry = document.querySelector(`[data-nav=${id}]`);
   if (entry) entry.hidden = false;
   let part = null;
@@ -28,7 +29,11 @@ function fillSections() {
   place.append(...sizes.map((figure) => plotted(figure)));
   fillSection('dashboards', dashboards());
   fillSection('trends', model.filter(isTrend));
-  fillSection('heads', of('attention').filter((figure) => !isTrend(figure)));
+  const heads = of('attention').filter((figure) => !isTrend(figure));
+  const isPair = (figure) => ['heatmap', 'dendrogram'].includes(figure.kind) && (figure.w === null || figure.w === undefined);
+  for (const figure of heads.filter(isPair)) figure.isSmall = true;
+  fillSection('heads', heads.filter(isPair));
+  fillSection('headed', heads.filter((figure) => !isPair(figure)));
   fillSection('positions', of('position').filter((figure) => !isTrend(figure)));
   fillSection('more', model.filter((figure) => !isTrend(figure) && !known.has(figure.analyzer)), 'analyzer');
 }

@@ -66,9 +66,10 @@ for (const figure of data.figures) {
   figuresOf.get(of).push(figure);
 }
 
-// Weights that are the same at other depths: role, part, tower, and being an expert in common.
+// Weights that are the same at other depths: role, part, tower and the name without its numbers in common.
 const siblings = new Map();
-const groupOf = (w) => `${weights.role.of[w]} ${weights.part.of[w]} ${weights.stack.of[w]} ${weights.expert[w] === null ? '' : 'expert'}`;
+const withoutNumbers = (name) => name.split(/[.#]/).map((word) => (/^\d+$/.test(word) ? '*' : word)).join('.');
+const groupOf = (w) => `${weights.role.of[w]} ${weights.part.of[w]} ${weights.stack.of[w]} ${withoutNumbers(nameOf(w))}`;
 for (let w = 0; w < count; w++) {
   if (weights.block[w] === null) continue;
   const group = groupOf(w);

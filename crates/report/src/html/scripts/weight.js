@@ -60,15 +60,22 @@ function spark(w, metric, family) {
   return svg('svg', { class: 'spark', viewBox: '0 0 84 18', role: 'img', 'aria-label': label }, svg('title', {}, label), svg('path', { d: path }), own && svg('circle', { cx: x(own[0]), cy: y(own[1]), r: 2.6 }));
 }
 
+// A value within a value, in a few words.
+function brief(v) {
+  if (v === null || typeof v !== 'object') return shown(v);
+  if (Array.isArray(v)) return v.length > 6 || v.some((x) => x !== null && typeof x === 'object') ? `${grouped(v.length)} values` : v.map(shown).join(' ');
+  if (v.count !== undefined && Array.isArray(v.first)) return `${grouped(v.count)} values`;
+  return Object.entries(v).map(([key, x]) => `${key} ${brief(x)}`).join(', ');
+}
+
 // Values that are more than one number.
 function longValue(metric, value) {
-  const words = (v) => (Array.isArray(v) ? v.map(shown).join(' ') : shown(v));
-  if (metric.keys) return el('ul', {}, value.map((row) => el('li', {}, el('span', {}, row.slice(0, -1).map(shown).join(' ')), el('span', {}, shown(row[row.length - 1])))));
-  if (Array.isArray(value)) return value.map((v) => (v !== null && typeof v === 'object' ? JSON.stringify(v) : shown(v))).join(', ') || 'none';
+  if (metric.keys) return el('ul', {}, value.map((row) => el('li', {}, el('span', {}, row.slice(0, -1).map(brief).join(' ')), el('span', {}, brief(row[row.length - 1])))));
+  if (Array.isArray(value)) return value.map(brief).join(', ') || 'none';
   if (value.count !== undefined && Array.isArray(value.first)) {
-    return `${grouped(value.count)}${value.first.length ? `: ${value.first.map((v) => (v !== null && typeof v === 'object' ? JSON.stringify(v) : shown(v))).join(', ')}${value.count > value.first.length ? ', …' : ''}` : ''}`;
+    return `${grouped(value.count)}${value.first.length ? `: ${value.first.map(brief).join(', ')}${value.count > value.first.length ? ', …' : ''}` : ''}`;
   }
-  return el('ul', {}, Object.entries(value).map(([key, v]) => el('li', {}, el('span', {}, key), el('span', {}, v !== null && typeof v === 'object' && !Array.isArray(v) ? JSON.stringify(v) : words(v)))));
+  return el('ul', {}, Object.entries(value).map(([key, v]) => el('li', {}, el('span', {}, key), el('span', {}, brief(v)))));
 }
 
 function metricRow(w, metric, family) {
@@ -80,8 +87,10 @@ function metricRow(w, metric, family) {
   const unit = definition && definition.unit;
   const term = definition ? hinted(el('button', { type: 'button' }, name), definition.doc) : name;
   if (value === null) return el('div', {}, el('dt', {}, term), el('dd', { class: 'why' }, reason));
+  if (Array.isArray(value) && value.length === 0) return el('div', {}, el('dt', {}, term), el('dd', {}, 'none'));
+  if (typeof value === 'string' && value.length > 24) return el('div', {}, el('dt', {}, term), el('dd', { class: 'long name' }, value));
   if (typeof value === 'object' && !(value.count === 0)) {
-    return el('div', {}, el('dt', {}, term), el('dd', {}, metric.keys ? metric.keys[metric.keys.length - 1] : ''), el('dd', { class: 'long' }, longValue(metric, value)));
+    return el('div', {}, el('dt', {}, term), el('dd', {}, metric.keys ? metric.keys.join(', ') : ''), el('dd', { class: 'long' }, longValue(metric, value)));
   }
   const word = typeof value === 'object' ? '0' : shown(value);
   return el('div', {}, el('dt', {}, term), el('dd', { title: unit || null }, word), el('dd', {}, spark(w, metric, family)));
@@ -101,7 +110,7 @@ function metricSections(w) {
 function figuresSection(w) {
   const own = figuresOf.get(w) || [];
   const hint = `${data.command} plot ${quoted(data.path)} --weight ${quoted(nameOf(w))} --figure spectrum -o fig.html`;
-  const more = el('p', { class: 'quiet' }, own.length ? 'Others are drawn by' : 'A report draws the weights with findings and one of each role. This one is drawn by', el('code', { class: 'command' }, hint));
+  const more = own.length ? null : el('p', { class: 'quiet' }, 'A report draws the weights with findings and one of each role. This one is drawn by', el('code', { class: 'command' }, hint));
   return el('section', {}, el('h2', {}, 'Figures'), el('div', { class: 'figures' }, own.map((figure) => plotted(figure))), more);
 }
 
@@ -112,15 +121,16 @@ function showWeight(page, w) {
   const found = findingsList(w);
   const lost = unmeasured.get(w);
   const numbers = metricSections(w);
-  page.replaceChildren(
+  page.replaceChildren(...[
     el('div', { class: 'crumbs' }, el('a', { href: '#weights' }, '← All weights'), el('span', { class: 'quiet' }, `${w + 1} of ${grouped(count)}`), pager(w)),
     heading,
     facts(w),
     ...(lost ? [el('p', { class: 'status' }, el('strong', {}, lost.word), ` ${lost.reason}`)] : []),
     el('section', {}, el('h2', {}, 'Findings'), found.length ? found : el('p', { class: 'quiet' }, 'None.')),
+    (figuresOf.get(w) || []).length > 0 && figuresSection(w),
     ...(numbers.length ? [el('section', {}, el('h2', {}, 'Measurements'), el('p', { class: 'lead' }, 'The curve beside a number is the same metric over the blocks of the model, the dot this weight. Names explain themselves.'), el('div', { class: 'metrics' }, numbers))] : []),
-    figuresSection(w),
-  );
+    (figuresOf.get(w) || []).length === 0 && figuresSection(w),
+  ].filter(Boolean));
   return heading;
 }
 
