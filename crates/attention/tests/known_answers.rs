@@ -2,12 +2,14 @@
 
 use weightscope_attention::Attention;
 use weightscope_core::{
-    Analyzer, Cancel, Confidence, DType, EntryId, Finding, FusedPart, Heads, Layout, MemorySource,
-    Output, Parameters, Part, Role, Severity, Shared, Unit, Value, Weight, WeightView,
+    Analyzer, DType, Figure, FigureData, Finding, FusedPart, Heads, Layout, MemorySource, Output,
+    Parameters, Role, Severity, Value, Weight,
 };
 use weightscope_testkit::checkpoint::encode;
 use weightscope_testkit::models::{Architecture, Model, ModelSpec};
-use weightscope_testkit::{Random, conformance, report_of};
+use weightscope_testkit::{
+    Random, conformance, measure_weight, portray_weight, report_of, weight_of,
+};
 
 #[test]
 fn conforms() {
@@ -27,50 +29,13 @@ fn projection(role: Role, rows: &[Vec<f32>], transposed: bool) -> (MemorySource,
         rows.concat()
     };
     let shape = if transposed { [input, out] } else { [out, input] };
-    let mut source = MemorySource::default();
-    source.push("w", DType::F32, &shape, encode(DType::F32, &values)).unwrap();
-    let weight = Weight {
-        name: "w".to_owned(),
-        entry: EntryId(0),
-        source_tensor: "w".to_owned(),
-        role,
-        part: Part::Weight,
-        stack: None,
-        block: Some(0),
-        expert: None,
-        dtype: Some(DType::F32),
-        shape: shape.to_vec(),
-        layout: Layout::whole(shape[0], shape[1]),
-        matrix: Some([out, input]),
-        transposed,
-        heads: Some(HEADS),
-        fused: Vec::new(),
-        confidence: Confidence::Known,
-    };
-    (source, weight)
+    let bytes = encode(DType::F32, &values);
+    let (source, weight) = weight_of(role, DType::F32, shape, bytes, transposed);
+    (source, Weight { heads: Some(HEADS), ..weight })
 }
 
-/// Runs one look of the analyzer at one weight.
-fn look(
-    source: &MemorySource,
-    weight: &Weight,
-    look: impl Fn(&Unit<'_>, &mut Output) -> Result<(), weightscope_core::AnalyzeError>,
-) -> Output {
-    let (shared, cancel, parameters) =
-        (Shared::default(), Cancel::default(), Parameters::default());
-    let view = WeightView::new(weight, source, &shared, &cancel);
-    let unit = Unit::new(vec![view], "attention", &parameters).unwrap();
-    let mut out = Output::default();
-    look(&unit, &mut out).unwrap();
-    out
-}
-
-fn analyze((source, weight): &(MemorySource, Weight)) -> Output {
-    look(source, weight, |unit, out| Attention.analyze(unit, out))
-}
-
-fn portray((source, weight): &(MemorySource, Weight)) -> Output {
-    look(source, weight, |unit, out| Attention.portray(unit, out))
+fn analyze(weight: &(MemorySource, Weight)) -> Output {
+    measure_weight(&Attention, weight, &Parameters::default()).unwrap()
 }
 
 fn rows(count: usize, seed: u64) -> Vec<Vec<f32>> {
@@ -236,9 +201,9 @@ fn no_heads_of_values_that_are_not_finite() {
             assert!(out.metrics.values().all(Value::is_null));
             assert_eq!(reason(&out, "heads"), "some values are NaN or infinite");
             // The rest can be drawn, and what is drawn can be written and read.
-            for figure in portray(&planted).figures {
+            for figure in portray_weight(&Attention, &planted).unwrap().figures {
                 let text = serde_json::to_string(&figure).unwrap();
-                let back: Result<weightscope_core::Figure, _> = serde_json::from_str(&text);
+                let back: Result<Figure, _> = serde_json::from_str(&text);
                 assert_eq!(back.ok().as_ref(), Some(&figure), "{bad}: {text}");
             }
         }
@@ -250,10 +215,8 @@ fn squares_beyond_f64_are_no_panic() {
     for size in [1e160f64, 1e300, 1e-300] {
         let mut random = Random::new(2);
         let bytes = (0..12 * 8).flat_map(|_| (size * random.normal()).to_le_bytes()).collect();
-        let (_, mut weight) = projection(Role::AttentionQ, &vec![vec![0.0; 8]; 12], false);
-        weight.dtype = Some(DType::F64);
-        let mut source = MemorySource::default();
-        source.push("w", DType::F64, &[12, 8], bytes).unwrap();
+        let (source, weight) = weight_of(Role::AttentionQ, DType::F64, [12, 8], bytes, false);
+        let weight = Weight { heads: Some(HEADS), ..weight };
         let out = analyze(&(source, weight));
         assert_eq!(out.metrics.len(), Attention.descriptor().metrics.len(), "{size:e}");
         // Distances are taken at a better scale.
@@ -266,9 +229,10 @@ fn squares_beyond_f64_are_no_panic() {
 
 #[test]
 fn mean_rows_are_drawn_one_head_a_line() {
-    let out = portray(&projection(Role::AttentionQ, &rows(12, 5), true));
+    let drawn = portray_weight(&Attention, &projection(Role::AttentionQ, &rows(12, 5), true));
+    let out = drawn.unwrap();
     let [figure] = out.figures.as_slice() else { panic!("{:?}", out.figures) };
-    let weightscope_core::FigureData::Heatmap(map) = &figure.data else { panic!("{figure:?}") };
+    let FigureData::Heatmap(map) = &figure.data else { panic!("{figure:?}") };
     assert_eq!((figure.id.as_ref(), map.size), ("attention.heads.q", [4, INPUT]));
     assert_eq!(map.cells.len() as u64, 4 * INPUT);
 }

@@ -59,7 +59,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new(
             "toeplitz_r2",
             "",
-            "R^2 of the inner products of positions i and j explained by |i - j| alone: 1 when only the distance matters, near 0 in a random table.",
+            "R^2 of the inner products of positions i and j explained by |i - j| alone: 1 when only the distance matters, about width/(width + n) in a random table of n positions (the diagonal alone). Undefined where all are equal to about 1e-5.",
         ),
         MetricSpec::new(
             "effective_rank",

@@ -26,6 +26,8 @@ pub(crate) struct Measured {
 
 /// Correlations below this many standard errors are none.
 const NOISE: f64 = 5.0;
+/// Share of the squares of inner products below which their variance says nothing.
+const EQUAL: f64 = 1e-10;
 
 impl Table<'_> {
     pub(crate) fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> {
@@ -57,7 +59,7 @@ impl Table<'_> {
             variances: waves.variances,
             periods: waves.periods,
             dominant_share: waves.dominant_energy / all,
-            effective_rank: entropy.exp(),
+            effective_rank: if whole > 0.0 { entropy.exp() } else { f64::NAN },
         }
     }
 
@@ -83,8 +85,10 @@ impl Table<'_> {
             long[..n].copy_from_slice(&signal);
             long[n..].fill(0.0);
             let mean = sum / n as f64;
+            // The mean of equal numbers need not be that number.
+            let is_constant = signal.windows(2).all(|pair| pair[0] == pair[1]);
             for value in &mut signal {
-                *value -= mean;
+                *value = if is_constant { 0.0 } else { *value - mean };
             }
             let variance = signal.iter().map(|x| x * x).sum::<f64>() / n as f64;
             waves.variances.push(variance);
@@ -97,11 +101,11 @@ impl Table<'_> {
             let strongest = (1..spectrum.len())
                 .map(|frequency| (frequency, spectrum[frequency].norm_sqr()))
                 .fold((0, 0.0), |best, next| if next.1 > best.1 { next } else { best });
-            let constant = variance <= (f64::EPSILON * mean).powi(2) || strongest.0 == 0;
-            waves.periods.push(if constant { f64::NAN } else { n as f64 / strongest.0 as f64 });
+            let has_wave = strongest.0 > 0;
+            waves.periods.push(if has_wave { n as f64 / strongest.0 as f64 } else { f64::NAN });
             // A frequency stands for itself and its mirror image, but for the highest of an even length.
             let mirrored = if 2 * strongest.0 == n { 1.0 } else { 2.0 };
-            if !constant {
+            if has_wave {
                 waves.dominant_energy += mirrored * strongest.1 / (n as f64).powi(2);
             }
             for (total, value) in total.iter_mut().zip(&power) {
@@ -126,8 +130,11 @@ impl Table<'_> {
             autocorrelation.iter().enumerate().map(diagonal_mean).collect();
         let mean = means.iter().map(|(lag, m)| count(*lag) * m).sum::<f64>() / (n * n);
         let between: f64 = means.iter().map(|(lag, m)| count(*lag) * (m - mean).powi(2)).sum();
-        let whole = sigma.iter().map(|s| s.powi(4)).sum::<f64>() - n * n * mean * mean;
-        if means.is_empty() || whole <= 0.0 { f64::NAN } else { (between / whole).clamp(0.0, 1.0) }
+        let squares = sigma.iter().map(|s| s.powi(4)).sum::<f64>();
+        let whole = squares - n * n * mean * mean;
+        // Less than that is a difference of rounding errors: all inner products are equal.
+        let is_resolved = whole > EQUAL * squares;
+        if is_resolved { (between / whole).clamp(0.0, 1.0) } else { f64::NAN }
     }
 }
 
@@ -194,8 +201,7 @@ impl Measured {
         let number = |x: f64| Some(x).filter(|x| x.is_finite());
         out.metric_or("dominant_share", number(self.dominant_share), "all positions are equal");
         out.metric_or("toeplitz_r2", number(self.toeplitz_r2), "all inner products are equal");
-        let rank = number(self.effective_rank).filter(|_| !self.variances.is_empty());
-        out.metric_or("effective_rank", rank, "the table is zero");
+        out.metric_or("effective_rank", number(self.effective_rank), "the table is zero");
         let (count, first) = self.tail;
         let tail = Value::map([("count", count.into()), ("first", first.into())]);
         out.metric("untrained_tail", tail);

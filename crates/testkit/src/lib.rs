@@ -3,8 +3,8 @@
 //! [`checkpoint`] writes safetensors files byte by byte, sound and broken. [`models`] makes language models
 //! that were only initialised, with the names and the config.json of real ones, ready to have a defect
 //! planted. [`conformance()`] holds an [`Analyzer`](weightscope_core::Analyzer), built in or a plugin's,
-//! against the contract of its trait; [`measure()`] and
-//! [`report_of`] run one without files.
+//! against the contract of its trait; [`measure()`],
+//! [`measure_weight`] and [`report_of`] run one without files.
 //!
 //! Everything is seeded and repeatable, and nothing here is meant for programs: functions panic where a
 //! test should fail.
@@ -26,5 +26,7 @@ pub mod models;
 mod random;
 
 pub use conformance::conformance;
-pub use measure::{measure, measure_bytes, model_of, report_of};
+pub use measure::{
+    measure, measure_bytes, measure_weight, model_of, portray_weight, report_of, weight_of,
+};
 pub use random::Random;

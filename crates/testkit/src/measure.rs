@@ -2,8 +2,8 @@
 
 use weightscope_codec::DType;
 use weightscope_core::{
-    Analyzer, Cancel, MemorySource, Metadata, Output, Report, Settings, Shared, TensorSource, Unit,
-    UnitSpec, WeightView,
+    AnalyzeError, Analyzer, Cancel, MemorySource, Metadata, Output, Parameters, Report, Role,
+    Settings, Shared, TensorSource, Unit, UnitSpec, Weight, WeightView,
 };
 use weightscope_engine::{RunOptions, scan};
 use weightscope_graph::{WalkOptions, walk};
@@ -73,6 +73,67 @@ pub fn measure_bytes(
     let mut out = Output::default();
     analyzer.analyze(&unit, &mut out).unwrap_or_else(|error| panic!("{error}"));
     out
+}
+
+/// A tensor that plays `role`, in a source of its own: no names have to be found for it, and head counts, cuts
+/// and layout can be changed before it is measured.
+///
+/// # Panics
+/// When the bytes do not fit the shape, or it is not a matrix.
+pub fn weight_of(
+    role: Role,
+    dtype: DType,
+    shape: [u64; 2],
+    bytes: Vec<u8>,
+    transposed: bool,
+) -> (MemorySource, Weight) {
+    let mut source = MemorySource::new(Metadata::default());
+    source.push("w.weight", dtype, &shape, bytes).expect("the bytes fit the shape");
+    let graph = walk(source.entries(), source.metadata(), &WalkOptions::default());
+    let weight = graph.weights.into_iter().next().expect("there is one weight");
+    let [rows, columns] = shape;
+    let matrix = Some(if transposed { [columns, rows] } else { shape });
+    (source, Weight { role, transposed, matrix, block: Some(0), ..weight })
+}
+
+/// What an analyzer says of one weight with these parameters.
+///
+/// # Errors
+/// Those of [`Analyzer::analyze`].
+///
+/// # Panics
+/// Never: there is one view.
+pub fn measure_weight(
+    analyzer: &dyn Analyzer,
+    (source, weight): &(MemorySource, Weight),
+    parameters: &Parameters,
+) -> Result<Output, AnalyzeError> {
+    let (shared, cancel, mut out) = (Shared::default(), Cancel::default(), Output::default());
+    let view = WeightView::new(weight, source, &shared, &cancel);
+    let unit =
+        Unit::new(vec![view], analyzer.descriptor().id, parameters).expect("there is one view");
+    analyzer.analyze(&unit, &mut out)?;
+    Ok(out)
+}
+
+/// How an analyzer draws one weight.
+///
+/// # Errors
+/// Those of [`Analyzer::portray`].
+///
+/// # Panics
+/// Never: there is one view.
+pub fn portray_weight(
+    analyzer: &dyn Analyzer,
+    (source, weight): &(MemorySource, Weight),
+) -> Result<Output, AnalyzeError> {
+    let (shared, cancel, mut out) = (Shared::default(), Cancel::default(), Output::default());
+    let view = WeightView::new(weight, source, &shared, &cancel);
+    let settings = Settings::default();
+    let unit = Unit::new(vec![view], analyzer.descriptor().id, &settings.parameters)
+        .expect("there is one view");
+    analyzer.portray(&unit, &mut out)?;
+    Ok(out)
 }
 
 /// The report of a scan of a model, without files and times.
