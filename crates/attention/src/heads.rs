@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use weightscope_core::{AnalyzeError, Layout, Order, Role, Weight, WeightView};
+use weightscope_core::{AnalyzeError, DType, Layout, Order, Role, Weight, WeightView};
+
+/// More heads than this are none; the largest models have 128.
+const MOST_HEADS: u64 = 512;
 
 /// Input features read at a time where a head's rows are stored columns.
 const STRIP: u64 = 64;
@@ -20,7 +23,12 @@ pub(crate) struct Part {
 
 /// The parts of an attention projection with known heads; none of anything else.
 pub(crate) fn parts(weight: &Weight) -> Vec<Part> {
-    let (Some(heads), Some([out, _])) = (weight.heads, weight.matrix) else { return Vec::new() };
+    let (Some(heads), Some([out, input])) = (weight.heads, weight.matrix) else {
+        return Vec::new();
+    };
+    if !weight.dtype.is_some_and(DType::is_float) {
+        return Vec::new();
+    }
     let head_dim = u64::from(heads.head_dim);
     let part = |role: Role, rows: &[Range<u64>]| {
         let name = match role {
@@ -33,6 +41,11 @@ pub(crate) fn parts(weight: &Weight) -> Vec<Part> {
             head_dim > 0 && r.end <= out && (r.end - r.start).is_multiple_of(head_dim)
         };
         if !rows.iter().all(whole) {
+            return None;
+        }
+        let count = rows.iter().map(|r| (r.end - r.start) / head_dim).sum::<u64>();
+        // A table of all pairs is never larger than the weight, whatever config.json says.
+        if count > MOST_HEADS || count > head_dim.saturating_mul(input) {
             return None;
         }
         let starts = rows.iter().flat_map(|r| r.clone().step_by(head_dim as usize)).collect();

@@ -223,9 +223,14 @@ fn cut(ranges: &[Range<u64>], wanted: &Range<u64>) -> Vec<Range<u64>> {
     kept
 }
 
-fn figure(view: &WeightView<'_>, id: &'static str, axes: Axes, data: FigureData) -> Figure {
+fn figure(
+    view: &WeightView<'_>,
+    id: &'static str,
+    title: String,
+    axes: Axes,
+    data: FigureData,
+) -> Figure {
     let name = view.weight().name.clone();
-    let title = format!("{id} of {name}");
     let (id, analyzer) = (Key::Borrowed(id), Key::Borrowed("plot"));
     Figure { id, weight: Some(name), analyzer, title, axes, data }
 }
@@ -240,7 +245,9 @@ fn heat_map(view: &WeightView<'_>, [row, column]: [u64; 2]) -> Result<Figure, An
         pooling: Key::Borrowed(""),
         cells: Cells::values(values),
     };
-    Ok(figure(view, "heatmap", Axes::new("input", "output"), FigureData::Heatmap(map)))
+    let [rows, columns] = view.size();
+    let title = format!("Rows {row}:{}, columns {column}:{}", row + rows, column + columns);
+    Ok(figure(view, "heatmap", title, Axes::new("input", "output"), FigureData::Heatmap(map)))
 }
 
 /// The columns to follow, all of them within `window`.
@@ -284,7 +291,8 @@ fn traces(
         })
     });
     let series = series.collect::<Result<_, AnalyzeError>>()?;
-    Ok(figure(view, "trace", Axes::new("row", "weight"), FigureData::Line { series }))
+    let title = "Columns over the rows".to_owned();
+    Ok(figure(view, "trace", title, Axes::new("row", "weight"), FigureData::Line { series }))
 }
 
 /// Everything that analyzers draw of a weight.
