@@ -107,7 +107,8 @@ impl Chrome {
     /// Sends a command and waits for its answer.
     pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Result<Value> {
         self.last += 1;
-        let mut message = json!({ "id": self.last, "method": method, "params": parameters });
+        let mut message = json!({ "id": self.last, "method": method });
+        message["params"] = parameters;
         if let Some(session) = &self.session {
             message["sessionId"] = json!(session);
         }

@@ -18,6 +18,7 @@ use minijinja::{Environment, Value, context};
 use serde_json::Value as Json;
 use weightscope_core::{Figure, Report};
 
+use crate::numbers::grouped;
 use crate::overview::COMMAND;
 use crate::{RenderError, RenderOptions, escape};
 
@@ -87,9 +88,9 @@ pub(crate) fn render(report: &Report, options: &RenderOptions<'_>) -> Result<Str
         listing => Serde(settings::weights(report, options)),
         settings => Serde(settings::settings(report, options)),
         command => COMMAND,
-        finding_count => report.findings.len(),
-        error_count => report.errors.len(),
-        weight_count => report.weights.len(),
+        finding_count => grouped(report.findings.len() as u64),
+        error_count => grouped(report.errors.len() as u64),
+        weight_count => grouped(report.weights.len() as u64),
         ..frame(REPORT_SCRIPT, &data)
     };
     fill("report.html", context)

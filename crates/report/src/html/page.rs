@@ -38,7 +38,8 @@ pub(crate) struct Page {
 #[derive(Debug, Serialize)]
 struct Count {
     severity: &'static str,
-    number: u64,
+    number: String,
+    is_zero: bool,
     noun: &'static str,
 }
 
@@ -102,7 +103,7 @@ pub(crate) fn page(report: &Report, title: &str, options: &RenderOptions<'_>) ->
             Severity::Warning => "warnings",
             Severity::Info => "info",
         };
-        Count { severity: severity.name(), number: count, noun }
+        Count { severity: severity.name(), number: grouped(count), is_zero: count == 0, noun }
     };
     let (_, known) = overview::severity_counts(report);
     Page {

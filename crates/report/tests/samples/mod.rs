@@ -566,6 +566,7 @@ pub(crate) fn graph() -> ModelGraph {
             transposed: record.transposed,
             heads: None,
             confidence: Confidence::Known,
+            fused: Vec::new(),
         });
     };
     for record in gpt2_weights() {

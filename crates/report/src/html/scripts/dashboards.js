@@ -55,7 +55,7 @@ function depthFigure(id, title, y, value, more) {
   };
 }
 
-// One point a weight; of very many a sample that keeps every weight with a finding.
+// One point a weight; of very many a sample, with those that have a warning or worse unless they are many too.
 function pointFigure(id, title, x, y, more) {
   let all = [];
   for (let w = 0; w < count; w++) {
@@ -65,8 +65,9 @@ function pointFigure(id, title, x, y, more) {
   if (all.length < 2) return null;
   const total = all.length;
   const step = Math.ceil(total / MOST_POINTS);
-  all = all.filter((p, i) => i % step === 0 || rankOf[p.w]);
-  const note = [more.note, step > 1 && `${grouped(all.length)} of ${grouped(total)} weights, with every one that has a finding`].filter(Boolean).join('. ');
+  const isKept = all.filter((p) => rankOf[p.w] > 1).length <= MOST_POINTS ? (p) => rankOf[p.w] > 1 : () => false;
+  all = all.filter((p, i) => i % step === 0 || isKept(p));
+  const note = [more.note, step > 1 && `${grouped(all.length)} of ${grouped(total)} weights are drawn.`].filter(Boolean).join(' ');
   return {
     id, title, kind: 'own', note, click: openWeight,
     draw() {

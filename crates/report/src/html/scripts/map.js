@@ -8,7 +8,7 @@ function mapColours(value) {
   if (!finite.length) return null;
   // Places among all values rather than values: one outlier would leave the rest in one colour.
   const cuts = Array.from({ length: MAPPED - 1 }, (_, i) => finite[Math.floor(((i + 1) * finite.length) / MAPPED)]);
-  const step = (v) => cuts.filter((cut) => v >= cut).length;
+  const step = (v) => cuts.filter((cut) => v > cut).length;
   return { values, step, low: finite[0], high: finite[finite.length - 1] };
 }
 
@@ -52,7 +52,11 @@ function startMap(map) {
     next.focus();
   });
 
-  const options = data.columns.filter((column) => column.main && !column.count && column.at === undefined);
+  const isVaried = (column) => {
+    const colours = mapColours(cellOf(column));
+    return colours !== null && colours.low < colours.high;
+  };
+  const options = data.columns.filter((column) => column.main && isVaried(column));
   if (!options.length) return;
   const legend = map.querySelector('.legend');
   const severities = [...legend.children];

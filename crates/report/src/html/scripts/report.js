@@ -95,6 +95,7 @@ function startKeys(table) {
   const go = () => {
     const words = find.value.trim();
     if (!words) return;
+    find.value = '';
     const exact = weights.name.indexOf(words);
     if (exact >= 0) location.hash = pageOf(exact);
     else {
