@@ -32,7 +32,8 @@ pub(crate) fn parts(weight: &Weight) -> Vec<Part> {
     let head_dim = u64::from(heads.head_dim);
     let part = |role: Role, rows: &[Range<u64>]| {
         let name = match role {
-            Role::AttentionQ => "q",
+            // MLA's queries leave the second of two projections.
+            Role::AttentionQ | Role::AttentionQUp => "q",
             Role::AttentionK => "k",
             Role::AttentionV => "v",
             _ => return None,

@@ -1,8 +1,8 @@
 //! Heads that repeat each other, heads that do nothing, and whether heads specialise with depth.
 
 use weightscope_core::{
-    DepthQuestion, Finding, Kind, ReferenceKind, Report, Role, Severity, Value, Verdicts,
-    WeightRecord,
+    Conclusion, DepthQuestion, Finding, Key, Kind, ReferenceKind, Report, Role, Severity, Value,
+    Verdicts, WeightRecord,
 };
 
 use crate::{DEAD_NORM, DUPLICATE_COSINE, ID};
@@ -26,8 +26,26 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
             dead(report, weight, out);
         }
     }
-    for role in [Role::AttentionQ, Role::AttentionQkv] {
+    for role in [Role::AttentionQ, Role::AttentionQUp, Role::AttentionQkv] {
         SPECIALISATION.answer(report, role, out);
+    }
+    unknown(report, out);
+}
+
+/// Says so when no projection could be cut into heads: without sizes nothing else would be said of them.
+fn unknown(report: &Report, out: &mut Verdicts) {
+    let mut queries = report.weights.iter().filter(|w| {
+        matches!(w.role, Role::AttentionQ | Role::AttentionQUp | Role::AttentionQkv)
+            && w.kind() == Kind::Matrix
+    });
+    if queries.clone().next().is_some() && queries.all(|w| w.heads.is_none()) {
+        out.conclude(Conclusion {
+            code: Key::Borrowed("attention.unknown-heads"),
+            analyzer: Key::Borrowed(ID),
+            scope: "model".to_owned(),
+            message: "attention heads are not measured: there is no config.json that says how many there are, or it does not fit the shapes".to_owned(),
+            evidence: Vec::new(),
+        });
     }
 }
 

@@ -9,9 +9,9 @@
 mod standardised;
 
 use weightscope_core::{
-    AnalyzeError, Analyzer, Axes, Cost, DType, DepthQuestion, Descriptor, Figure, FigureData, Key,
-    MetricSpec, ModelGraph, Output, ParameterSpec, Report, Role, Series, Unit, UnitSpec, Value,
-    Verdicts, Weight, WeightView,
+    AnalyzeError, Analyzer, Axes, Category, Cost, DType, DepthQuestion, Descriptor, Figure,
+    FigureData, Key, MetricSpec, ModelGraph, Output, ParameterSpec, Report, Role, Series, Unit,
+    UnitSpec, Value, Verdicts, Weight, WeightView,
 };
 use weightscope_linalg::{
     Monitor, PrincipalComponents, SpectrumError, Watch, principal_components, principal_cost,
@@ -68,16 +68,11 @@ static DESCRIPTOR: Descriptor = Descriptor {
 
 /// Whether it is measured in a scan.
 fn is_attention(weight: &Weight) -> bool {
-    let role = matches!(
-        weight.role,
-        Role::AttentionQ
-            | Role::AttentionK
-            | Role::AttentionV
-            | Role::AttentionQkv
-            | Role::AttentionO
-    );
     let sides = weight.matrix.is_some_and(|[out, input]| out.min(input) >= 2);
-    role && sides && weight.part.is_parameter() && weight.dtype.is_some_and(DType::is_float)
+    weight.role.category() == Category::Attention
+        && sides
+        && weight.part.is_parameter()
+        && weight.dtype.is_some_and(DType::is_float)
 }
 
 impl Analyzer for Pca {
@@ -112,8 +107,12 @@ impl Analyzer for Pca {
         measure(&view, &Watch(|| unit.threads(), |flops| unit.advance(flops).is_ok()), out)
     }
 
+    fn measuring_parameters(&self) -> &'static [&'static str] {
+        &[MAX_SIDE.key]
+    }
+
     fn judge(&self, report: &Report, out: &mut Verdicts) {
-        for role in [Role::AttentionQ, Role::AttentionQkv] {
+        for role in [Role::AttentionQ, Role::AttentionQUp, Role::AttentionQkv] {
             SPECIALISATION.answer(report, role, out);
         }
     }
