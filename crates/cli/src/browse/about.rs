@@ -93,7 +93,7 @@ pub(super) fn metric(
         fact(
             text,
             "siblings",
-            &format!("median {middle}, {low} to {high} over {count} blocks' {}", weight.role),
+            &format!("median {middle}, {low} to {high} ({count} of {})", weight.role),
             theme,
         );
     }

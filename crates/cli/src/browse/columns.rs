@@ -98,7 +98,7 @@ impl Column {
         };
         let of = |field: Field, title: &str, priority: u8| {
             let width = widest(&|w| cell(&field, w));
-            Self::new(field, title, width.min(22), priority)
+            Self::new(field, title, width.min(20), priority)
         };
         let mut columns = vec![
             Self::new(Field::Order, "model order", 0, 0),
@@ -113,6 +113,9 @@ impl Column {
         let descriptors: Vec<&Descriptor> = data.descriptors.iter().collect();
         for column in pieces::WeightColumn::all(&data.report, &descriptors) {
             let width = widest(&|w| column.cell(w));
+            if width == 0 {
+                continue;
+            }
             let title = column.title().to_owned();
             let priority = 2 + column.rank() * 2;
             columns.push(Self::new(Field::Metric(column), &title, width, priority));
@@ -163,7 +166,7 @@ fn cell(field: &Field, weight: &WeightRecord) -> Option<String> {
         Field::Name => Some(escape::terminal(&weight.name).into_owned()),
         Field::Role => Some(weight.role.name().to_owned()),
         Field::Block => weight.block.map(|b| b.to_string()),
-        Field::Shape => Some(pieces::shape(&weight.shape)),
+        Field::Shape => Some(pieces::shape(&weight.shape).replace(" x ", "×")),
         Field::Type => Some(escape::terminal_within(&weight.dtype, 12).into_owned()),
         Field::Parameters => Some(pieces::short_count(weight.parameters)),
         Field::Metric(column) => column.cell(weight),

@@ -217,7 +217,8 @@ impl Detail {
         for (y, index) in (inner.top()..inner.bottom()).zip(window) {
             let Some(row) = self.rows.get(index) else { continue };
             let here = index == self.list.cursor;
-            let line = self.row(row, here, usize::from(inner.width), data, theme);
+            let room = usize::from(inner.width).saturating_sub(1);
+            let line = self.row(row, here, room, data, theme);
             frame.buffer_mut().set_line(inner.x, y, &line, inner.width);
             if here {
                 frame.buffer_mut().set_style(Rect { y, height: 1, ..inner }, theme.cursor());

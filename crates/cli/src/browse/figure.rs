@@ -77,8 +77,8 @@ fn histogram(
     const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
     let high = bins.low + bins.width * bins.counts.len() as f64;
     let most = bins.counts.iter().copied().max().unwrap_or(0) as f64;
-    let x = Scale::of([bins.low, high].into_iter(), false);
-    let y = Scale::of([0.0, most].into_iter(), false);
+    let x = Scale::of(&[bins.low, high], false);
+    let y = Scale::of(&[0.0, most], false);
     let (Some(x), Some(y), true) = (x, y, bins.width > 0.0 && most > 0.0) else {
         return plot::nothing(buffer, area, theme);
     };
@@ -210,14 +210,18 @@ fn bars(buffer: &mut Buffer, area: Rect, labels: &[String], values: &[f64], them
         let start = area.x + label as u16 + 1;
         buffer.set_string(start, y, "━".repeat(long.min(room)), theme.curve(0));
         let after = start + long.min(room) as u16 + u16::from(long > 0);
-        buffer.set_string(after, y, pieces::number(*value), theme.dim());
+        let text = match *value {
+            v if v.fract() == 0.0 && (1e6..1e18).contains(&v) => pieces::short_count(v as u64),
+            v => pieces::number(v),
+        };
+        buffer.set_string(after, y, text, theme.dim());
     }
 }
 
 /// `├──┤  median  ├──┤` a line each.
 fn box_plots(buffer: &mut Buffer, area: Rect, boxes: &[BoxStatistics], theme: Theme) {
-    let ends = || boxes.iter().flat_map(|b| b.five);
-    let Some(scale) = Scale::of(ends(), false) else { return plot::nothing(buffer, area, theme) };
+    let ends: Vec<f64> = boxes.iter().flat_map(|b| b.five).collect();
+    let Some(scale) = Scale::of(&ends, false) else { return plot::nothing(buffer, area, theme) };
     let width = usize::from(area.width);
     let names: Vec<String> = boxes.iter().map(|b| escape::terminal(&b.name).into_owned()).collect();
     let label = names.iter().map(|n| pieces::width(n)).max().unwrap_or(0).min(width / 3);

@@ -10,7 +10,7 @@ use weightscope::{ModelSummary, Severity};
 
 use super::data::Data;
 use super::figure;
-use super::frame::panel;
+use super::frame::{note, panel};
 use super::text::{Scroll, Text};
 use super::theme::Theme;
 
@@ -68,6 +68,9 @@ impl Model {
         let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
         let text = text(data, usize::from(inner.width), theme);
         self.scroll.draw(frame, inner, &text.lines);
+        if self.scroll.is_cut() {
+            note(frame, words, "↓ more", theme.dim());
+        }
         let Some((figure, area)) = picture else { return };
         let room = usize::from(area.width).saturating_sub(14);
         let title = pieces::shortened(&escape::terminal(&figure.title), room);

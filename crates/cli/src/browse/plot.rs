@@ -60,26 +60,29 @@ pub(super) struct Scale {
     low: f64,
     high: f64,
     log: bool,
+    /// Whether all values are whole, such as blocks: nothing lies between them.
+    whole: bool,
 }
 
 impl Scale {
     /// Spans `values`; logarithmic only when they are positive and it was asked for.
-    pub(super) fn of(values: impl Iterator<Item = f64> + Clone, log: bool) -> Option<Self> {
-        let log = log && values.clone().any(|v| v > 0.0);
-        let fits = |v: &f64| v.is_finite() && (!log || *v > 0.0);
+    pub(super) fn of(values: &[f64], log: bool) -> Option<Self> {
+        let log = log && values.iter().any(|v| *v > 0.0);
+        let fits = |v: &&f64| v.is_finite() && (!log || **v > 0.0);
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for value in values.filter(fits) {
-            (low, high) = (low.min(value), high.max(value));
+        for value in values.iter().filter(fits) {
+            (low, high) = (low.min(*value), high.max(*value));
         }
         if !low.is_finite() {
             return None;
         }
+        let whole = values.iter().all(|v| v.fract() == 0.0);
         if low == high {
             // One value stands in the middle.
             let around = if low == 0.0 { 1.0 } else { low.abs() / 2.0 };
             (low, high) = if log { (low / 2.0, high * 2.0) } else { (low - around, high + around) };
         }
-        Some(Self { low, high, log })
+        Some(Self { low, high, log, whole })
     }
 
     fn map(self, value: f64) -> f64 {
@@ -119,6 +122,7 @@ impl Scale {
         let power = 10f64.powf(rough.log10().floor());
         let step =
             [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough * 0.999);
+        let step = step.map(|s| if self.whole { s.max(1.0) } else { s });
         let Some(step) = step.filter(|s| s.is_finite() && *s > 0.0) else { return vec![self.low] };
         let first = (self.low / step).ceil() as i64;
         let last = (self.high / step).floor() as i64;
@@ -258,8 +262,8 @@ fn scales(curves: &[Curve], log: [bool; 2]) -> Option<[Scale; 2]> {
     let of = |curves: &[Curve]| {
         let points: Vec<(f64, f64)> =
             curves.iter().flat_map(|c| c.points.iter().flatten()).filter(fits).copied().collect();
-        let x = Scale::of(points.iter().map(|p| p.0), log[0]);
-        Some([x?, Scale::of(points.iter().map(|p| p.1), log[1])?])
+        let (xs, ys): (Vec<f64>, Vec<f64>) = points.into_iter().unzip();
+        Some([Scale::of(&xs, log[0])?, Scale::of(&ys, log[1])?])
     };
     let (main, further) = curves.split_at_checked(2).unwrap_or((curves, &[]));
     if further.len() > 1 {
@@ -366,14 +370,14 @@ mod tests {
 
     #[test]
     fn ticks_are_round() {
-        let scale = |low: f64, high: f64, log| Scale::of([low, high].into_iter(), log).unwrap();
+        let scale = |low: f64, high: f64, log| Scale::of(&[low, high], log).unwrap();
         assert_eq!(scale(0.002, 300.0, true).ticks(6), [0.01, 0.1, 1.0, 10.0, 100.0]);
         assert_eq!(scale(1.0, 12.0, true).ticks(6), [1.0, 10.0]);
         assert_eq!(scale(2.1, 9.0, true).ticks(4), [4.0, 6.0, 8.0]);
         assert_eq!(scale(0.0, 11.0, false).ticks(6), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         assert_eq!(scale(-0.3, 0.3, false).ticks(4), [-0.2, 0.0, 0.2]);
-        assert!(Scale::of([0.0, -1.0].into_iter(), true).is_some_and(|s| !s.log));
-        assert!(Scale::of(std::iter::empty(), false).is_none());
+        assert!(Scale::of(&[0.0, -1.0], true).is_some_and(|s| !s.log));
+        assert!(Scale::of(&[], false).is_none());
     }
 
     #[test]

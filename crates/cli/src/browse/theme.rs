@@ -49,10 +49,11 @@ impl Theme {
 
     /// The row under the cursor.
     pub(super) fn cursor(self) -> Style {
+        let style = Style::new().remove_modifier(Modifier::DIM);
         if self.color {
-            Style::new().bg(Color::Blue).fg(Color::White).add_modifier(Modifier::BOLD)
+            style.bg(Color::Blue).fg(Color::White).add_modifier(Modifier::BOLD)
         } else {
-            Style::new().add_modifier(Modifier::REVERSED)
+            style.add_modifier(Modifier::REVERSED)
         }
     }
 

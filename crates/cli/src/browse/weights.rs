@@ -139,10 +139,10 @@ impl Weights {
         }
         let width = usize::from(area.width);
         let least = self.longest_name.min(LEAST_NAME);
-        let chosen = fitting(&self.columns, self.sorted, width.saturating_sub(MARKS + least));
+        let chosen = fitting(&self.columns, self.sorted, width.saturating_sub(MARKS + least + 1));
         let beside: usize =
             chosen.iter().filter_map(|i| self.columns.get(*i)).map(|c| c.width + 2).sum();
-        let room = width.saturating_sub(MARKS + beside).min(self.longest_name.max(4));
+        let room = width.saturating_sub(MARKS + beside + 1).min(self.longest_name.max(4));
         self.headings(frame, area, room, &chosen, theme);
         let body = Rect { y: area.y + 2, height: area.height - 2, ..area };
         let window = self.list.window(self.rows.len(), usize::from(body.height));

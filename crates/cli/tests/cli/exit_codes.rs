@@ -43,12 +43,14 @@ fn findings_are_1_from_the_severity_that_was_asked_for() {
 fn usage_is_2_and_suggests_what_was_meant() {
     let folder = folder();
     let (gpt2, at) = (fixture("tiny-gpt2"), |name: &str| folder.path().join(name));
+    let registry = weightscope::builtin_registry();
+    let every: Vec<&str> = registry.descriptors().iter().map(|d| d.id).collect();
     let cases = [
         ("scan --treads 2", "'--threads'"),
         ("scna", "'scan'"),
         ("scan --analyzers sparsty", "did you mean \"sparsity\"?"),
         ("scan --analyzers sparsity,-integrity", "use one or the other"),
-        ("scan --analyzers -sparsity,-integrity,-distribution,-spectral", "leaves no analyzer"),
+        (&format!("scan --analyzers -{}", every.join(",-")), "leaves no analyzer"),
         ("scan --format jsn", "did you mean \"json\"?"),
         ("scan --fail-on wrning", "'warning'"),
         ("scan --series sumary", "'summary'"),
@@ -80,7 +82,7 @@ fn usage_is_2_and_suggests_what_was_meant() {
         ("r.cvs", "did you mean .csv?"),
         ("r.jsn", "did you mean .json?"),
         ("report", "no ending says which format"),
-        ("r.safetensors", "use .json, .md, .csv or .txt"),
+        ("r.safetensors", "unknown ending; use ."),
     ] {
         let run = run_with(command().arg("scan").arg(&gpt2).arg("-o").arg(at(name)));
         let run = run.exits(2).says(words);

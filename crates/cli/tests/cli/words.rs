@@ -4,7 +4,16 @@ use std::collections::BTreeSet;
 
 use crate::common::{run, run_with};
 
-const COMMANDS: [&str; 5] = ["scan", "info", "explain", "analyzers", "completions"];
+const COMMANDS: &[&str] = &[
+    "scan",
+    "info",
+    "report",
+    #[cfg(feature = "tui")]
+    "browse",
+    "explain",
+    "analyzers",
+    "completions",
+];
 
 #[test]
 fn help_fits_the_page_and_lists_everything() {
