@@ -174,8 +174,8 @@ mod tests {
             "unknown format \"jsn\", did you mean \"json\"?; there are table, json, markdown, csv and html"
         );
         assert_eq!(
-            message("yaml"),
-            "unknown format \"yaml\"; there are table, json, markdown, csv and html"
+            message("parquet"),
+            "unknown format \"parquet\"; there are table, json, markdown, csv and html"
         );
         let path = |text: &str| Format::from_path(Path::new(text)).unwrap_err().to_string();
         assert_eq!(

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use weightscope::{
-    Axes, BoxStatistics, Cells, Figure, FigureData, HeatMap, Key, PORTRAITS, Registry, Report,
-    Role, RunOptions, Scan, Series, Ticks, Value, WeightRecord, rejudge,
+    Axes, BoxStatistics, Cells, Figure, FigureData, Finding, HeatMap, Key, PORTRAITS, Report, Role,
+    RunOptions, Scan, Series, Severity, Ticks, Value, WeightRecord, builtin_registry, rejudge,
 };
 
 /// What names must never do.
@@ -210,12 +210,16 @@ fn grown(root: &Path, path: &str, blocks: u32, of: impl Fn(u32) -> Vec<Model>) -
         model.tensors = report.weights.len() as u64;
     }
     report.totals.declared = report.weights.len() as u64;
-    rejudge(&mut report, &builtin().analyzers());
+    rejudge(&mut report, &builtin_registry().analyzers());
+    // As many weights are drawn whole as ever are.
+    let step = report.weights.len() / PORTRAITS;
+    for weight in report.weights.iter().filter(|w| w.matrix.is_some()).step_by(step.max(1)) {
+        let message = "made up, so that this weight is drawn";
+        let finding =
+            Finding::new("sparsity.dead-units", Severity::Warning, Some(&weight.name), message);
+        report.findings.push(finding.advice("nothing"));
+    }
     Ok(report)
-}
-
-fn builtin() -> Registry {
-    weightscope::builtin_registry()
 }
 
 /// The figures of a weight under another name, as large as those of a weight of a few thousand rows.

@@ -219,7 +219,7 @@ fn listing(report: &Report) -> Vec<Line> {
         }
         Line {
             what,
-            shape: numbers::shape(shape),
+            shape: numbers::shape(shape).replace(" x ", " × "),
             dtype: dtype.to_owned(),
             count: grouped(count),
             each: short(parameters / count.max(1)),

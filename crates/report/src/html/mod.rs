@@ -164,3 +164,40 @@ fn title(report: &Report) -> String {
     let names = if names.is_empty() { "report" } else { names.as_str() };
     escape::terminal(&format!("{names} · WeightScope")).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_can_stand_in_a_page() {
+        for script in [PLOTLY, REPORT_SCRIPT, FIGURES_SCRIPT] {
+            let script = script.to_lowercase();
+            assert!(!script.contains("</script") && !script.contains("<!--"), "a block ends early");
+            assert!(!script.contains('\r'), "browsers would hash another text");
+        }
+        assert!(!STYLE.contains('<') && !STYLE.contains('\r'));
+    }
+
+    #[test]
+    fn our_scripts_make_no_markup_of_texts() {
+        for script in [REPORT_SCRIPT, FIGURES_SCRIPT] {
+            for word in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "Function(",
+            ] {
+                assert!(!script.contains(word), "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn plotly_still_leaves_its_style_sheets_out() {
+        assert!(PLOTLY.contains(PLOTLY_MODULE_STYLE));
+        assert!(PLOTLY.contains("\"plotly.js-style-\"") && PLOTLY.contains(".no-inline-styles"));
+    }
+}

@@ -125,7 +125,7 @@ pub(crate) fn weights(report: &Report, options: &RenderOptions<'_>) -> Listing {
         let mut cells = vec![
             weight.role.name().replace('_', " "),
             weight.block.map_or_else(String::new, |b| b.to_string()),
-            shape(&weight.shape),
+            shape(&weight.shape).replace(" x ", " × "),
             weight.dtype.clone(),
             grouped(weight.parameters),
         ];

@@ -165,7 +165,8 @@ function heatmap(figure) {
 
 function bar(figure) {
   const { labels, values } = figure.data;
-  const isLong = labels.length <= 24 && labels.some((label) => label.length > 9);
+  // Depth goes from left to right, as everywhere.
+  const isLong = figure.id !== 'model.layer_sizes' && labels.length <= 24 && labels.some((label) => label.length > 9);
   const places = labels.map((_, i) => i);
   const common = {
     type: 'bar', marker: { color: faint(seriesColour(0), 0.85) }, customdata: labels.map((label) => short(label, 60)),
