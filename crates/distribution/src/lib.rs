@@ -44,7 +44,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new("ks_statistic", "", "Two-sided Kolmogorov-Smirnov distance to the normal with this mean and standard deviation, over all values: 0 to 1.").trend(),
         MetricSpec::new("ks_p_value", "", "Chance that as many values from exactly that normal show at least this distance. Optimistic, because mean and deviation were fitted to the same values, and near 0 for any large tensor that is not exactly normal; compare the distance instead."),
         MetricSpec::new("unique_values", "count", "Distinct values (-0 and +0 are one); for 8- and 16-bit types, undefined for wider ones."),
-        MetricSpec::new("row_variance", "weight^2", "Population variances of the rows, one per output unit: {quartiles (25, 50, 75 %), whiskers (the outermost within 1.5 interquartile ranges of the quartiles), histogram {low, width, counts}}. Matrices only."),
+        MetricSpec::new("row_variance", "weight^2", "Population variances of the rows, one per output unit: {quartiles (25, 50, 75 %), whiskers (the outermost within 1.5 interquartile ranges of the quartiles, which they never pass), histogram {low, width, counts}}. Matrices only."),
     ],
     parameters: &[],
     findings: &[FindingSpec {

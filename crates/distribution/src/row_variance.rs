@@ -34,8 +34,9 @@ pub(crate) fn measure(norms: &Norms, [out, input]: [u64; 2], transposed: bool) -
     let [q25, median, q75] = [0.25, 0.5, 0.75].map(|p| quantile_sorted(&variances, p));
     let (q25, median, q75) = (q25?, median?, q75?);
     let reach = 1.5 * (q75 - q25);
-    let low = variances.iter().copied().find(|v| *v >= q25 - reach)?;
-    let high = variances.iter().copied().rfind(|v| *v <= q75 + reach)?;
+    // Quartiles lie between values: the outermost one within reach may be inside of the box.
+    let low = variances.iter().copied().find(|v| *v >= q25 - reach)?.min(q25);
+    let high = variances.iter().copied().rfind(|v| *v <= q75 + reach)?.max(q75);
     let (first, last) = (variances.first().copied()?, variances.last().copied()?);
     let width = (last - first) / BINS as f64;
     let mut counts = [0u64; BINS];
