@@ -131,6 +131,7 @@ impl<'a> Measured<'a> {
             timings: None,
         };
         judge(&mut report, analyzers);
+        thin(&mut report);
         report.status = match (interrupted, report.errors.is_empty()) {
             (true, _) => Status::Interrupted,
             (false, false) => Status::Partial,
@@ -198,15 +199,20 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
             .then_with(|| place(a).cmp(&place(b)))
             .then_with(|| a.metric.cmp(&b.metric))
     });
+    report.findings = findings;
+    report.conclusions = conclusions;
+}
+
+/// Drops figures of weights without findings where the report is to be small. Once: a report that is judged anew
+/// has no more than it should, and may have figures of weights that it shows whole.
+fn thin(report: &mut Report) {
     if report.settings.series == SeriesDetail::Summary {
         let told: std::collections::BTreeSet<String> =
-            findings.iter().filter_map(|f| f.weight.clone()).collect();
+            report.findings.iter().filter_map(|f| f.weight.clone()).collect();
         report.figures.retain(|figure: &Figure| {
             figure.weight.as_ref().is_none_or(|name| told.contains(name))
         });
     }
-    report.findings = findings;
-    report.conclusions = conclusions;
 }
 
 /// Drops findings that the user does not want to see. Globs were checked before measuring; a malformed

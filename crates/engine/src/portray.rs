@@ -67,9 +67,13 @@ impl Studio<'_> {
                 (figures, errors)
             })
             .collect();
+        // Figures of weights come first, those of the whole model after them, also when it is judged anew.
+        let place = report.figures.iter().position(|figure| figure.weight.is_none());
+        let mut whole = report.figures.split_off(place.unwrap_or(report.figures.len()));
         for (figures, errors) in drawn {
             report.figures.extend(figures);
             report.errors.extend(errors);
         }
+        report.figures.append(&mut whole);
     }
 }
