@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// Names it goes by.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 /// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// No window, no sandbox (containers have none), and nothing that calls home.
 const FLAGS: [&str; 12] = [

@@ -45,6 +45,12 @@ function startTable() {
     id: `${column.a}.${column.m}${column.count ? '.count' : ''}${column.at === undefined ? '' : column.at}`, title: column.title,
     value: cellOf(column), word: null, column, analyzer: column.a, isShown: column.main,
   }));
+  // Counts of trouble that no weight has would push telling numbers out of sight.
+  for (const column of measured) {
+    let isTelling = false;
+    for (let w = 0; w < count && !isTelling; w++) isTelling = Boolean(column.value(w));
+    column.isShown = column.isShown && isTelling;
+  }
   let columns = [];
   const state = { text: '', role: '', block: '', severity: '', by: null, isUp: false, rows: [], made: 0 };
 
