@@ -184,7 +184,7 @@ impl Screens {
 
         let session = self.start("suspend")?;
         session.press(&["C-z"])?;
-        session.shows(&["before", "$ "])?;
+        session.shows(&["before", "Stopped"])?;
         session.press(&["fg", "Enter"])?;
         session.shows(&["[Weights 160]", "q quit"])?;
         session.press(&["q"])?;

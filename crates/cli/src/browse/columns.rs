@@ -197,16 +197,20 @@ pub(super) fn fitting(columns: &[Column], sorted: usize, room: usize) -> Vec<usi
     let mut by_priority: Vec<usize> =
         (0..columns.len()).filter(|i| columns.get(*i).is_some_and(beside)).collect();
     by_priority.sort_by_key(|i| (*i != sorted, columns.get(*i).map_or(0, |c| c.priority)));
-    let mut left = room;
+    let (mut left, mut full) = (room, None);
     let mut chosen = Vec::new();
     for i in by_priority {
-        let Some(needs) = columns.get(i).map(|c| c.width + 2) else { continue };
+        let Some(column) = columns.get(i) else { continue };
+        let needs = column.width + 2;
+        if full.is_some_and(|priority| column.priority > priority) {
+            // A lesser column in the place of a better one would look like a choice.
+            break;
+        }
         if needs <= left {
             left -= needs;
             chosen.push(i);
         } else if i != sorted {
-            // A lesser column in its place would look like a choice.
-            break;
+            full = Some(column.priority);
         }
     }
     chosen.sort_unstable();

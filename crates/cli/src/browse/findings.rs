@@ -74,6 +74,7 @@ impl Findings {
             KeyCode::Char('S' | 'r') => {
                 self.reversed = !self.reversed;
                 self.arrange(data);
+                self.list.cursor = 0;
                 return true;
             }
             KeyCode::Char(']' | '[') => {

@@ -84,13 +84,14 @@ impl Weights {
             KeyCode::Char('S' | 'r') => {
                 self.reversed = !self.reversed;
                 self.arrange(data);
+                self.list.cursor = 0;
             }
             _ => return self.list.on_key(key, self.rows.len()),
         }
         true
     }
 
-    /// A new order is looked at from its top.
+    /// A new order is looked at from its top, and so is the other way round.
     fn sort_by(&mut self, column: usize, data: &Data) {
         self.sorted = column;
         self.reversed = false;
