@@ -102,10 +102,10 @@ pub(crate) struct ScanArgs {
     #[arg(long, value_name = "REPORT", help_heading = "What counts")]
     pub(crate) baseline: Option<PathBuf>,
 
-    /// Write a report here as well: .json, .md, .csv or .txt says the format (repeatable)
+    /// Write a report here as well: .html, .json, .md, .csv or .txt says the format (repeatable)
     #[arg(short, long, value_name = "FILE", help_heading = "Reports")]
     pub(crate) output: Vec<PathBuf>,
-    /// Format of what is printed: table, json, markdown or csv
+    /// Format of what is printed: table, json, html, markdown or csv
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format, help_heading = "Reports")]
     pub(crate) format: Format,
     /// Rows of tables and findings per code that are shown
@@ -144,6 +144,7 @@ pub(crate) struct ScanArgs {
 
 impl ScanArgs {
     /// Whether the browser opens afterwards.
+    #[cfg_attr(not(feature = "tui"), expect(clippy::unused_self, reason = "no flag asks for it"))]
     pub(crate) fn browses(&self) -> bool {
         #[cfg(feature = "tui")]
         return self.browse;
@@ -189,7 +190,7 @@ pub(crate) struct ReportArgs {
     /// Write the report here: its ending says the format (repeatable)
     #[arg(short, long, value_name = "FILE", help_heading = "Reports")]
     pub(crate) output: Vec<PathBuf>,
-    /// Format of what is printed: table, json, markdown or csv [default: table, and nothing with -o]
+    /// Format of what is printed: table, json, html, markdown or csv [default: table, and nothing with -o]
     #[arg(long, value_name = "FORMAT", value_parser = format, help_heading = "Reports")]
     pub(crate) format: Option<Format>,
     /// Rows of tables and findings per code that are shown

@@ -1,4 +1,4 @@
-//! Stands in for the terminal browser in a program without it.
+//! Stands in for the terminal browser in a program without it: no flag leads here.
 
 use weightscope::{Descriptor, Report};
 
@@ -6,10 +6,12 @@ use crate::args::ColorArg;
 use crate::exit::Exit;
 use crate::signals::Signals;
 
+#[expect(clippy::unnecessary_wraps, reason = "as the browser has it")]
 pub(crate) fn ready() -> Result<(), String> {
     Ok(())
 }
 
-pub(crate) fn open(_: Report, _: Vec<Descriptor>, _: ColorArg, _: &Signals) -> Exit {
+pub(crate) fn open(_: Report, _: Vec<Descriptor>, _: ColorArg, signals: &Signals) -> Exit {
+    signals.ask_only();
     Exit::Complete
 }

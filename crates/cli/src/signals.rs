@@ -44,7 +44,6 @@ impl Signals {
     }
 
     /// From now on no signal ends the program at once: the terminal is to be put in order first.
-    #[cfg(feature = "tui")]
     pub(crate) fn ask_only(&self) {
         for handler in &self.hard {
             signal_hook::low_level::unregister(*handler);
