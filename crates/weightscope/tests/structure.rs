@@ -36,8 +36,11 @@ enum Scale {
 /// Largest deviation allowed, and what it is relative to.
 fn tolerance(metric: &str) -> (f64, Scale) {
     match metric {
-        "head_similarity" | "duplicate_heads" | "toeplitz_r2" => (1e-9, Scale::One),
-        "neighbour_correlation" | "neighbour_correlation_median" => (1e-9, Scale::One),
+        "head_similarity"
+        | "duplicate_heads"
+        | "neighbour_correlation"
+        | "neighbour_correlation_median"
+        | "toeplitz_r2" => (1e-9, Scale::One),
         // A component turns by the error over the gap to the next one.
         "explained_variance_ratio" | "scores" => (1e-8, Scale::List),
         "dimension_variance" | "row_variance" => (1e-9, Scale::List),
