@@ -38,9 +38,9 @@ What every number means. Generated from the analyzers' descriptors by `cargo xta
 
 W is a weight matrix [out, in]: rows are output units in every family. GPT-2's Conv1D, stored [in, out], is
 turned, so the well-known pictures of its `c_attn` are the transpose of ours. A tensor of more than two
-dimensions is seen as [first, product of the rest]; of stacked experts each is a matrix of its own. Sums run in
-f64. Statistics are over finite values, and a metric that does not exist is null with its reason under
-`undefined`.
+dimensions is seen as [first, product of the rest] (but for the leading 1 of a position table); of stacked
+experts each is a matrix of its own. Sums run in f64. Statistics are over finite values, and a metric that does
+not exist is null with its reason under `undefined`.
 ";
 
 fn metrics(descriptors: &[&Descriptor]) -> String {

@@ -169,7 +169,7 @@ fn the_report_has_every_picture_of_the_tour() {
     ] {
         assert!(positions.contains(id), "{id} is not among {positions:?}");
     }
-    let trends = ["mean", "std", "max", "min"].map(|m| format!("trend.distribution.{m}"));
+    let trends = ["mean", "std", "max", "min"].map(|m| format!("trend.distribution.{m}.decoder"));
     let mut wanted: Vec<String> = trends.to_vec();
     wanted.extend(["model.categories", "model.layer_sizes"].map(str::to_owned));
     for kind in ["box", "violin"] {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value as Json;
 use weightscope_core::{Cells, Figure, FigureData, PORTRAITS, Report, Series, portraits};
 
-use super::round::tidy;
+use super::round::{exact, tidy, tidy_by};
 
 /// Most points of a curve.
 pub(crate) const MOST_POINTS: usize = 256;
@@ -42,6 +42,14 @@ pub(crate) fn chosen(report: &Report, places: &HashMap<&str, usize>) -> Vec<Json
             Some(json)
         })
         .collect()
+}
+
+/// One figure as JSON: every point, nine digits.
+pub(crate) fn encode_exact(figure: &Figure) -> Option<Json> {
+    let figure = Figure { weight: None, ..figure.clone() };
+    let mut json = tidy_by(exact, serde_json::to_value(figure).ok()?, "levels");
+    json.as_object_mut()?.remove("weight");
+    Some(json)
 }
 
 /// One figure as JSON: as in the JSON report, but thinned, and with six digits.

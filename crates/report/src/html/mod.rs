@@ -98,7 +98,7 @@ pub(crate) fn render(report: &Report, options: &RenderOptions<'_>) -> Result<Str
 
 /// A page of figures alone: standing by itself, inert and complete, like the HTML report.
 ///
-/// * `figures`: drawn in this order, curves thinned to 256 points.
+/// * `figures`: drawn in this order, every point, with nine significant digits.
 /// * `title`: heading of the page; any text, shown literally.
 /// * The same input gives the same bytes.
 ///
@@ -109,7 +109,7 @@ pub fn render_figure_page(figures: &[Figure], title: &str) -> Result<String, Ren
     let drawn: Vec<Json> = figures
         .iter()
         .filter_map(|figure| {
-            let mut json = figures::encode(figure)?;
+            let mut json = figures::encode_exact(figure)?;
             let of = figure.weight.as_deref().map(escape::terminal);
             json.as_object_mut()?.insert("of".to_owned(), Json::from(of));
             Some(json)

@@ -27,19 +27,32 @@ pub(crate) fn round(x: f64) -> f64 {
 
 /// A JSON number; whole ones without a point. JSON has no NaN.
 pub(crate) fn number(x: f64) -> Json {
-    let x = round(x);
+    short(round(x))
+}
+
+/// The same with nine significant digits, which tell every F32 from the next.
+pub(crate) fn exact(x: f64) -> Json {
+    short(format!("{x:.8e}").parse().unwrap_or(x))
+}
+
+fn short(x: f64) -> Json {
     if x.fract() == 0.0 && x.abs() < 1e15 { Json::from(x as i64) } else { Json::from(x) }
 }
 
 /// Rounds every number within `json`, and spells hidden characters of every text but those under `raw`.
 pub(crate) fn tidy(json: Json, raw: &str) -> Json {
+    tidy_by(number, json, raw)
+}
+
+/// The same with a way of rounding.
+pub(crate) fn tidy_by(number: fn(f64) -> Json, json: Json, raw: &str) -> Json {
     match json {
         Json::Number(n) if n.is_f64() => n.as_f64().map_or(Json::Null, number),
         Json::String(text) => Json::String(terminal(&text).into_owned()),
-        Json::Array(items) => items.into_iter().map(|item| tidy(item, raw)).collect(),
+        Json::Array(items) => items.into_iter().map(|item| tidy_by(number, item, raw)).collect(),
         Json::Object(entries) => {
             let tidied = entries.into_iter().map(|(key, value)| {
-                let value = if key == raw { value } else { tidy(value, raw) };
+                let value = if key == raw { value } else { tidy_by(number, value, raw) };
                 (key, value)
             });
             Json::Object(tidied.collect())
