@@ -49,8 +49,12 @@ pub(crate) fn figure(view: &WeightView<'_>) -> Result<Option<Figure>, AnalyzeErr
         pooling: Key::Borrowed(pooling),
         cells: Cells::levels(&values, scale(&values, signed)),
     };
-    let title = "The matrix, output units as rows";
-    Ok(Some(make(title, Axes::new("input", "output"), FigureData::Heatmap(map))))
+    let (title, axes) = match view.weight().role {
+        Role::PositionEmbedding => ("The table over positions", Axes::new("dimension", "position")),
+        Role::TokenEmbedding => ("The table over tokens", Axes::new("dimension", "token")),
+        _ => ("The matrix, output units as rows", Axes::new("input", "output")),
+    };
+    Ok(Some(make(title, axes, FigureData::Heatmap(map))))
 }
 
 fn make(title: &str, axes: Axes, data: FigureData) -> Figure {

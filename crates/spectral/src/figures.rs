@@ -6,6 +6,8 @@ use crate::{MarchenkoPastur, SpectralMetrics};
 
 /// Most points of a curve.
 const POINTS: usize = 256;
+/// How near the storage noise comes to the smallest value before it is drawn.
+const NEAR: f64 = 0.1;
 /// Bins of the density, and points of the curve over it.
 const BINS: usize = 60;
 
@@ -60,7 +62,9 @@ fn spectrum(m: &SpectralMetrics, sigma: &[f64], law: MarchenkoPastur) -> Figure 
         });
         curves.push(series("random matrix", random));
     }
-    if m.storage_noise > 0.0 {
+    // Far below all values it would only press them together.
+    let least = sigma.iter().rev().copied().find(|s| *s > 0.0).unwrap_or(0.0);
+    if m.storage_noise > NEAR * least {
         let ends = [1.0, count as f64];
         curves.push(series("storage noise", ends.into_iter().map(|r| (r, m.storage_noise))));
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use weightscope_core::{
     AnalyzeError, Analyzer, Axes, Cancel, Cells, Figure, FigureData, HeatMap, Key, Layout,
-    ModelGraph, Output, Series, Settings, Shared, Ticks, Weight, WeightView,
+    ModelGraph, Output, Role, Series, Settings, Shared, Ticks, Weight, WeightView,
 };
 use weightscope_engine::{EngineError, RunOptions, scan};
 use weightscope_load::Checkpoint;
@@ -247,7 +247,12 @@ fn heat_map(view: &WeightView<'_>, [row, column]: [u64; 2]) -> Result<Figure, An
     };
     let [rows, columns] = view.size();
     let title = format!("Rows {row}:{}, columns {column}:{}", row + rows, column + columns);
-    Ok(figure(view, "heatmap", title, Axes::new("input", "output"), FigureData::Heatmap(map)))
+    let axes = match view.weight().role {
+        Role::PositionEmbedding => Axes::new("dimension", "position"),
+        Role::TokenEmbedding => Axes::new("dimension", "token"),
+        _ => Axes::new("input", "output"),
+    };
+    Ok(figure(view, "heatmap", title, axes, FigureData::Heatmap(map)))
 }
 
 /// The columns to follow, all of them within `window`.
