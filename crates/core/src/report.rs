@@ -231,7 +231,7 @@ pub enum SeriesDetail {
     /// Everything.
     #[default]
     Full,
-    /// Thinned, and per-weight figures only for weights with findings.
+    /// Thinned, and per-weight figures only for weights with findings or shown whole.
     Summary,
 }
 

@@ -4,10 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use globset::GlobMatcher;
 use weightscope_core::{
-    Analyzer, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, ModelGraph, Report,
-    ReportKind, SchemaRecord, SeriesDetail, Settings, SourceRecord, Status, TensorSource, Totals,
-    Verdicts, WeightId, WeightRecord, WeightStatus, architecture_figures, judge_siblings,
-    trend_figures,
+    Analyzer, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, ModelGraph, PORTRAITS,
+    Report, ReportKind, SchemaRecord, SeriesDetail, Settings, SourceRecord, Status, TensorSource,
+    Totals, Verdicts, WeightId, WeightRecord, WeightStatus, architecture_figures, judge_siblings,
+    portraits, trend_figures,
 };
 
 use crate::RunOptions;
@@ -203,12 +203,13 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
     report.conclusions = conclusions;
 }
 
-/// Drops figures of weights without findings where the report is to be small. Once: a report that is judged anew
+/// Drops figures of weights that have no findings and are not shown whole, where the report is to be small. Once: a report that is judged anew
 /// has no more than it should, and may have figures of weights that it shows whole.
 fn thin(report: &mut Report) {
     if report.settings.series == SeriesDetail::Summary {
-        let told: std::collections::BTreeSet<String> =
-            report.findings.iter().filter_map(|f| f.weight.clone()).collect();
+        let found = report.findings.iter().filter_map(|f| f.weight.clone());
+        let shown = portraits(report, PORTRAITS).into_iter().map(|w| w.name.clone());
+        let told: std::collections::BTreeSet<String> = found.chain(shown).collect();
         report.figures.retain(|figure: &Figure| {
             figure.weight.as_ref().is_none_or(|name| told.contains(name))
         });
