@@ -59,12 +59,15 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new(
             "scores",
             "",
-            "Coordinates of every row along the first two components: [{component, values}]. Signs are free: the one of largest magnitude is positive.",
+            "Coordinates of every row along the first two components: [{component, values}]. Signs are free: the one of largest magnitude is positive. Undefined above 65,536 rows.",
         ),
     ],
     parameters: &[MAX_SIDE],
     findings: &[],
 };
+
+/// Most rows whose coordinates a report holds; attention matrices have a tenth of it.
+const MOST_SCORES: u64 = 1 << 16;
 
 /// Whether it is measured in a scan.
 fn is_attention(weight: &Weight) -> bool {
@@ -138,11 +141,13 @@ pub fn measure(
         undefined(out, "some values are NaN or infinite, or it is not a matrix");
         return Ok(());
     };
-    let found = principal_components(&matrix, 2, monitor).map_err(|error| match error {
-        SpectrumError::Read(error) => error,
-        SpectrumError::Stopped => AnalyzeError::Cancelled,
-        other => AnalyzeError::Other(other.to_string().into()),
-    })?;
+    let components = if view.size()[0] > MOST_SCORES { 0 } else { 2 };
+    let found =
+        principal_components(&matrix, components, monitor).map_err(|error| match error {
+            SpectrumError::Read(error) => error,
+            SpectrumError::Stopped => AnalyzeError::Cancelled,
+            other => AnalyzeError::Other(other.to_string().into()),
+        })?;
     let whole: f64 = found.energies.iter().sum();
     if whole <= 0.0 {
         undefined(out, "all rows are equal");
@@ -163,7 +168,11 @@ pub fn measure(
         let values: Value = values.iter().copied().collect();
         Value::map([("component", number.into()), ("values", values)])
     };
-    out.metric("scores", Value::List((1..).zip(&found.scores).map(component).collect()));
+    if found.scores.is_empty() {
+        out.undefined("scores", format!("more than {MOST_SCORES} rows"));
+    } else {
+        out.metric("scores", Value::List((1..).zip(&found.scores).map(component).collect()));
+    }
     out.figure(explained(&cumulated));
     out.figures.extend(scatter(&found, &ratios));
     Ok(())

@@ -167,3 +167,12 @@ fn above_max_side_there_is_a_reason_instead() {
     // A saved report cannot have it changed.
     assert_eq!(Pca.measuring_parameters(), ["max_side"]);
 }
+
+#[test]
+fn scores_of_very_many_rows_are_left_out() {
+    let tall: Vec<Vec<f32>> = (0..=1 << 16).map(|i| vec![(i % 7) as f32, (i % 5) as f32]).collect();
+    let out = measure_with(&tall, false, &Parameters::default());
+    assert_eq!(reason(&out, "scores"), "more than 65536 rows");
+    assert_eq!(ratios(&out).len(), 2);
+    assert!(out.figures.iter().all(|figure| figure.id != "pca.scores"));
+}
