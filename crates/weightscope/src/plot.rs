@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use weightscope_core::{
-    AnalyzeError, Analyzer, Axes, Cancel, Cells, Figure, FigureData, HeatMap, Key, Layout,
-    ModelGraph, Output, Role, Series, Settings, Shared, Ticks, Weight, WeightView,
+    AnalyzeError, Analyzer, Axes, Cells, Figure, FigureData, HeatMap, Key, Layout, ModelGraph,
+    Output, Role, Series, Settings, Shared, Status, Ticks, Weight, WeightView,
 };
 use weightscope_engine::{EngineError, RunOptions, scan};
+use weightscope_linalg::Watch;
 use weightscope_load::Checkpoint;
 
 use crate::Registry;
@@ -119,8 +120,8 @@ pub fn plot(
         weight: weight.name.clone(),
         message: error.to_string(),
     };
-    let (shared, cancel) = (Shared::default(), Cancel::default());
-    let view = WeightView::new(&weight, checkpoint, &shared, &cancel);
+    let shared = Shared::default();
+    let view = WeightView::new(&weight, checkpoint, &shared, &options.cancel);
     let [out, input] = view.size();
     let has_window = request.rows.is_some() || request.columns.is_some();
     let first = [&request.rows, &request.columns].map(|r| r.as_ref().map_or(0, |r| r.start));
@@ -142,8 +143,8 @@ pub fn plot(
         }
         "pca" | "explained_variance" | "scores" => {
             let mut output = Output::default();
-            let threads = weightscope_linalg::Threads(options.threads.max(1));
-            weightscope_pca::measure(&view, &threads, &mut output).map_err(|e| failed(&e))?;
+            let monitor = Watch(|| 1, |_| !options.cancel.is_cancelled());
+            weightscope_pca::measure(&view, &monitor, &mut output).map_err(|e| failed(&e))?;
             choose(output.figures, &request.figure, &weight)
         }
         _ => {
@@ -314,6 +315,10 @@ fn of_analyzers(
     let of_this = |error: &&weightscope_core::ErrorRecord| error.name == weight.name;
     if let Some(error) = report.errors.iter().find(of_this) {
         let (weight, message) = (weight.name.clone(), error.message.clone());
+        return Err(PlotError::Failed { weight, message });
+    }
+    if report.status == Status::Interrupted {
+        let (weight, message) = (weight.name.clone(), AnalyzeError::Cancelled.to_string());
         return Err(PlotError::Failed { weight, message });
     }
     // Of the model there is nothing but this weight.

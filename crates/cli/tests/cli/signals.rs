@@ -126,6 +126,26 @@ fn a_signal_within_a_huge_tensor_is_obeyed_at_once() {
 }
 
 #[test]
+fn a_plot_is_stopped_at_once_and_leaves_nothing() {
+    let folder = folder();
+    let file = folder.path().join("m.safetensors");
+    large(&file, 1, [32_768, 16_384], true);
+    for figure in ["heatmap", "histogram", "pca"] {
+        let mut command = command();
+        command.arg("plot").arg(&file).args(["-w", "weight", "-f", figure, "-o"]);
+        command.arg(folder.path().join("f.html"));
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Long after the handlers are set, and long before it could be done.
+        std::thread::sleep(Duration::from_millis(500));
+        let begin = Instant::now();
+        send("-INT", &child);
+        Run::of(&child.wait_with_output().unwrap()).exits(130).says("interrupted");
+        assert!(begin.elapsed() < Duration::from_secs(2), "{figure}");
+        assert_eq!(names(folder.path()), ["m.safetensors"]);
+    }
+}
+
+#[test]
 fn a_killed_scan_goes_on_to_the_same_bytes() {
     let scene = Scene::new();
     let whole = scene.undisturbed();
