@@ -145,6 +145,9 @@ pub fn plot(
             let mut output = Output::default();
             let monitor = Watch(|| 1, |_| !options.cancel.is_cancelled());
             weightscope_pca::measure(&view, &monitor, &mut output).map_err(|e| failed(&e))?;
+            if let Some((_, why)) = output.undefined.first().filter(|_| output.figures.is_empty()) {
+                return Err(PlotError::Failed { weight: weight.name, message: why.clone() });
+            }
             choose(output.figures, &request.figure, &weight)
         }
         _ => {

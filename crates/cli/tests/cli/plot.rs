@@ -120,6 +120,9 @@ fn what_is_wrong_is_said() {
         .exits(2)
         .says("which has 80");
     plot(&gpt2, "--weight wpe.weight --figure spectra", &file).exits(2).says("there are: ");
+    let nan = TestCheckpoint::new().values("w", DType::F32, &[2, 3], &[f32::NAN; 6]);
+    let nan = nan.write(folder.path()).unwrap();
+    plot(&nan, "--weight w --figure pca", &file).exits(3).says("w: some values are NaN");
     let text = folder.path().join("f.txt");
     plot(&gpt2, "--weight wpe.weight", &text).exits(2).says(".html or .json");
     plot(&folder.path().join("none"), "--weight wpe.weight", &file).exits(4);
