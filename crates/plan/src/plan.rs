@@ -1,0 +1,711 @@
+//! From a report and a wish to a plan.
+
+use indexmap::IndexMap;
+use serde::Serialize;
+use weightscope_core::{Report, ReportKind, Role, SchemaRecord, Stack};
+
+use crate::solve::{Cost, SolveError, bytes_of, error_of, solve};
+use crate::tensor::{Measured, Stored, stored};
+use crate::{Class, How, Rule, Scheme, Target, llama_cpp};
+
+/// Name in [`SchemaRecord`] of a plan.
+pub const SCHEMA_NAME: &str = "weightscope-plan";
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// At most this size of all tensors.
+    Bytes(u64),
+    /// At most this many bits of all tensors for each parameter, tied ones counted once.
+    BitsPerWeight(f64),
+    /// For every weight the smallest option whose signal-to-noise ratio in dB is at least this.
+    MinSqnr(f64),
+}
+
+/// What is wanted, and what may be used for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// How small, or how good.
+    pub goal: Goal,
+    /// The tool that will do it; any scheme for any tensor when there is none.
+    pub target: Option<Target>,
+    /// Only these schemes; when empty, all of the target.
+    pub schemes: Vec<Scheme>,
+    /// Changes to the rules of [`Class::default_rule`]; the last one about a class counts.
+    pub rules: Vec<Rule>,
+}
+
+/// A size, and the same for each parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Size {
+    /// Of all tensors, copies of tied ones left out.
+    pub bytes: u64,
+    /// In bits, tied parameters counted once.
+    pub bits_per_weight: f64,
+}
+
+/// One scheme everywhere that the rules allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Uniform {
+    /// The scheme. Where it is not allowed, the allowed option with the least error among the smallest stands
+    /// in for it: those up to a sixteenth larger than the smallest.
+    pub scheme: Scheme,
+    /// Its size.
+    pub size: Size,
+    /// Its error.
+    pub error: f64,
+    /// Whether its size is within the budget.
+    pub fits: bool,
+    /// Tensors that have the scheme itself.
+    pub tensors: u64,
+}
+
+/// A rule as it was applied.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AppliedRule {
+    /// What it is about.
+    pub class: Class,
+    /// What was done.
+    pub how: How,
+    /// Why; empty for a rule of the user's and where there is nothing to explain.
+    pub reason: &'static str,
+    /// Whether the user set it.
+    pub given: bool,
+    /// Tensors of the class.
+    pub tensors: u64,
+    /// Their bytes in the plan.
+    pub bytes: u64,
+}
+
+/// What becomes of one stored tensor.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedTensor {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+    /// Its tower.
+    pub stack: Option<Stack>,
+    /// Its depth.
+    pub block: Option<u32>,
+    /// The type that it is stored in.
+    pub dtype: String,
+    /// Its elements.
+    pub elements: u64,
+    /// Weights in it: 1, or the experts of a stack.
+    pub weights: u64,
+    /// The rule that it falls under.
+    pub class: Class,
+    /// Tensors with the same number share their scheme.
+    pub choice: u64,
+    /// What it becomes; null when it stays as it is.
+    pub scheme: Option<Scheme>,
+    /// Bits for each of its elements.
+    pub bits_per_weight: f64,
+    /// Bytes now.
+    pub bytes_before: u64,
+    /// Bytes then.
+    pub bytes: u64,
+    /// Sum over its weights of the relative error |w - ŵ|²/|w|².
+    pub error: f64,
+    /// The smallest signal-to-noise ratio of its weights; null when all are lossless.
+    pub sqnr_db: Option<f64>,
+    /// What limits its options: a rule, or what the target cannot do.
+    pub limit: Option<String>,
+}
+
+/// A format for every stored tensor. Serialised, this is the JSON plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// Name and version of this format.
+    pub schema: SchemaRecord,
+    /// Path of the checkpoint, as the report has it.
+    pub source: String,
+    /// Family of the model.
+    pub family: String,
+    /// Parameters, tied ones counted once.
+    pub parameters: u64,
+    /// What was wanted.
+    pub goal: Goal,
+    /// The bytes that were allowed; null for a goal of quality.
+    pub budget: Option<u64>,
+    /// Whom it is for.
+    pub target: Option<Target>,
+    /// Schemes that were allowed and measured, in the order of reports.
+    pub schemes: Vec<Scheme>,
+    /// The checkpoint as it is.
+    pub before: Size,
+    /// As planned.
+    pub after: Size,
+    /// Sum over all weights of the relative error.
+    pub error: f64,
+    /// No assignment within the budget and the rules has a smaller error; null for a goal of quality.
+    pub bound: Option<f64>,
+    /// `error - bound`: the most that could be gained.
+    pub gap: Option<f64>,
+    /// One scheme for all, for comparison, in the order of reports.
+    pub uniform: Vec<Uniform>,
+    /// Rules about classes that the checkpoint has.
+    pub rules: Vec<AppliedRule>,
+    /// What there is to say besides: tensors whose goal cannot be met, and parts that the report lacks.
+    pub notes: Vec<String>,
+    /// Every stored tensor, in the order of the report.
+    pub tensors: Vec<PlannedTensor>,
+    /// Whether the head is the token embedding and is not stored.
+    #[serde(skip)]
+    pub(crate) tied_head: bool,
+    /// The tensors, in the same order.
+    #[serde(skip)]
+    pub(crate) stored: Vec<Stored>,
+}
+
+impl Plan {
+    /// One line: whom it is for, size and error.
+    pub fn summary(&self) -> String {
+        let target = self.target.map_or_else(String::new, |target| format!(" for {target}"));
+        format!(
+            "plan{target}: {} bytes ({:.3} bits per weight), sum of relative errors {:.6e}",
+            self.after.bytes, self.after.bits_per_weight, self.error
+        )
+    }
+
+    /// JSON, indented, in ASCII.
+    ///
+    /// # Errors
+    /// None that a plan causes.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        Ok(crate::names::ascii(&serde_json::to_string_pretty(self)?) + "\n")
+    }
+}
+
+/// What the smallest size of a class is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What and why, such as ``embeddings are kept by rule `embedding=keep` ``.
+    pub what: String,
+    /// How much they take at the least.
+    pub bytes: u64,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The report is of a comparison.
+    #[error("only the report of a scan can be planned from")]
+    NotAScan,
+    /// Nothing was measured.
+    #[error(
+        "the report has no quantization measurements; scan with --analyzers integrity,distribution,quantization"
+    )]
+    NoMeasurements,
+    /// A scheme that the target does not have.
+    #[error("{target} cannot store {scheme}; it has {}", .target.schemes().iter().map(|s| s.name()).collect::<Vec<_>>().join(", "))]
+    Scheme {
+        /// The scheme asked for.
+        scheme: Scheme,
+        /// The target.
+        target: Target,
+    },
+    /// A number that is no goal.
+    #[error("{value} is no {what}")]
+    Goal {
+        /// What was given.
+        value: f64,
+        /// What it should be.
+        what: &'static str,
+    },
+    /// The budget cannot be met.
+    #[error("{} cannot be reached, {} is the smallest{}", size(*.budget), size(*.least), because_of(.held))]
+    Budget {
+        /// The bytes allowed.
+        budget: u64,
+        /// The smallest size within the rules.
+        least: u64,
+        /// What holds it, the largest first.
+        held: Vec<Held>,
+    },
+}
+
+fn because_of(held: &[Held]) -> String {
+    let parts: Vec<String> =
+        held.iter().map(|held| format!("{}: {}", held.what, size(held.bytes))).collect();
+    if parts.is_empty() { String::new() } else { format!("; {}", parts.join(", ")) }
+}
+
+/// A size in decimal units: `548.1 MB`.
+fn size(bytes: u64) -> String {
+    let mut x = bytes as f64;
+    let mut unit = "B";
+    for next in ["kB", "MB", "GB", "TB", "PB", "EB"] {
+        if x < 999.95 {
+            break;
+        }
+        x /= 1000.0;
+        unit = next;
+    }
+    let decimals = match x {
+        _ if unit == "B" => 0,
+        x if x < 9.9995 => 3,
+        x if x < 99.995 => 2,
+        _ => 1,
+    };
+    format!("{x:.decimals$} {unit}")
+}
+
+/// What a tensor may become.
+struct Options {
+    schemes: Vec<Measured>,
+    keep: bool,
+    limit: Option<String>,
+    /// For the message about a budget that cannot be met.
+    held: Option<String>,
+}
+
+/// Tensors that share a scheme, and what they may become together.
+struct Choice {
+    members: Vec<usize>,
+    options: Vec<Choosable>,
+}
+
+#[derive(Clone, Copy)]
+struct Choosable {
+    scheme: Option<Scheme>,
+    cost: Cost,
+    worst_db: f64,
+}
+
+/// Makes a plan.
+///
+/// * The error of a tensor is the sum over its weights of `10^(-sqnr_db/10)`, as the analyzer `quantization`
+///   measured them; a tensor that is kept has none. The size counts every tensor of the report, tied copies once.
+/// * Within a budget the sum of errors is small, never larger than that of any one scheme for all that fits, and
+///   at most [`Plan::gap`] from what can be reached at all.
+/// * Cost: see [`solve`].
+///
+/// # Errors
+/// [`PlanError`] when the report has no measurements, or the wish cannot be met.
+pub fn plan(report: &Report, request: &Request) -> Result<Plan, PlanError> {
+    check(report, request)?;
+    let tensors = stored(report);
+    if tensors.iter().all(|tensor| tensor.measured.is_empty()) {
+        return Err(PlanError::NoMeasurements);
+    }
+    let allowed = allowed(&tensors, request);
+    // bitsandbytes has one format for a whole model.
+    let rounds: Vec<Vec<Scheme>> = if request.target == Some(Target::BitsAndBytes) {
+        allowed.iter().map(|scheme| vec![*scheme]).collect()
+    } else {
+        vec![allowed]
+    };
+    let mut best: Option<Result<Plan, PlanError>> = None;
+    for schemes in &rounds {
+        let plan = attempt(report, request, &tensors, schemes);
+        let better = match (&plan, &best) {
+            (_, None) | (Ok(_), Some(Err(_))) => true,
+            (Ok(new), Some(Ok(old))) => match request.goal {
+                Goal::MinSqnr(_) => new.after.bytes < old.after.bytes,
+                _ => new.error < old.error,
+            },
+            (Err(new), Some(Err(old))) => least(new) < least(old),
+            (Err(_), Some(Ok(_))) => false,
+        };
+        if better {
+            best = Some(plan);
+        }
+    }
+    let mut plan = best.unwrap_or(Err(PlanError::NoMeasurements))?;
+    if request.target == Some(Target::BitsAndBytes) {
+        // The other format is worth knowing too.
+        for schemes in rounds.iter().filter(|schemes| **schemes != plan.schemes) {
+            let everything = Request { goal: Goal::Bytes(u64::MAX), ..request.clone() };
+            let other = attempt(report, &everything, &tensors, schemes)?;
+            let fits = |size: Size| plan.budget.is_none_or(|budget| size.bytes <= budget);
+            plan.uniform.extend(other.uniform.iter().map(|u| Uniform { fits: fits(u.size), ..*u }));
+        }
+        plan.uniform.sort_by_key(|uniform| uniform.scheme);
+    }
+    Ok(plan)
+}
+
+fn least(error: &PlanError) -> u64 {
+    if let PlanError::Budget { least, .. } = error { *least } else { u64::MAX }
+}
+
+fn check(report: &Report, request: &Request) -> Result<(), PlanError> {
+    if report.kind != ReportKind::Scan {
+        return Err(PlanError::NotAScan);
+    }
+    let positive = |value: f64, what| {
+        let good = value.is_finite() && value > 0.0;
+        if good { Ok(()) } else { Err(PlanError::Goal { value, what }) }
+    };
+    match request.goal {
+        Goal::Bytes(_) => {}
+        Goal::BitsPerWeight(bits) => positive(bits, "number of bits")?,
+        Goal::MinSqnr(db) => positive(db, "signal-to-noise ratio in dB")?,
+    }
+    let Some(target) = request.target else { return Ok(()) };
+    let foreign = request.schemes.iter().find(|scheme| !target.schemes().contains(scheme));
+    match foreign {
+        Some(scheme) => Err(PlanError::Scheme { scheme: *scheme, target }),
+        None => Ok(()),
+    }
+}
+
+/// Schemes that may be used and were measured somewhere.
+fn allowed(tensors: &[Stored], request: &Request) -> Vec<Scheme> {
+    let is_allowed = |scheme: &Scheme| {
+        let known = request.target.is_none_or(|target| target.schemes().contains(scheme));
+        let wanted = request.schemes.is_empty() || request.schemes.contains(scheme);
+        let measured = tensors.iter().any(|t| t.measured.iter().any(|m| m.scheme == *scheme));
+        known && wanted && measured
+    };
+    Scheme::ALL.into_iter().filter(is_allowed).collect()
+}
+
+/// The plan with these schemes.
+fn attempt(
+    report: &Report,
+    request: &Request,
+    tensors: &[Stored],
+    schemes: &[Scheme],
+) -> Result<Plan, PlanError> {
+    let options: Vec<Options> = tensors.iter().map(|t| options(t, request, schemes)).collect();
+    let choices = choices(tensors, &options, request.target);
+    let costs: Vec<Vec<Cost>> =
+        choices.iter().map(|c| c.options.iter().map(|o| o.cost).collect()).collect();
+    let model = report.models.first();
+    let parameters = model.map_or(0, |model| model.parameters);
+    let size =
+        |bytes: u64| Size { bytes, bits_per_weight: bytes as f64 * 8.0 / parameters.max(1) as f64 };
+    let budget = match request.goal {
+        Goal::Bytes(bytes) => Some(bytes),
+        Goal::BitsPerWeight(bits) => Some((bits * parameters as f64 / 8.0) as u64),
+        Goal::MinSqnr(_) => None,
+    };
+    let same: Vec<Vec<usize>> =
+        schemes.iter().map(|s| choices.iter().map(|c| uniform(c, *s)).collect()).collect();
+    let mut notes = notes(report);
+    let (picks, bound) = match (request.goal, budget) {
+        (Goal::MinSqnr(db), _) => {
+            let picks: Vec<usize> = choices.iter().map(|choice| good_enough(choice, db)).collect();
+            notes.extend(unmet(tensors, &choices, &picks, db));
+            (picks, None)
+        }
+        (_, budget) => {
+            let budget = budget.unwrap_or(u64::MAX);
+            let solution = solve(&costs, budget, &same).map_err(|error| match error {
+                SolveError::TooSmall { least } => {
+                    PlanError::Budget { budget, least, held: holders(&choices, &options) }
+                }
+                SolveError::Empty { .. } => PlanError::NoMeasurements,
+            })?;
+            (solution.picks, Some(solution.bound))
+        }
+    };
+    let fits = |bytes: u64| budget.is_none_or(|budget| bytes <= budget);
+    let uniform = schemes.iter().zip(&same).map(|(scheme, picks)| {
+        let bytes = bytes_of(&costs, picks);
+        let has = |(choice, pick): (&Choice, &usize)| {
+            let same = choice.options.get(*pick).is_some_and(|o| o.scheme == Some(*scheme));
+            if same { choice.members.len() as u64 } else { 0 }
+        };
+        let tensors = choices.iter().zip(picks).map(has).sum();
+        let error = error_of(&costs, picks);
+        Uniform { scheme: *scheme, size: size(bytes), error, fits: fits(bytes), tensors }
+    });
+    let uniform: Vec<Uniform> = uniform.filter(|uniform| uniform.tensors > 0).collect();
+    let planned = planned(tensors, &options, &choices, &picks, request);
+    let error = error_of(&costs, &picks);
+    Ok(Plan {
+        schema: SchemaRecord { name: SCHEMA_NAME.to_owned(), major: 1, minor: 0 },
+        source: report.sources.first().map_or_else(String::new, |source| source.path.clone()),
+        family: model.map_or_else(String::new, |model| model.family.clone()),
+        parameters,
+        goal: request.goal,
+        budget: budget.filter(|budget| *budget != u64::MAX),
+        target: request.target,
+        schemes: schemes.to_vec(),
+        before: size(tensors.iter().map(|tensor| tensor.bytes).sum()),
+        after: size(planned.iter().map(|tensor| tensor.bytes).sum()),
+        error,
+        bound,
+        gap: bound.map(|bound| error - bound),
+        uniform,
+        rules: rules(&planned, request),
+        notes,
+        tied_head: model.is_some_and(|model| {
+            model.tie_word_embeddings == Some(true)
+                && !tensors.iter().any(|tensor| tensor.class == Class::Head)
+        }),
+        tensors: planned,
+        stored: tensors.to_vec(),
+    })
+}
+
+/// The rule of a class: the user's last, or the default.
+fn rule(class: Class, request: &Request) -> (How, &'static str, bool) {
+    if let Some(rule) = request.rules.iter().rev().find(|rule| rule.class == class) {
+        return (rule.how, "", true);
+    }
+    let (how, reason) = class.default_rule(request.target);
+    (how, reason, false)
+}
+
+fn options(tensor: &Stored, request: &Request, schemes: &[Scheme]) -> Options {
+    let words = tensor.class.words();
+    let nothing = |limit: String, held: String| Options {
+        schemes: Vec::new(),
+        keep: true,
+        limit: Some(limit),
+        held: Some(held),
+    };
+    let (how, ..) = rule(tensor.class, request);
+    let by_rule = format!("{}={how}", tensor.class);
+    if how == How::Keep {
+        return nothing(by_rule.clone(), format!("{words} are kept by rule `{by_rule}`"));
+    }
+    if let Some(reason) = request.target.and_then(|target| target.keeps(tensor)) {
+        return nothing(reason.to_owned(), format!("{words} are kept ({reason})"));
+    }
+    let wide = |m: &&Measured| m.bits >= 8.0 * tensor.elements as f64;
+    let fits = |m: &&Measured| {
+        schemes.contains(&m.scheme) && request.target.is_none_or(|t| t.stores(tensor, m.scheme))
+    };
+    let usable = tensor.measured.iter().filter(fits);
+    let mut limited = match how {
+        How::Only(scheme) => {
+            let schemes: Vec<Measured> = usable.filter(|m| m.scheme == scheme).copied().collect();
+            let held = format!("{words} are {scheme} by rule `{by_rule}`");
+            Options { keep: schemes.is_empty(), schemes, limit: Some(by_rule), held: Some(held) }
+        }
+        How::Min8 => {
+            let held = format!("{words} have at least 8 bits by rule `{by_rule}`");
+            let schemes = usable.filter(wide).copied().collect();
+            Options { schemes, keep: true, limit: Some(by_rule), held: Some(held) }
+        }
+        _ => Options { schemes: usable.copied().collect(), keep: true, limit: None, held: None },
+    };
+    if limited.schemes.is_empty() {
+        let why = if tensor.measured.is_empty() {
+            "not measured".to_owned()
+        } else if let How::Only(scheme) = how {
+            format!("{scheme} was not measured for it, is not allowed, or does not fit its rows")
+        } else {
+            "no allowed scheme fits it".to_owned()
+        };
+        limited.held = Some(format!("{words} are kept ({why})"));
+        limited.limit = Some(why);
+    }
+    limited
+}
+
+/// What makes tensors share a scheme.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Shared {
+    Alone(usize),
+    /// A name in GGUF: converters stack the experts of a block.
+    Gguf(llama_cpp::Name),
+    /// Tensors that runtimes fuse: q, k, v of one module, gate and up, all experts of a module.
+    Fused(String, &'static str),
+}
+
+fn shared(index: usize, tensor: &Stored, target: Option<Target>) -> Shared {
+    match target {
+        Some(Target::LlamaCpp) => {
+            llama_cpp::name(tensor).map_or(Shared::Alone(index), Shared::Gguf)
+        }
+        Some(Target::CompressedTensors) => {
+            let parent = |text: &str| text.rsplit_once('.').map_or("", |(p, _)| p).to_owned();
+            let Some(module) = tensor.module() else { return Shared::Alone(index) };
+            match tensor.role {
+                Role::MlpGate | Role::MlpUp | Role::MlpDown if tensor.expert => {
+                    // experts.7.w1: the module without its number.
+                    Shared::Fused(parent(&parent(module)), "experts")
+                }
+                Role::AttentionQ | Role::AttentionK | Role::AttentionV => {
+                    Shared::Fused(parent(module), "qkv")
+                }
+                Role::MlpGate | Role::MlpUp => Shared::Fused(parent(module), "gate_up"),
+                _ => Shared::Alone(index),
+            }
+        }
+        _ => Shared::Alone(index),
+    }
+}
+
+fn choices(tensors: &[Stored], options: &[Options], target: Option<Target>) -> Vec<Choice> {
+    let mut groups: IndexMap<Shared, Vec<usize>> = IndexMap::new();
+    for (index, (tensor, limits)) in tensors.iter().zip(options).enumerate() {
+        // What is kept anyway holds nobody back.
+        let is_free = !limits.schemes.is_empty();
+        let key = if is_free { shared(index, tensor, target) } else { Shared::Alone(index) };
+        groups.entry(key).or_default().push(index);
+    }
+    let choice = |members: Vec<usize>| {
+        let limits: Vec<(&Stored, &Options)> =
+            members.iter().filter_map(|i| Some((tensors.get(*i)?, options.get(*i)?))).collect();
+        Choice { options: together(&limits, target), members }
+    };
+    groups.into_values().map(choice).collect()
+}
+
+/// Options that all members have; keeping comes first, so that of equal options it is taken.
+fn together(members: &[(&Stored, &Options)], target: Option<Target>) -> Vec<Choosable> {
+    let mut together = Vec::new();
+    let kept: u64 = members.iter().map(|(tensor, _)| kept_bytes(tensor, target)).sum();
+    let keep =
+        Choosable { scheme: None, cost: Cost { bytes: kept, error: 0.0 }, worst_db: f64::INFINITY };
+    for scheme in Scheme::ALL {
+        let measured: Option<Vec<&Measured>> = members
+            .iter()
+            .map(|(_, options)| options.schemes.iter().find(|m| m.scheme == scheme))
+            .collect();
+        let Some(measured) = measured.filter(|measured| !measured.is_empty()) else { continue };
+        together.push(Choosable {
+            scheme: Some(scheme),
+            cost: Cost {
+                bytes: measured.iter().map(|m| m.bytes()).sum(),
+                error: measured.iter().map(|m| m.error).sum(),
+            },
+            worst_db: measured.iter().fold(f64::INFINITY, |worst, m| worst.min(m.worst_db)),
+        });
+    }
+    if together.is_empty() || members.iter().all(|(_, options)| options.keep) {
+        together.insert(0, keep);
+    }
+    together
+}
+
+fn kept_bytes(tensor: &Stored, target: Option<Target>) -> u64 {
+    let bits = target.and_then(|target| target.kept_bits(tensor));
+    bits.map_or(tensor.bytes, |bits| (tensor.elements * bits).div_ceil(8))
+}
+
+/// The option of a choice when everything is to have one scheme, see [`Uniform::scheme`].
+fn uniform(choice: &Choice, scheme: Scheme) -> usize {
+    let options = &choice.options;
+    if let Some(same) = options.iter().position(|option| option.scheme == Some(scheme)) {
+        return same;
+    }
+    let smallest = options.iter().map(|option| option.cost.bytes).min().unwrap_or(0);
+    let small = |(_, option): &(usize, &Choosable)| option.cost.bytes <= smallest + smallest / 16;
+    let candidates = options.iter().enumerate().filter(small);
+    let best = candidates.min_by(|(_, a), (_, b)| a.cost.error.total_cmp(&b.cost.error));
+    best.map_or(0, |(index, _)| index)
+}
+
+/// The smallest option that is good enough, or the best one.
+fn good_enough(choice: &Choice, db: f64) -> usize {
+    let order = |a: &Choosable, b: &Choosable| {
+        a.cost.bytes.cmp(&b.cost.bytes).then(a.cost.error.total_cmp(&b.cost.error))
+    };
+    let options = choice.options.iter().enumerate();
+    let good = options.clone().filter(|(_, option)| option.worst_db >= db);
+    let best = good.min_by(|(_, a), (_, b)| order(a, b));
+    best.or_else(|| options.max_by(|(_, a), (_, b)| a.worst_db.total_cmp(&b.worst_db)))
+        .map_or(0, |(index, _)| index)
+}
+
+/// What to say of tensors that no scheme is good enough for.
+fn unmet(tensors: &[Stored], choices: &[Choice], picks: &[usize], db: f64) -> Option<String> {
+    let is_unmet = |(choice, pick): &(&Choice, &usize)| {
+        let picked = choice.options.get(**pick);
+        // One option alone was never a question.
+        choice.options.len() > 1
+            && picked.is_some_and(|o| o.scheme.is_none())
+            && !choice.options.iter().any(|o| o.scheme.is_some() && o.worst_db >= db)
+    };
+    let unmet = choices.iter().zip(picks).filter(is_unmet).flat_map(|(choice, _)| &choice.members);
+    let names: Vec<&str> =
+        unmet.filter_map(|i| tensors.get(*i)).map(|tensor| tensor.name.as_str()).collect();
+    let first = names.first()?;
+    let more = match names.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("no allowed scheme has {db} dB: {first}{more} kept"))
+}
+
+/// What the report says of itself that a reader of a plan should know.
+fn notes(report: &Report) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !report.settings.include.is_empty() || !report.settings.exclude.is_empty() {
+        let all = report.models.first().map_or(0, |model| model.tensors);
+        notes.push(format!(
+            "the report has some of the checkpoint's {all} tensors only; the others are not counted"
+        ));
+    }
+    notes
+}
+
+/// What the smallest size is made of, the largest first.
+fn holders(choices: &[Choice], options: &[Options]) -> Vec<Held> {
+    let mut held: IndexMap<&str, u64> = IndexMap::new();
+    for choice in choices {
+        let bytes = choice.options.iter().map(|o| o.cost.bytes).min().unwrap_or(0);
+        let limits = choice.members.first().and_then(|i| options.get(*i));
+        let what = limits.and_then(|o| o.held.as_deref()).unwrap_or("the rest at its smallest");
+        *held.entry(what).or_default() += bytes;
+    }
+    let held = held.into_iter().filter(|(_, bytes)| *bytes > 0);
+    let mut held: Vec<Held> =
+        held.map(|(what, bytes)| Held { what: what.to_owned(), bytes }).collect();
+    held.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.what.cmp(&b.what)));
+    held
+}
+
+fn planned(
+    tensors: &[Stored],
+    options: &[Options],
+    choices: &[Choice],
+    picks: &[usize],
+    request: &Request,
+) -> Vec<PlannedTensor> {
+    let mut chosen: Vec<(usize, Option<Scheme>)> = vec![(0, None); tensors.len()];
+    for (index, (choice, pick)) in choices.iter().zip(picks).enumerate() {
+        let scheme = choice.options.get(*pick).and_then(|option| option.scheme);
+        for member in &choice.members {
+            if let Some(slot) = chosen.get_mut(*member) {
+                *slot = (index, scheme);
+            }
+        }
+    }
+    let tensor =
+        |((tensor, options), (choice, scheme)): ((&Stored, &Options), (usize, Option<Scheme>))| {
+            let measured = tensor.measured.iter().find(|m| Some(m.scheme) == scheme);
+            let bytes =
+                measured.map_or_else(|| kept_bytes(tensor, request.target), Measured::bytes);
+            PlannedTensor {
+                name: tensor.name.clone(),
+                role: tensor.role,
+                stack: tensor.stack,
+                block: tensor.block,
+                dtype: tensor.dtype.clone(),
+                elements: tensor.elements,
+                weights: tensor.weights,
+                class: tensor.class,
+                choice: choice as u64,
+                scheme,
+                bits_per_weight: bytes as f64 * 8.0 / tensor.elements.max(1) as f64,
+                bytes_before: tensor.bytes,
+                bytes,
+                error: measured.map_or(0.0, |m| m.error),
+                sqnr_db: measured.map(|m| m.worst_db).filter(|db| db.is_finite()),
+                limit: options.limit.clone(),
+            }
+        };
+    tensors.iter().zip(options).zip(chosen).map(tensor).collect()
+}
+
+fn rules(planned: &[PlannedTensor], request: &Request) -> Vec<AppliedRule> {
+    let applied = |class: Class| {
+        let (how, reason, given) = rule(class, request);
+        let of: Vec<&PlannedTensor> = planned.iter().filter(|t| t.class == class).collect();
+        let (tensors, bytes) = (of.len() as u64, of.iter().map(|t| t.bytes).sum());
+        AppliedRule { class, how, reason, given, tensors, bytes }
+    };
+    Class::ALL.into_iter().map(applied).filter(|rule| rule.tensors > 0).collect()
+}
