@@ -1,0 +1,288 @@
+//! The block formats of GGUF: 32 values, a half-precision scale, and for the `_1` types a minimum.
+//!
+//! Arithmetic and rounding are those of ggml's reference code as PyPI `gguf` repeats it, bit for bit.
+
+use pulp::Simd;
+
+use super::rule::{Fit, Grained, Rule, reciprocal};
+use super::{Grain, Rounding, Scheme};
+use crate::encode::MiniFloat;
+use crate::real::Real;
+
+/// Values of a block.
+const BLOCK: usize = 32;
+
+/// Q8_0: scale `absmax/127`, halves away from zero.
+#[derive(Clone, Copy, Debug)]
+struct Eight;
+
+impl Rule for Eight {
+    #[inline(always)]
+    fn fit<S: Simd>(self, grain: &Grained<'_, S>) -> Fit<S> {
+        let largest = grain.abs_max();
+        halved(largest / largest.of(127.0))
+    }
+
+    #[inline(always)]
+    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+        (scaled.round_half_away(), scaled)
+    }
+
+    fn code(self, point: f32, _: f32) -> u16 {
+        u16::from((point as i8) as u8)
+    }
+
+    fn point(self, code: u16, _: f32) -> f32 {
+        f32::from(code as u8 as i8)
+    }
+}
+
+/// Q4_0 and Q5_0: the value of largest magnitude, whatever its sign, is the lowest code, -`half`.
+#[derive(Clone, Copy, Debug)]
+struct Signed {
+    half: f32,
+}
+
+impl Rule for Signed {
+    #[inline(always)]
+    fn fit<S: Simd>(self, grain: &Grained<'_, S>) -> Fit<S> {
+        let (low, high) = (grain.low, grain.high);
+        let zero = high.of(0.0);
+        let mut extreme = high.where_above(high, -low, low);
+        let tied = high.of(1.0).where_equal(high, -low, zero);
+        if high.0.reduce_max_f32s(tied.1) > 0.0 {
+            // Both signs reach it: the first one counts, also of zeros.
+            for w in grain.values.iter().rev() {
+                let first = w.where_equal(w.abs(), high.abs(), extreme);
+                extreme = first.where_above(tied, zero, extreme);
+            }
+        }
+        halved(extreme / extreme.of(-self.half))
+    }
+
+    #[inline(always)]
+    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+        let code = (scaled + scaled.of(self.half + 0.5)).floor();
+        (code.min(code.of(2.0 * self.half - 1.0)) - code.of(self.half), scaled)
+    }
+
+    fn code(self, point: f32, _: f32) -> u16 {
+        (point + self.half) as u16
+    }
+
+    fn point(self, code: u16, _: f32) -> f32 {
+        f32::from(code) - self.half
+    }
+}
+
+/// Q4_1 and Q5_1: codes 0..`top` from the minimum to the maximum.
+#[derive(Clone, Copy, Debug)]
+struct FromMinimum {
+    top: f32,
+}
+
+impl Rule for FromMinimum {
+    const SHIFTED: bool = true;
+
+    #[inline(always)]
+    fn fit<S: Simd>(self, grain: &Grained<'_, S>) -> Fit<S> {
+        let (low, high) = (grain.low, grain.high);
+        let fit = halved((high - low) / low.of(self.top));
+        Fit { base: low, offset: low.round_to_f16(), ..fit }
+    }
+
+    #[inline(always)]
+    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+        let code = (scaled + scaled.of(0.5)).floor();
+        (code.min(code.of(self.top)), scaled)
+    }
+
+    fn code(self, point: f32, _: f32) -> u16 {
+        point as u16
+    }
+
+    fn point(self, code: u16, _: f32) -> f32 {
+        f32::from(code)
+    }
+}
+
+/// Codes follow from the scale in `f32`, values from the scale in half precision.
+#[inline(always)]
+fn halved<S: Simd>(scale: Real<S>) -> Fit<S> {
+    let inverse = reciprocal(scale.of(1.0), scale);
+    Fit { inverse, step: scale.round_to_f16(), ..Fit::plain(scale) }
+}
+
+const fn scheme(
+    name: &'static str,
+    summary: &'static str,
+    code_bits: u32,
+    grain_bits: u32,
+    rounding: Rounding,
+    walk: &'static dyn super::Walk,
+) -> Scheme {
+    let grain = Grain::Group(BLOCK as u32);
+    Scheme { name, summary, grain, code_bits, grain_bits, tensor_bits: 0, rounding, walk }
+}
+
+pub(super) static Q8_0: Scheme = scheme(
+    "gguf_q8_0",
+    "GGUF Q8_0: 8-bit integers, an F16 scale for every 32 inputs",
+    8,
+    16,
+    Rounding::HalfAway,
+    &Eight,
+);
+pub(super) static Q4_0: Scheme = scheme(
+    "gguf_q4_0",
+    "GGUF Q4_0: 4-bit integers, an F16 scale for every 32 inputs",
+    4,
+    16,
+    Rounding::HalfUp,
+    &Signed { half: 8.0 },
+);
+pub(super) static Q4_1: Scheme = scheme(
+    "gguf_q4_1",
+    "GGUF Q4_1: 4-bit integers, an F16 scale and minimum for every 32 inputs",
+    4,
+    32,
+    Rounding::HalfUp,
+    &FromMinimum { top: 15.0 },
+);
+pub(super) static Q5_0: Scheme = scheme(
+    "gguf_q5_0",
+    "GGUF Q5_0: 5-bit integers, an F16 scale for every 32 inputs",
+    5,
+    16,
+    Rounding::HalfUp,
+    &Signed { half: 16.0 },
+);
+pub(super) static Q5_1: Scheme = scheme(
+    "gguf_q5_1",
+    "GGUF Q5_1: 5-bit integers, an F16 scale and minimum for every 32 inputs",
+    5,
+    32,
+    Rounding::HalfUp,
+    &FromMinimum { top: 31.0 },
+);
+
+/// Why bytes and values of a GGUF type do not go together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GgufError {
+    /// Not a block format of GGUF.
+    #[error("{0} is no block format of GGUF")]
+    Scheme(&'static str),
+    /// Values that do not fill blocks.
+    #[error("{0} values do not fill blocks of 32")]
+    Blocks(usize),
+    /// The byte count is not what the blocks take.
+    #[error("{have} bytes for {values} values of {scheme}, which need {want}")]
+    Length {
+        /// The scheme.
+        scheme: &'static str,
+        /// Values asked for.
+        values: usize,
+        /// Bytes that they take.
+        want: usize,
+        /// Bytes given.
+        have: usize,
+    },
+}
+
+/// How a block lies in memory: scale, minimum where there is one, fifth bits, then the low bits.
+#[derive(Clone, Copy)]
+struct Format {
+    scheme: &'static Scheme,
+    has_minimum: bool,
+}
+
+impl Format {
+    fn of(scheme: &'static Scheme) -> Result<Self, GgufError> {
+        let is_gguf = scheme.name.starts_with("gguf_");
+        is_gguf
+            .then_some(Self { scheme, has_minimum: scheme.grain_bits == 32 })
+            .ok_or(GgufError::Scheme(scheme.name))
+    }
+
+    /// Bytes of a block.
+    fn bytes(self) -> usize {
+        (BLOCK * self.scheme.code_bits as usize + self.scheme.grain_bits as usize) / 8
+    }
+}
+
+/// Quantizes `values`, whole blocks of 32, to the bytes that a GGUF file holds (`block_q4_0` and its like in
+/// ggml-common.h).
+///
+/// # Errors
+/// [`GgufError`] for another scheme than the five of GGUF, and for values that do not fill blocks.
+pub fn gguf_encode(scheme: &'static Scheme, values: &[f32]) -> Result<Vec<u8>, GgufError> {
+    let format = Format::of(scheme)?;
+    let shape = [1, values.len()];
+    let whole = values.len().is_multiple_of(BLOCK);
+    let encoded = scheme.encode(values, shape).ok().filter(|_| whole);
+    let encoded = encoded.ok_or(GgufError::Blocks(values.len()))?;
+    let mut bytes = Vec::with_capacity(values.len() / BLOCK * format.bytes());
+    let half = |x: f32| MiniFloat::F16.code(x).to_le_bytes();
+    for (codes, grain) in encoded.codes().as_chunks::<BLOCK>().0.iter().zip(encoded.grains()) {
+        bytes.extend(half(grain.step));
+        if format.has_minimum {
+            bytes.extend(half(grain.offset));
+        }
+        match scheme.code_bits {
+            8 => bytes.extend(codes.map(|code| code as u8)),
+            bits => {
+                if bits == 5 {
+                    let high = |(i, code): (usize, &u16)| u32::from(code >> 4) << i;
+                    let bits: u32 = codes.iter().enumerate().map(high).sum();
+                    bytes.extend(bits.to_le_bytes());
+                }
+                let (low, high) = codes.split_at(BLOCK / 2);
+                bytes.extend(low.iter().zip(high).map(|(a, b)| (a & 15 | b << 4) as u8));
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// Restores the values of whole blocks of a GGUF type.
+///
+/// # Errors
+/// [`GgufError`] for another scheme than the five of GGUF, and when the lengths do not agree.
+pub fn gguf_decode(
+    scheme: &'static Scheme,
+    bytes: &[u8],
+    into: &mut [f32],
+) -> Result<(), GgufError> {
+    let format = Format::of(scheme)?;
+    if !into.len().is_multiple_of(BLOCK) {
+        return Err(GgufError::Blocks(into.len()));
+    }
+    let want = (into.len() / BLOCK).saturating_mul(format.bytes());
+    if bytes.len() != want {
+        let (values, have) = (into.len(), bytes.len());
+        return Err(GgufError::Length { scheme: scheme.name, values, want, have });
+    }
+    let half = |bytes: &[u8]| {
+        let bits = bytes.first_chunk::<2>().map_or(0, |b| u16::from_le_bytes(*b));
+        MiniFloat::F16.value(bits)
+    };
+    for (block, values) in bytes.chunks_exact(format.bytes()).zip(into.chunks_exact_mut(BLOCK)) {
+        let (scales, rest) = block.split_at(if format.has_minimum { 4 } else { 2 });
+        let step = half(scales);
+        let offset = if format.has_minimum { half(&scales[2..]) } else { 0.0 };
+        let (high, low) = rest.split_at(if scheme.code_bits == 5 { 4 } else { 0 });
+        let high = high.first_chunk::<4>().map_or(0, |b| u32::from_le_bytes(*b));
+        for (i, value) in values.iter_mut().enumerate() {
+            let code = if scheme.code_bits == 8 {
+                u16::from(low[i])
+            } else {
+                let nibble = low[i % (BLOCK / 2)] >> (i / (BLOCK / 2) * 4) & 15;
+                u16::from(nibble) | ((high >> i & 1) << 4) as u16
+            };
+            let scaled = scheme.walk.point(code, 0.0) * step;
+            *value = if format.has_minimum { scaled + offset } else { scaled };
+        }
+    }
+    Ok(())
+}

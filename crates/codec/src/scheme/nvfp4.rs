@@ -1,0 +1,55 @@
+//! NVFP4: E2M1 floats under an E4M3 scale for every 16 values, and one f32 for the tensor.
+
+use pulp::Simd;
+
+use super::mxfp4::nearest_e2m1;
+use super::rule::{Fit, Grained, Rule, reciprocal};
+use super::{Grain, Rounding, Scheme};
+use crate::encode::MiniFloat;
+use crate::real::Real;
+
+#[derive(Clone, Copy, Debug)]
+struct TwoLevel;
+
+impl Rule for TwoLevel {
+    const REFINED: bool = true;
+
+    #[inline(always)]
+    fn fit<S: Simd>(self, grain: &Grained<'_, S>) -> Fit<S> {
+        let (block, format) = (MiniFloat::E4M3, MiniFloat::E2M1);
+        let largest = grain.abs_max();
+        // Divided as the scale of the tensor, so that the largest magnitude gets E4M3's largest scale.
+        let tensor = largest.of(block.largest * format.largest / grain.tensor);
+        let (scale, _) = (largest * tensor / largest.of(format.largest))
+            .min(largest.of(block.largest))
+            .round_to(block.mantissa, block.smallest_normal);
+        let step = scale / tensor;
+        let rest = (-step).mul_add(tensor, scale) / tensor;
+        let inverse = reciprocal(tensor, scale);
+        Fit { inverse, step, rest, ..Fit::plain(largest) }
+    }
+
+    #[inline(always)]
+    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+        (nearest_e2m1(scaled), scaled)
+    }
+
+    fn code(self, point: f32, _: f32) -> u16 {
+        MiniFloat::E2M1.code(point)
+    }
+
+    fn point(self, code: u16, _: f32) -> f32 {
+        MiniFloat::E2M1.value(code)
+    }
+}
+
+pub(super) static NVFP4: Scheme = Scheme {
+    name: "nvfp4",
+    summary: "E2M1 floats, an E4M3 scale for every 16 inputs under one for the tensor: 448*6/absmax",
+    grain: Grain::Group(16),
+    code_bits: 4,
+    grain_bits: 8,
+    tensor_bits: 32,
+    rounding: Rounding::HalfEven,
+    walk: &TwoLevel,
+};
