@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use weightscope::report::Format;
 use weightscope::{SeriesDetail, Severity};
 
+use crate::plan::PlanArgs;
 use crate::plot::PlotArgs;
 
 const STYLES: Styles = Styles::styled()
@@ -18,7 +19,7 @@ const STYLES: Styles = Styles::styled()
 const EXIT_CODES: &str = "\
 Exit codes:
   0    complete
-  1    complete, with findings at or above --fail-on
+  1    complete, with findings at or above --fail-on; a budget that cannot be met
   2    the command line makes no sense, or --resume finds another run's journal
   3    partial: something could not be read or measured
   4    rejected: nothing could be used
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// Draw one weight, or a window of it, with exact values
     Plot(Box<PlotArgs>),
+    /// Plan what to do with a checkpoint, from what was measured
+    Plan(PlanArgs),
     /// Write a saved report in other formats, or judge it anew
     Report(Box<ReportArgs>),
     /// Look around in a saved report: weights, findings, metrics, curves
@@ -296,7 +299,7 @@ fn format(text: &str) -> Result<Format, String> {
 
 /// `512MiB`, `2G`, `1.5gb`, `100000`: bytes. K, M, G and T are powers of 1024, as are KiB and the rest; KB and
 /// the rest are powers of 1000.
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);

@@ -9,6 +9,8 @@ pub(crate) enum Exit {
     Complete,
     /// Complete, with findings at or above `--fail-on`.
     Findings,
+    /// A plan's budget cannot be met.
+    Unmet,
     /// The command line makes no sense.
     Usage,
     /// Something could not be read or measured.
@@ -27,7 +29,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
             Exit::Complete => 0,
-            Exit::Findings => 1,
+            Exit::Findings | Exit::Unmet => 1,
             Exit::Usage => 2,
             Exit::Partial => 3,
             Exit::Rejected => 4,

@@ -8,7 +8,7 @@
 //! }
 //! ```
 //!
-//! Exit codes: 0 complete; 1 findings at or above `--fail-on`; 2 usage (also globs that leave no weight, and
+//! Exit codes: 0 complete; 1 findings at or above `--fail-on`, or a budget that cannot be met; 2 usage (also globs that leave no weight, and
 //! `--resume` with the journal of another run); 3 partial; 4 rejected; 5 a report or its journal could not be
 //! written; 130 and 143 interrupted. A later one wins: 130 over 5 over 4 over 3 over 1.
 #![forbid(unsafe_code)]
@@ -21,6 +21,7 @@ mod exit;
 mod explain;
 mod info;
 mod output;
+mod plan;
 mod plot;
 mod progress;
 mod report;
@@ -67,6 +68,7 @@ fn dispatch(cli: Cli, registry: &dyn Fn() -> Registry) -> Exit {
         Command::Scan(args) => scan::run(args, registry()),
         Command::Info(args) => info::run(&args),
         Command::Plot(args) => plot::run(&args, &registry()),
+        Command::Plan(args) => plan::run(&args, registry()),
         Command::Report(args) => report::run(&args, &registry()),
         #[cfg(feature = "tui")]
         Command::Browse(args) => browse::run(&args, &registry()),

@@ -33,7 +33,7 @@ mod target;
 mod tensor;
 
 pub use export::{ExportError, Form, export};
-pub use figures::{blocks, figures};
+pub use figures::{Block, blocks, figures};
 pub use plan::{
     AppliedRule, Goal, Held, Plan, PlanError, PlannedTensor, Request, SCHEMA_NAME, Size, Uniform,
     plan,

@@ -15,26 +15,32 @@ const MAX_WORD: usize = 16;
 
 /// A table for a terminal: one name column, then columns of numbers or words.
 #[derive(Debug)]
-pub(crate) struct Grid {
+pub struct Grid {
     /// Heading of the name column.
-    pub(crate) title: &'static str,
-    pub(crate) columns: Vec<GridColumn>,
-    pub(crate) rows: Vec<GridRow>,
+    pub title: &'static str,
+    /// In order; where space is short some are left out.
+    pub columns: Vec<GridColumn>,
+    /// In order.
+    pub rows: Vec<GridRow>,
 }
 
 /// One column after the names.
 #[derive(Debug)]
-pub(crate) struct GridColumn {
+pub struct GridColumn {
     /// Heading; broken at spaces when it is wider than the cells.
-    pub(crate) title: String,
-    pub(crate) align: Align,
+    pub title: String,
+    /// How its cells and heading are set.
+    pub align: Align,
     /// Where space is short, the columns with the highest rank go first.
-    pub(crate) rank: u8,
+    pub rank: u8,
 }
 
+/// Where the text of a cell stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Align {
+pub enum Align {
+    /// Words.
     Left,
+    /// Numbers.
     Right,
 }
 
@@ -49,12 +55,15 @@ impl From<Align> for CellAlignment {
 
 /// One row.
 #[derive(Debug)]
-pub(crate) struct GridRow {
+pub struct GridRow {
     /// A single character before the name.
-    pub(crate) mark: Option<Span>,
-    pub(crate) name: String,
-    pub(crate) style: Style,
-    pub(crate) cells: Vec<Option<String>>,
+    pub mark: Option<Span>,
+    /// Loses its middle where space is short.
+    pub name: String,
+    /// Of the name.
+    pub style: Style,
+    /// One for each column; `None` is drawn as a dash.
+    pub cells: Vec<Option<String>>,
 }
 
 /// A column as it will be drawn.
@@ -70,7 +79,7 @@ struct Drawn {
 impl Grid {
     /// Draws as many columns as fit beside the names; names lose their middle only where even the first
     /// columns would not fit otherwise.
-    pub(crate) fn draw(&self, page: &mut Page) {
+    pub fn draw(&self, page: &mut Page) {
         let marked = self.rows.iter().any(|row| row.mark.is_some());
         let indent = 2 + if marked { 2 } else { 0 };
         let names: Vec<String> =

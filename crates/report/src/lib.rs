@@ -52,6 +52,7 @@ pub mod pieces;
 mod schema;
 mod table;
 mod tables;
+pub mod text;
 
 pub use explain::{Topic, UnknownTopic, render_analyzers, render_explain};
 pub use file::{WriteError, write_atomic};

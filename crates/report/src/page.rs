@@ -9,7 +9,8 @@ const MIN_WIDTH: usize = 40;
 
 /// How a piece of text looks in colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Style {
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Style {
     #[default]
     Plain,
     Bold,
@@ -37,7 +38,7 @@ impl Style {
 
 /// Text in one style.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Span {
+pub struct Span {
     text: String,
     style: Style,
     /// Whether spaces in it are no places to break a line.
@@ -45,26 +46,31 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    pub(crate) fn new(style: Style, text: impl Into<String>) -> Self {
+    /// `text` in `style`.
+    pub fn new(style: Style, text: impl Into<String>) -> Self {
         Self { text: text.into(), style, solid: false }
     }
 
     /// The same text, never broken at its spaces.
-    pub(crate) fn solid(mut self) -> Self {
+    #[must_use]
+    pub fn solid(mut self) -> Self {
         self.solid = true;
         self
     }
 }
 
-pub(crate) fn plain(text: impl Into<String>) -> Span {
+/// Text as it is.
+pub fn plain(text: impl Into<String>) -> Span {
     Span::new(Style::Plain, text)
 }
 
-pub(crate) fn bold(text: impl Into<String>) -> Span {
+/// Text that stands out.
+pub fn bold(text: impl Into<String>) -> Span {
     Span::new(Style::Bold, text)
 }
 
-pub(crate) fn dim(text: impl Into<String>) -> Span {
+/// Text that stands back.
+pub fn dim(text: impl Into<String>) -> Span {
     Span::new(Style::Dim, text)
 }
 
@@ -163,36 +169,38 @@ impl Line {
 
 /// Lines of text of at most a width. Everything that is put on it is made harmless first.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub struct Page {
     width: usize,
     color: bool,
     text: String,
 }
 
 impl Page {
-    pub(crate) fn new(width: usize, color: bool) -> Self {
+    /// An empty page of `width` columns (40 at least), with ANSI colours or without.
+    pub fn new(width: usize, color: bool) -> Self {
         Self { width: width.max(MIN_WIDTH), color, text: String::new() }
     }
 
-    pub(crate) fn width(&self) -> usize {
+    /// Columns of a line.
+    pub fn width(&self) -> usize {
         self.width
     }
 
     /// An empty line, but never at the top and never two.
-    pub(crate) fn blank(&mut self) {
+    pub fn blank(&mut self) {
         if !self.text.is_empty() && !self.text.ends_with("\n\n") {
             self.text.push('\n');
         }
     }
 
     /// The heading of a section, after an empty line.
-    pub(crate) fn section(&mut self, title: &str, note: &str) {
+    pub fn section(&mut self, title: &str, note: &str) {
         self.blank();
         self.title(title, &[dim(note)]);
     }
 
     /// A heading and what there is to say beside it, or below it where a line does not hold both.
-    pub(crate) fn title(&mut self, title: &str, note: &[Span]) {
+    pub fn title(&mut self, title: &str, note: &[Span]) {
         let mut line = vec![bold(title)];
         if spans_width(note) > 0 {
             line.push(plain("  "));
@@ -207,7 +215,7 @@ impl Page {
     }
 
     /// One line; what does not fit is cut.
-    pub(crate) fn line(&mut self, spans: &[Span]) {
+    pub fn line(&mut self, spans: &[Span]) {
         let is_long = spans_width(spans) > self.width;
         let room = self.width - usize::from(is_long);
         let mut line = Line::default();
@@ -222,13 +230,13 @@ impl Page {
     }
 
     /// Flowing text with `indent` spaces before every line.
-    pub(crate) fn text(&mut self, indent: usize, body: &[Span]) {
+    pub fn text(&mut self, indent: usize, body: &[Span]) {
         self.flow(&[plain(" ".repeat(indent))], indent, body);
     }
 
     /// Flowing text whose first line begins with `label` and whose lines begin at column `hang`. A label
     /// that leaves no room before `hang` stands on a line of its own.
-    pub(crate) fn flow(&mut self, label: &[Span], hang: usize, body: &[Span]) {
+    pub fn flow(&mut self, label: &[Span], hang: usize, body: &[Span]) {
         let hang = hang.min(self.width / 2);
         let mut line = Line::default();
         for span in label {
@@ -286,7 +294,8 @@ impl Page {
         self.text.push('\n');
     }
 
-    pub(crate) fn finish(self) -> String {
+    /// The text, ending with one line end.
+    pub fn finish(self) -> String {
         let mut text = self.text;
         text.truncate(text.trim_end().len());
         text.push('\n');

@@ -75,6 +75,11 @@ pub fn short_count(n: u64) -> String {
     numbers::short(n)
 }
 
+/// A size in decimal units: `548.1 MB`.
+pub fn bytes(n: u64) -> String {
+    numbers::bytes(n)
+}
+
 /// `1 weight`, `2 weights`.
 pub fn plural(n: u64, noun: &str) -> String {
     numbers::plural(n, noun)

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! The parts can be used alone: `weightscope-load` reads files, `weightscope-graph` names weights,
-//! `weightscope-stats` computes, `weightscope-report` renders, and `weightscope-core` is all that the author
+//! `weightscope-stats` computes, `weightscope-report` renders, `weightscope-plan` plans a quantisation, and `weightscope-core` is all that the author
 //! of an [`Analyzer`] needs.
 #![forbid(unsafe_code)]
 
@@ -34,4 +34,5 @@ pub use weightscope_engine::{
 };
 pub use weightscope_graph::{WalkOptions, walk};
 pub use weightscope_load as load;
+pub use weightscope_plan as plan;
 pub use weightscope_report as report;

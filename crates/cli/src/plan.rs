@@ -1,0 +1,274 @@
+//! `ws-cli plan quantize`: which format each weight should get.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use weightscope::plan::{
+    ANALYZER, Form, Goal, Plan, PlanError, Request, Rule, Scheme, Target, export, figures, plan,
+};
+use weightscope::report::{render_figure_page, write_atomic};
+use weightscope::{Registry, Report, RunOptions, Scan, ScanError, Status, default_budget};
+
+use crate::args::{self, DisplayArgs};
+use crate::exit::Exit;
+use crate::output::{self, complain};
+use crate::progress::Progress;
+use crate::signals::Signals;
+use crate::{saved, scan};
+
+mod text;
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Choose a format for every weight: the least error within a budget of bytes
+    Quantize(Box<QuantizeArgs>),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ws-cli scan model/ -o report.json
+  ws-cli plan quantize report.json --target-bpw 4.5
+  ws-cli plan quantize report.json --target-size 4GiB --for llama.cpp --write plan.sh
+  ws-cli plan quantize model/ --min-sqnr 20 --for compressed-tensors --write recipe.yaml
+  ws-cli plan quantize report.json --target-bpw 6 --rule embedding=keep -o plan.json -o plan.html
+
+Rules: WHAT is matrix, embedding, head, position, router, norm, other or buffer; HOW is keep, auto,
+min8 (at least 8 bits per weight) or a scheme. norm, router and position are kept unless told
+otherwise, embedding and head have at least 8 bits.
+
+--write: for llama.cpp .sh (a script) or .txt (for --tensor-type-file); for compressed-tensors .yaml
+(a recipe of llm-compressor) or .json (quantization_config); for bitsandbytes .json (arguments of
+BitsAndBytesConfig).";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+#[command(group(clap::ArgGroup::new("goal").required(true).args(["target_size", "target_bpw", "min_sqnr"])))]
+struct QuantizeArgs {
+    /// A JSON report of a scan, or what scan takes: a .safetensors file, a folder, or shards
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// At most this size of all tensors, such as 4GiB or 3.5GB
+    #[arg(long, value_name = "SIZE", value_parser = args::size, help_heading = "What is wanted")]
+    target_size: Option<u64>,
+    /// At most this many bits of all tensors for each parameter
+    #[arg(long, value_name = "BITS", help_heading = "What is wanted")]
+    target_bpw: Option<f64>,
+    /// For every weight the smallest format with at least this signal-to-noise ratio
+    #[arg(long, value_name = "DB", help_heading = "What is wanted")]
+    min_sqnr: Option<f64>,
+
+    /// Whom it is for: llama.cpp, compressed-tensors or bitsandbytes [default: nobody, all schemes]
+    #[arg(long = "for", id = "for", value_name = "TOOL", help_heading = "What may be used")]
+    target: Option<Target>,
+    /// Only these schemes [default: all that the tool can store]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "What may be used")]
+    schemes: Vec<Scheme>,
+    /// Treat a class of weights otherwise, such as embedding=keep (repeatable)
+    #[arg(long = "rule", value_name = "WHAT=HOW", help_heading = "What may be used")]
+    rules: Vec<Rule>,
+
+    /// Write the plan here as well: .json (everything), .html (figures) or .txt (repeatable)
+    #[arg(short, long, value_name = "FILE", help_heading = "Files")]
+    output: Vec<PathBuf>,
+    /// Write a file that the tool reads; its ending says which (repeatable)
+    #[arg(long, value_name = "FILE", requires = "for", help_heading = "Files")]
+    write: Vec<PathBuf>,
+
+    /// Worker threads [default: one per core]
+    #[arg(long, value_name = "N", env = "WEIGHTSCOPE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "How to scan")]
+    threads: Option<u16>,
+    /// Memory for measuring, such as 512MiB or 2G [default: a quarter of what there is]
+    #[arg(long, value_name = "SIZE", env = "WEIGHTSCOPE_MEMORY", value_parser = args::size, help_heading = "How to scan")]
+    memory: Option<u64>,
+    /// No progress bar
+    #[arg(long, help_heading = "How to scan")]
+    no_progress: bool,
+
+    #[command(flatten)]
+    display: DisplayArgs,
+}
+
+/// A file to be written.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Json,
+    Html,
+    Text,
+    For(Form),
+}
+
+pub(crate) fn run(args: &PlanArgs, registry: Registry) -> Exit {
+    let What::Quantize(args) = &args.what;
+    let outcome = files(args).and_then(|files| {
+        let (report, exit) = report(args, registry)?;
+        let plan = plan(&report, &request(args)).map_err(|error| unplanned(args, &error))?;
+        Ok(exit.max(show(args, &plan)).max(write(&plan, &files)))
+    });
+    outcome.unwrap_or_else(|(exit, message)| {
+        complain(&message);
+        exit
+    })
+}
+
+fn request(args: &QuantizeArgs) -> Request {
+    // The command line has exactly one of them.
+    let goal = match (args.target_size, args.target_bpw) {
+        (Some(bytes), _) => Goal::Bytes(bytes),
+        (_, Some(bits)) => Goal::BitsPerWeight(bits),
+        _ => Goal::MinSqnr(args.min_sqnr.unwrap_or(f64::NAN)),
+    };
+    Request { goal, target: args.target, schemes: args.schemes.clone(), rules: args.rules.clone() }
+}
+
+fn unplanned(args: &QuantizeArgs, error: &PlanError) -> (Exit, String) {
+    let path = args.paths.first().map_or_else(String::new, |path| path.display().to_string());
+    match error {
+        PlanError::Budget { .. } => (Exit::Unmet, error.to_string()),
+        PlanError::Scheme { .. } | PlanError::Goal { .. } => (Exit::Usage, error.to_string()),
+        _ => (Exit::Rejected, format!("{path}: {error}")),
+    }
+}
+
+/// The files that were asked for, checked before anything is read.
+fn files(args: &QuantizeArgs) -> Result<Vec<(PathBuf, Kind)>, (Exit, String)> {
+    let usage = |message: String| Err((Exit::Usage, message));
+    let ending = |path: &Path| {
+        path.extension().map_or_else(String::new, |e| e.to_string_lossy().to_lowercase())
+    };
+    let mut files: Vec<(PathBuf, Kind)> = Vec::new();
+    for path in &args.output {
+        let kind = match ending(path).as_str() {
+            "json" => Kind::Json,
+            "html" | "htm" => Kind::Html,
+            "txt" => Kind::Text,
+            _ => {
+                let path = path.display();
+                return usage(format!("{path}: a plan is written as .json, .html or .txt"));
+            }
+        };
+        files.push((path.clone(), kind));
+    }
+    for path in &args.write {
+        let Some(target) = args.target else { continue };
+        let Some(form) = Form::of(target, &ending(path)) else {
+            let forms = Form::ALL.into_iter().filter(|form| form.target() == target);
+            let endings: Vec<&str> = forms.filter_map(|f| f.endings().first().copied()).collect();
+            return usage(format!(
+                "{}: a file for {target} ends with .{}",
+                path.display(),
+                endings.join(" or .")
+            ));
+        };
+        files.push((path.clone(), Kind::For(form)));
+    }
+    for (i, (path, _)) in files.iter().enumerate() {
+        scan::check_output(path, &args.paths)?;
+        if files.iter().take(i).any(|(other, _)| other == path) {
+            return usage(format!("{}: two files cannot have one name", path.display()));
+        }
+    }
+    Ok(files)
+}
+
+/// The saved report, or a scan; and how complete it is.
+fn report(args: &QuantizeArgs, registry: Registry) -> Result<(Report, Exit), (Exit, String)> {
+    let usage = |message: String| (Exit::Usage, message);
+    let is_report = |path: &&PathBuf| {
+        !path.is_dir() && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"))
+    };
+    let report = match args.paths.iter().find(is_report) {
+        Some(path) if args.paths.len() == 1 => {
+            saved::read(path).map_err(|message| (Exit::Rejected, message))?
+        }
+        Some(path) => {
+            return Err(usage(format!("{}: a report goes alone", path.display())));
+        }
+        None => measure(args, registry)?,
+    };
+    let exit = match report.status {
+        Status::Complete => Exit::Complete,
+        _ => Exit::Partial,
+    };
+    output::complain_of(&report.errors);
+    Ok((report, exit))
+}
+
+/// Scans with the analyzers that a plan needs.
+fn measure(args: &QuantizeArgs, registry: Registry) -> Result<Report, (Exit, String)> {
+    output::check_inputs(&args.paths).map_err(|message| (Exit::Usage, message))?;
+    let known: Vec<&str> = registry.descriptors().iter().map(|d| d.id).collect();
+    if !known.contains(&ANALYZER) {
+        return Err((
+            Exit::Usage,
+            format!(
+                "there is no analyzer \"{ANALYZER}\" to measure with; give a report that has it"
+            ),
+        ));
+    }
+    let needed = ["integrity", "distribution", ANALYZER];
+    let choice: Vec<&str> = needed.into_iter().filter(|id| known.contains(id)).collect();
+    let signals = Signals::install();
+    let options = RunOptions {
+        portraits: 0,
+        threads: usize::from(args.threads.unwrap_or(0)),
+        memory: args.memory.unwrap_or_else(default_budget),
+        cancel: signals.cancel(),
+        timings: false,
+        ..RunOptions::default()
+    };
+    let display = args.display;
+    let mut progress = Progress::new(!args.no_progress && !display.quiet, display.verbose);
+    let result = Scan::new(args.paths.clone())
+        .registry(registry)
+        .analyzers(choice)
+        .options(options)
+        .run_with(&mut |event| progress.observe(event));
+    progress.finish();
+    match result {
+        Ok(report) if report.status == Status::Interrupted => {
+            Err((signals.exit(), "interrupted: there is no plan".to_owned()))
+        }
+        Ok(report) => Ok(report),
+        Err(ScanError::Load(error)) => Err((Exit::Rejected, error.to_string())),
+        Err(error) => Err((Exit::Usage, error.to_string())),
+    }
+}
+
+fn show(args: &QuantizeArgs, plan: &Plan) -> Exit {
+    if args.display.quiet {
+        return Exit::Complete;
+    }
+    let options = output::render_options(args.display.color.color, 10, &[]);
+    output::print(&text::render(plan, options.width, options.color))
+}
+
+/// Writes every file; the worst that happened.
+fn write(plan: &Plan, files: &[(PathBuf, Kind)]) -> Exit {
+    let mut worst = Exit::Complete;
+    for (path, kind) in files {
+        let contents = match kind {
+            Kind::Json => plan.to_json().map_err(|e| e.to_string()),
+            // Files are for later: wide, and without colour.
+            Kind::Text => Ok(text::render(plan, 120, false)),
+            Kind::Html => {
+                let title = format!("Quantisation plan of {}", plan.source);
+                render_figure_page(&figures(plan), &title).map_err(|e| e.to_string())
+            }
+            Kind::For(form) => export(plan, *form).map_err(|e| e.to_string()),
+        };
+        let written = contents
+            .and_then(|text| write_atomic(path, text.as_bytes()).map_err(|e| e.to_string()));
+        if let Err(message) = written {
+            complain(&message);
+            worst = Exit::Unwritten;
+        }
+    }
+    worst
+}
