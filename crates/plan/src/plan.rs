@@ -471,10 +471,15 @@ fn options(tensor: &Stored, request: &Request, schemes: &[Scheme]) -> Options {
         return nothing(reason.to_owned(), format!("{words} are kept ({reason})"));
     }
     let wide = |m: &&Measured| m.bits >= 8.0 * tensor.elements as f64;
-    let fits = |m: &&Measured| {
-        schemes.contains(&m.scheme) && request.target.is_none_or(|t| t.stores(tensor, m.scheme))
-    };
-    let usable = tensor.measured.iter().filter(fits);
+    let stores = |m: &&Measured| request.target.is_none_or(|t| t.stores(tensor, m.scheme));
+    let wanted = tensor.measured.iter().filter(|m| schemes.contains(&m.scheme));
+    // What the target's blocks do not fit, by the rows that are at fault.
+    let unfit = wanted.clone().find(|m| !stores(m)).and_then(|m| {
+        let group = m.scheme.group()?;
+        let width = tensor.widths.iter().find(|width| !width.is_multiple_of(group))?;
+        Some(format!("rows of {width} do not fit {m}", m = m.scheme))
+    });
+    let usable = wanted.filter(stores);
     let mut limited = match how {
         How::Only(scheme) => {
             let schemes: Vec<Measured> = usable.filter(|m| m.scheme == scheme).copied().collect();
@@ -486,7 +491,11 @@ fn options(tensor: &Stored, request: &Request, schemes: &[Scheme]) -> Options {
             let schemes = usable.filter(wide).copied().collect();
             Options { schemes, keep: true, limit: Some(by_rule), held: Some(held) }
         }
-        _ => Options { schemes: usable.copied().collect(), keep: true, limit: None, held: None },
+        _ => {
+            let held = unfit.as_ref().map(|why| format!("{words} at their smallest ({why})"));
+            let limit = unfit.clone();
+            Options { schemes: usable.copied().collect(), keep: true, limit, held }
+        }
     };
     if limited.schemes.is_empty() {
         let why = if tensor.measured.is_empty() {
@@ -494,7 +503,7 @@ fn options(tensor: &Stored, request: &Request, schemes: &[Scheme]) -> Options {
         } else if let How::Only(scheme) = how {
             format!("{scheme} was not measured for it, is not allowed, or does not fit its rows")
         } else {
-            "no allowed scheme fits it".to_owned()
+            unfit.unwrap_or_else(|| "no allowed scheme was measured for it".to_owned())
         };
         limited.held = Some(format!("{words} are kept ({why})"));
         limited.limit = Some(why);

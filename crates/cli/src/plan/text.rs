@@ -66,23 +66,25 @@ fn facts(page: &mut Page, plan: &Plan) {
     if let Some(goal) = goal {
         fact(page, "wanted", &[plain(goal)]);
     }
-    let error = format!(" sum of relative errors{}", certainty(plan));
-    fact(page, "error", &[bold(number(plan.error)), plain(error)]);
+    let mut error = vec![bold(number(plan.error)), plain(" sum of relative errors")];
+    error.extend(certainty(plan));
+    fact(page, "error", &error);
     for note in &plan.notes {
         fact(page, "note", &[Span::new(Style::Yellow, note.clone())]);
     }
 }
 
 /// How far from the optimum it can be.
-fn certainty(plan: &Plan) -> String {
+fn certainty(plan: &Plan) -> Vec<Span> {
     match (plan.bound, plan.gap) {
         (Some(bound), Some(gap)) if gap > plan.error * 1e-9 => {
             let share = 100.0 * gap / plan.error;
             let share = if share < 0.01 { "<0.01".to_owned() } else { format!("{share:.2}") };
-            format!("; {} at the least, a gap of {share} %", number(bound))
+            let bound = format!("; {} at the least, a gap of ", number(bound));
+            vec![plain(bound), plain(format!("{share} %")).solid()]
         }
-        (Some(_), _) => "; nothing within the budget has less".to_owned(),
-        _ => String::new(),
+        (Some(_), _) => vec![plain("; nothing within the budget has less")],
+        _ => Vec::new(),
     }
 }
 
