@@ -210,3 +210,91 @@ pub(crate) fn type_file(plan: &Plan) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names of real checkpoints, and what the table of the package `gguf` makes of them.
+    #[test]
+    fn names_are_those_of_gguf() {
+        let check = |name_in: &str, role, stack, expert, expected: &str| {
+            let block = name_in.split('.').find_map(|part| part.parse().ok());
+            let tensor = Stored {
+                name: name_in.to_owned(),
+                class: Class::of(role, Part::Weight, Some([64, 64])),
+                role,
+                part: Part::Weight,
+                stack: Some(stack),
+                block,
+                expert,
+                dtype: "BF16".to_owned(),
+                dimensions: 2,
+                transposed: false,
+                widths: vec![64],
+                weights: 1,
+                elements: 4096,
+                bytes: 8192,
+                measured: Vec::new(),
+            };
+            let found = name(&tensor).map(|n| match n.block {
+                Some(block) => format!("{}.{block}.{}", n.tower, n.stem),
+                None => n.stem.to_owned(),
+            });
+            assert_eq!(found.as_deref().unwrap_or("-"), expected, "{name_in}");
+        };
+        use Role::{
+            AttentionK, AttentionKvDown, AttentionO, AttentionQ, AttentionQkv, Head, MlpDown,
+            MlpGate, MlpUp, TokenEmbedding,
+        };
+        use Stack::{Decoder, Encoder, Vision};
+        check("model.embed_tokens.weight", TokenEmbedding, Decoder, false, "token_embd");
+        check("lm_head.weight", Head, Decoder, false, "output");
+        check("score.weight", Head, Decoder, false, "-");
+        check("h.3.attn.c_attn.weight", AttentionQkv, Decoder, false, "blk.3.attn_qkv");
+        check("h.3.attn.c_proj.weight", AttentionO, Decoder, false, "blk.3.attn_output");
+        check(
+            "encoder.layer.2.attention.self.key.weight",
+            AttentionK,
+            Encoder,
+            false,
+            "blk.2.attn_k",
+        );
+        check(
+            "model.layers.1.mlp.experts.7.w1.weight",
+            MlpGate,
+            Decoder,
+            true,
+            "blk.1.ffn_gate_exps",
+        );
+        check(
+            "model.layers.1.mlp.shared_expert.up_proj.weight",
+            MlpUp,
+            Decoder,
+            false,
+            "blk.1.ffn_up_shexp",
+        );
+        check(
+            "model.layers.1.self_attn.kv_a_proj_with_mqa.weight",
+            AttentionKvDown,
+            Decoder,
+            false,
+            "blk.1.attn_kv_a_mqa",
+        );
+        check(
+            "encoder.block.1.layer.1.DenseReluDense.wo.weight",
+            MlpDown,
+            Encoder,
+            false,
+            "enc.blk.1.ffn_down",
+        );
+        check(
+            "decoder.block.1.layer.1.EncDecAttention.q.weight",
+            AttentionQ,
+            Decoder,
+            false,
+            "dec.blk.1.cross_attn_q",
+        );
+        check("vision.layers.1.self_attn.q_proj.weight", AttentionQ, Vision, false, "-");
+    }
+}
