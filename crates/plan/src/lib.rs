@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod bitsandbytes;
+mod choose;
 mod compressed_tensors;
 mod export;
 mod figures;

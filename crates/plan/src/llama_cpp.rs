@@ -213,6 +213,12 @@ pub(crate) fn type_file(plan: &Plan) -> String {
 
 #[cfg(test)]
 mod tests {
+    use Role::{
+        AttentionK, AttentionKvDown, AttentionO, AttentionQ, AttentionQkv, Head, MlpDown, MlpGate,
+        MlpUp, TokenEmbedding,
+    };
+    use Stack::{Decoder, Encoder, Vision};
+
     use super::*;
 
     /// Names of real checkpoints, and what the table of the package `gguf` makes of them.
@@ -243,11 +249,6 @@ mod tests {
             });
             assert_eq!(found.as_deref().unwrap_or("-"), expected, "{name_in}");
         };
-        use Role::{
-            AttentionK, AttentionKvDown, AttentionO, AttentionQ, AttentionQkv, Head, MlpDown,
-            MlpGate, MlpUp, TokenEmbedding,
-        };
-        use Stack::{Decoder, Encoder, Vision};
         check("model.embed_tokens.weight", TokenEmbedding, Decoder, false, "token_embd");
         check("lm_head.weight", Head, Decoder, false, "output");
         check("score.weight", Head, Decoder, false, "-");

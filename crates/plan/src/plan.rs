@@ -1,12 +1,14 @@
 //! From a report and a wish to a plan.
 
-use indexmap::IndexMap;
 use serde::Serialize;
 use weightscope_core::{Report, ReportKind, Role, SchemaRecord, Stack};
 
+use crate::choose::{
+    Choice, Options, choices, good_enough, holders, kept_bytes, options, rule, uniform, unmet,
+};
 use crate::solve::{Cost, SolveError, bytes_of, error_of, solve};
 use crate::tensor::{Measured, Stored, stored};
-use crate::{Class, How, Rule, Scheme, Target, llama_cpp};
+use crate::{Class, How, Rule, Scheme, Target};
 
 /// Name in [`SchemaRecord`] of a plan.
 pub const SCHEMA_NAME: &str = "weightscope-plan";
@@ -254,28 +256,6 @@ fn size(bytes: u64) -> String {
     format!("{x:.decimals$} {unit}")
 }
 
-/// What a tensor may become.
-struct Options {
-    schemes: Vec<Measured>,
-    keep: bool,
-    limit: Option<String>,
-    /// For the message about a budget that cannot be met.
-    held: Option<String>,
-}
-
-/// Tensors that share a scheme, and what they may become together.
-struct Choice {
-    members: Vec<usize>,
-    options: Vec<Choosable>,
-}
-
-#[derive(Clone, Copy)]
-struct Choosable {
-    scheme: Option<Scheme>,
-    cost: Cost,
-    worst_db: f64,
-}
-
 /// Makes a plan.
 ///
 /// * The error of a tensor is the sum over its weights of `10^(-sqnr_db/10)`, as the analyzer `quantization`
@@ -445,199 +425,6 @@ fn attempt(
     })
 }
 
-/// The rule of a class: the user's last, or the default.
-fn rule(class: Class, request: &Request) -> (How, &'static str, bool) {
-    if let Some(rule) = request.rules.iter().rev().find(|rule| rule.class == class) {
-        return (rule.how, "", true);
-    }
-    let (how, reason) = class.default_rule(request.target);
-    (how, reason, false)
-}
-
-fn options(tensor: &Stored, request: &Request, schemes: &[Scheme]) -> Options {
-    let words = tensor.class.words();
-    let nothing = |limit: String, held: String| Options {
-        schemes: Vec::new(),
-        keep: true,
-        limit: Some(limit),
-        held: Some(held),
-    };
-    let (how, ..) = rule(tensor.class, request);
-    let by_rule = format!("{}={how}", tensor.class);
-    if how == How::Keep {
-        return nothing(by_rule.clone(), format!("{words} are kept by rule `{by_rule}`"));
-    }
-    if let Some(reason) = request.target.and_then(|target| target.keeps(tensor)) {
-        return nothing(reason.to_owned(), format!("{words} are kept ({reason})"));
-    }
-    let wide = |m: &&Measured| m.bits >= 8.0 * tensor.elements as f64;
-    let stores = |m: &&Measured| request.target.is_none_or(|t| t.stores(tensor, m.scheme));
-    let wanted = tensor.measured.iter().filter(|m| schemes.contains(&m.scheme));
-    // What the target's blocks do not fit, by the rows that are at fault.
-    let unfit = wanted.clone().find(|m| !stores(m)).and_then(|m| {
-        let group = m.scheme.group()?;
-        let width = tensor.widths.iter().find(|width| !width.is_multiple_of(group))?;
-        Some(format!("rows of {width} do not fit {m}", m = m.scheme))
-    });
-    let usable = wanted.filter(stores);
-    let mut limited = match how {
-        How::Only(scheme) => {
-            let schemes: Vec<Measured> = usable.filter(|m| m.scheme == scheme).copied().collect();
-            let held = format!("{words} are {scheme} by rule `{by_rule}`");
-            Options { keep: schemes.is_empty(), schemes, limit: Some(by_rule), held: Some(held) }
-        }
-        How::Min8 => {
-            let held = format!("{words} have at least 8 bits by rule `{by_rule}`");
-            let schemes = usable.filter(wide).copied().collect();
-            Options { schemes, keep: true, limit: Some(by_rule), held: Some(held) }
-        }
-        _ => {
-            let held = unfit.as_ref().map(|why| format!("{words} at their smallest ({why})"));
-            let limit = unfit.clone();
-            Options { schemes: usable.copied().collect(), keep: true, limit, held }
-        }
-    };
-    if limited.schemes.is_empty() {
-        let why = if tensor.measured.is_empty() {
-            "not measured".to_owned()
-        } else if let How::Only(scheme) = how {
-            format!("{scheme} was not measured for it, is not allowed, or does not fit its rows")
-        } else {
-            unfit.unwrap_or_else(|| "no allowed scheme was measured for it".to_owned())
-        };
-        limited.held = Some(format!("{words} are kept ({why})"));
-        limited.limit = Some(why);
-    }
-    limited
-}
-
-/// What makes tensors share a scheme.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Shared {
-    Alone(usize),
-    /// A name in GGUF: converters stack the experts of a block.
-    Gguf(llama_cpp::Name),
-    /// Tensors that runtimes fuse: q, k, v of one module, gate and up, all experts of a module.
-    Fused(String, &'static str),
-}
-
-fn shared(index: usize, tensor: &Stored, target: Option<Target>) -> Shared {
-    match target {
-        Some(Target::LlamaCpp) => {
-            llama_cpp::name(tensor).map_or(Shared::Alone(index), Shared::Gguf)
-        }
-        Some(Target::CompressedTensors) => {
-            let parent = |text: &str| text.rsplit_once('.').map_or("", |(p, _)| p).to_owned();
-            let Some(module) = tensor.module() else { return Shared::Alone(index) };
-            match tensor.role {
-                Role::MlpGate | Role::MlpUp | Role::MlpDown if tensor.expert => {
-                    // experts.7.w1: the module without its number.
-                    Shared::Fused(parent(&parent(module)), "experts")
-                }
-                Role::AttentionQ | Role::AttentionK | Role::AttentionV => {
-                    Shared::Fused(parent(module), "qkv")
-                }
-                Role::MlpGate | Role::MlpUp => Shared::Fused(parent(module), "gate_up"),
-                _ => Shared::Alone(index),
-            }
-        }
-        _ => Shared::Alone(index),
-    }
-}
-
-fn choices(tensors: &[Stored], options: &[Options], target: Option<Target>) -> Vec<Choice> {
-    let mut groups: IndexMap<Shared, Vec<usize>> = IndexMap::new();
-    for (index, (tensor, limits)) in tensors.iter().zip(options).enumerate() {
-        // What is kept anyway holds nobody back.
-        let is_free = !limits.schemes.is_empty();
-        let key = if is_free { shared(index, tensor, target) } else { Shared::Alone(index) };
-        groups.entry(key).or_default().push(index);
-    }
-    let choice = |members: Vec<usize>| {
-        let limits: Vec<(&Stored, &Options)> =
-            members.iter().filter_map(|i| Some((tensors.get(*i)?, options.get(*i)?))).collect();
-        Choice { options: together(&limits, target), members }
-    };
-    groups.into_values().map(choice).collect()
-}
-
-/// Options that all members have; keeping comes first, so that of equal options it is taken.
-fn together(members: &[(&Stored, &Options)], target: Option<Target>) -> Vec<Choosable> {
-    let mut together = Vec::new();
-    let kept: u64 = members.iter().map(|(tensor, _)| kept_bytes(tensor, target)).sum();
-    let keep =
-        Choosable { scheme: None, cost: Cost { bytes: kept, error: 0.0 }, worst_db: f64::INFINITY };
-    for scheme in Scheme::ALL {
-        let measured: Option<Vec<&Measured>> = members
-            .iter()
-            .map(|(_, options)| options.schemes.iter().find(|m| m.scheme == scheme))
-            .collect();
-        let Some(measured) = measured.filter(|measured| !measured.is_empty()) else { continue };
-        together.push(Choosable {
-            scheme: Some(scheme),
-            cost: Cost {
-                bytes: measured.iter().map(|m| m.bytes()).sum(),
-                error: measured.iter().map(|m| m.error).sum(),
-            },
-            worst_db: measured.iter().fold(f64::INFINITY, |worst, m| worst.min(m.worst_db)),
-        });
-    }
-    if together.is_empty() || members.iter().all(|(_, options)| options.keep) {
-        together.insert(0, keep);
-    }
-    together
-}
-
-fn kept_bytes(tensor: &Stored, target: Option<Target>) -> u64 {
-    let bits = target.and_then(|target| target.kept_bits(tensor));
-    bits.map_or(tensor.bytes, |bits| (tensor.elements * bits).div_ceil(8))
-}
-
-/// The option of a choice when everything is to have one scheme, see [`Uniform::scheme`].
-fn uniform(choice: &Choice, scheme: Scheme) -> usize {
-    let options = &choice.options;
-    if let Some(same) = options.iter().position(|option| option.scheme == Some(scheme)) {
-        return same;
-    }
-    let smallest = options.iter().map(|option| option.cost.bytes).min().unwrap_or(0);
-    let small = |(_, option): &(usize, &Choosable)| option.cost.bytes <= smallest + smallest / 16;
-    let candidates = options.iter().enumerate().filter(small);
-    let best = candidates.min_by(|(_, a), (_, b)| a.cost.error.total_cmp(&b.cost.error));
-    best.map_or(0, |(index, _)| index)
-}
-
-/// The smallest option that is good enough, or the best one.
-fn good_enough(choice: &Choice, db: f64) -> usize {
-    let order = |a: &Choosable, b: &Choosable| {
-        a.cost.bytes.cmp(&b.cost.bytes).then(a.cost.error.total_cmp(&b.cost.error))
-    };
-    let options = choice.options.iter().enumerate();
-    let good = options.clone().filter(|(_, option)| option.worst_db >= db);
-    let best = good.min_by(|(_, a), (_, b)| order(a, b));
-    best.or_else(|| options.max_by(|(_, a), (_, b)| a.worst_db.total_cmp(&b.worst_db)))
-        .map_or(0, |(index, _)| index)
-}
-
-/// What to say of tensors that no scheme is good enough for.
-fn unmet(tensors: &[Stored], choices: &[Choice], picks: &[usize], db: f64) -> Option<String> {
-    let is_unmet = |(choice, pick): &(&Choice, &usize)| {
-        let picked = choice.options.get(**pick);
-        // One option alone was never a question.
-        choice.options.len() > 1
-            && picked.is_some_and(|o| o.scheme.is_none())
-            && !choice.options.iter().any(|o| o.scheme.is_some() && o.worst_db >= db)
-    };
-    let unmet = choices.iter().zip(picks).filter(is_unmet).flat_map(|(choice, _)| &choice.members);
-    let names: Vec<&str> =
-        unmet.filter_map(|i| tensors.get(*i)).map(|tensor| tensor.name.as_str()).collect();
-    let first = names.first()?;
-    let more = match names.len() - 1 {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Some(format!("no allowed scheme has {db} dB: {first}{more} kept"))
-}
-
 /// What the report says of itself that a reader of a plan should know.
 fn notes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
@@ -648,22 +435,6 @@ fn notes(report: &Report) -> Vec<String> {
         ));
     }
     notes
-}
-
-/// What the smallest size is made of, the largest first.
-fn holders(choices: &[Choice], options: &[Options]) -> Vec<Held> {
-    let mut held: IndexMap<&str, u64> = IndexMap::new();
-    for choice in choices {
-        let bytes = choice.options.iter().map(|o| o.cost.bytes).min().unwrap_or(0);
-        let limits = choice.members.first().and_then(|i| options.get(*i));
-        let what = limits.and_then(|o| o.held.as_deref()).unwrap_or("the rest at its smallest");
-        *held.entry(what).or_default() += bytes;
-    }
-    let held = held.into_iter().filter(|(_, bytes)| *bytes > 0);
-    let mut held: Vec<Held> =
-        held.map(|(what, bytes)| Held { what: what.to_owned(), bytes }).collect();
-    held.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.what.cmp(&b.what)));
-    held
 }
 
 fn planned(

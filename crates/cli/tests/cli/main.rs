@@ -6,6 +6,7 @@ mod damage;
 mod exit_codes;
 mod formats;
 mod hostile;
+mod plan;
 mod plot;
 mod same_bytes;
 mod saved;
