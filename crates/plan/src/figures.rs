@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use weightscope_core::{Axes, Cells, Figure, FigureData, HeatMap, Role, Series, Stack, Ticks};
 
-use crate::plan::{Plan, PlannedTensor};
+use crate::plan::{Plan, PlannedTensor, size};
 
 /// One block of a plan, or what lies outside of all blocks.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +90,8 @@ fn sizes(plan: &Plan) -> Figure {
         values.push(uniform.size.bytes as f64);
     }
     let megabytes = values.into_iter().map(|bytes| bytes / 1e6).collect();
-    let title = "Size before and after, and with one scheme for all".to_owned();
+    let (before, after) = (size(plan.before.bytes), size(plan.after.bytes));
+    let title = format!("Size: {before} before, {after} after, and with one scheme for all");
     let data = FigureData::Bar { labels, values: megabytes };
     figure("plan.sizes", title, Axes::new("", "MB"), data)
 }
@@ -139,13 +140,14 @@ fn trade(plan: &Plan) -> Figure {
     let one = |name: String, bytes: u64, error: f64| Series {
         name,
         x: vec![bytes as f64 / 1e6],
-        y: vec![Some(error)],
+        // A logarithm has no zero: what is lossless has no place here.
+        y: vec![Some(error).filter(|error| *error > 0.0)],
     };
     let mut series = vec![one("this plan".to_owned(), plan.after.bytes, plan.error)];
     for uniform in &plan.uniform {
         series.push(one(uniform.scheme.name().to_owned(), uniform.size.bytes, uniform.error));
     }
     let title = "Error against size: this plan, and one scheme for all".to_owned();
-    let axes = Axes::new("MB", "sum of relative errors");
+    let axes = Axes { log_y: true, ..Axes::new("MB", "sum of relative errors") };
     figure("plan.trade", title, axes, FigureData::Scatter { series })
 }

@@ -237,7 +237,7 @@ fn because_of(held: &[Held]) -> String {
 }
 
 /// A size in decimal units: `548.1 MB`.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     let mut x = bytes as f64;
     let mut unit = "B";
     for next in ["kB", "MB", "GB", "TB", "PB", "EB"] {
