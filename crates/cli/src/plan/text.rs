@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weightscope::Role;
-use weightscope::plan::{Goal, How, Plan, PlannedTensor, Scheme, Uniform, blocks};
+use weightscope::plan::{Class, Goal, How, Plan, PlannedTensor, Scheme, Uniform, blocks};
 use weightscope::report::pieces::{bytes, count, number, plural, short_count};
 use weightscope::report::text::{
     Align, Grid, GridColumn, GridRow, Page, Span, Style, bold, dim, plain,
@@ -152,15 +151,26 @@ fn draw(page: &mut Page, title: &'static str, columns: &[(&str, Align)], rows: V
 
 /// What became of the tensors of each role.
 fn roles(page: &mut Page, plan: &Plan) {
-    let mut parts: BTreeMap<(Role, Option<Scheme>), Vec<&PlannedTensor>> = BTreeMap::new();
+    // Vectors of every role are one line, after the matrices, and so are buffers.
+    let place = |tensor: &PlannedTensor| match tensor.class {
+        Class::Norm => (1, None),
+        Class::Buffer => (2, None),
+        _ => (0, Some(tensor.role)),
+    };
+    let mut parts: BTreeMap<_, Vec<&PlannedTensor>> = BTreeMap::new();
     for tensor in &plan.tensors {
-        parts.entry((tensor.role, tensor.scheme)).or_default().push(tensor);
+        parts.entry((place(tensor), tensor.scheme)).or_default().push(tensor);
     }
     page.section("Roles", "");
     let mut last = None;
-    let rows = parts.iter().map(|((role, scheme), tensors)| {
-        let name = if last == Some(*role) { "" } else { role.name() };
-        last = Some(*role);
+    let rows = parts.iter().map(|((place, scheme), tensors)| {
+        let name = match place {
+            _ if last == Some(*place) => "",
+            (_, Some(role)) => role.name(),
+            (1, _) => "vectors",
+            _ => "buffers",
+        };
+        last = Some(*place);
         let sum = |of: fn(&PlannedTensor) -> u64| tensors.iter().map(|t| of(t)).sum::<u64>();
         let (size, elements) = (sum(|t| t.bytes), sum(|t| t.elements));
         let error: f64 = tensors.iter().map(|t| t.error).sum();
@@ -227,16 +237,22 @@ fn depth(page: &mut Page, plan: &Plan) {
         |of: fn(&(String, String, String)) -> usize| numbers.iter().map(of).max().unwrap_or(0);
     let (w_bits, w_size, w_error) =
         (widest(|n| n.0.len()), widest(|n| n.1.len()), widest(|n| n.2.len()));
-    let taken = 2 + names + 2 + 2 + w_bits + 2 + w_size + 2 + "error ".len() + w_error;
-    let room = page.width().saturating_sub(taken).clamp(8, 48);
+    let narrow = 2 + names + 2 + 2 + w_bits + 2 + w_size;
+    // Where space is short, the errors go first.
+    let errors = 2 + "error ".len() + w_error;
+    let errors = if narrow + errors + 12 <= page.width() { errors } else { 0 };
+    let room = page.width().saturating_sub(narrow + errors).clamp(8, 48);
     for ((name, bpw, ..), (text, size, error)) in lines.iter().zip(&numbers) {
-        let bar = bar(bpw / most, room);
-        page.line(&[
+        let mut line = vec![
             plain(format!("  {name:names$}  ")),
-            Span::new(Style::Blue, bar),
+            Span::new(Style::Blue, bar(bpw / most, room)),
             plain(format!("  {text:>w_bits$}  ")),
-            dim(format!("{size:>w_size$}  error {error:>w_error$}")),
-        ]);
+            dim(format!("{size:>w_size$}")),
+        ];
+        if errors > 0 {
+            line.push(dim(format!("  error {error:>w_error$}")));
+        }
+        page.line(&line);
     }
 }
 
