@@ -37,6 +37,6 @@ pub use decode::{DecodeError, decode_f32, decode_f64, pattern_values};
 pub use dtype::{DType, UnknownDType};
 pub use encode::{EncodeError, encode_f32};
 pub use scheme::{
-    Block, CELL, Encoded, Errors, Extent, GgufError, Grain, GrainScale, LANES, Lanes, Rounding,
-    SCHEMES, SPAN, Scheme, ShapeError, gguf_decode, gguf_encode,
+    Block, CELL, Encoded, Errors, Extent, GgufError, Grain, GrainScale, LANES, Lanes, Normal,
+    Rounding, SCHEMES, SPAN, Scheme, ShapeError, gguf_decode, gguf_encode,
 };

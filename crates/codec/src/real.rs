@@ -101,7 +101,7 @@ impl<S: Simd> Real<S> {
         let magnitude = self.abs();
         let even = magnitude.round_half_even();
         let rounded = (even + even.of(1.0)).where_equal(magnitude - even, even.of(0.5), even);
-        (-rounded).where_above(self.of(0.0), self, rounded)
+        rounded.copysign(self)
     }
 
     /// The largest integer not above, of magnitudes up to 2^22.
@@ -125,9 +125,16 @@ impl<S: Simd> Real<S> {
 
     /// Its magnitude with the sign of `other`.
     #[inline(always)]
-    fn copysign(self, other: Self) -> Self {
+    pub(crate) fn copysign(self, other: Self) -> Self {
         let sign = self.0.and_f32s(other.1, self.0.splat_f32s(-0.0));
         Self(self.0, self.0.or_f32s(self.abs().1, sign))
+    }
+
+    /// Itself where `other` is positive, its opposite where it is negative.
+    #[inline(always)]
+    pub(crate) fn times_sign_of(self, other: Self) -> Self {
+        let sign = self.0.and_f32s(other.1, self.0.splat_f32s(-0.0));
+        Self(self.0, self.0.xor_f32s(self.1, sign))
     }
 
     /// Rounded to IEEE binary16; infinite beyond its range, and zeros keep their sign.

@@ -318,7 +318,7 @@ impl<'a, T: Scalar> Pass<'a, T> {
         let mut summary = match self.counting {
             Counting::Values => {
                 let ladder = Ladder::from_values(std::mem::take(&mut self.values));
-                Summary::new(self.tally, &ladder, ladder.moments()).with_exact(&ladder)
+                Summary::new(self.tally, &ladder, ladder.moments()).with_exact(ladder)
             }
             Counting::Patterns => {
                 let counts = self.patterns.take().map(PatternCounter::finish).unwrap_or_default();
@@ -328,7 +328,7 @@ impl<'a, T: Scalar> Pass<'a, T> {
                     self.tally.push(f64::from(*value), *count, normal);
                 }
                 let ladder = Ladder::from_patterns(&values, &counts);
-                Summary::new(self.tally, &ladder, ladder.moments()).with_exact(&ladder)
+                Summary::new(self.tally, &ladder, ladder.moments()).with_exact(ladder)
             }
             Counting::Prefixes => self.refine()?,
         };
@@ -498,7 +498,7 @@ mod tests {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let refined = summary(DType::F32, [100, 500], &bytes, false, READ_VALUES);
         let ladder = Ladder::from_values(values.iter().map(|v| f64::from(*v)).collect());
-        let exact = Summary::new(refined.tally, &ladder, ladder.moments()).with_exact(&ladder);
+        let exact = Summary::new(refined.tally, &ladder, ladder.moments()).with_exact(ladder);
         assert_eq!(refined.quantiles, exact.quantiles);
         assert_eq!(refined.magnitude_quantiles, exact.magnitude_quantiles);
         assert_eq!(

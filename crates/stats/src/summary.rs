@@ -158,6 +158,8 @@ pub struct Summary {
     pub pruned_energy: [f64; 9],
     /// Largest number of smallest magnitudes that hold at most 1 % of the energy together.
     pub prunable: u64,
+    /// How often every value occurs, known for 8- and 16-bit formats and for small tensors.
+    pub exact: Option<Ladder>,
     /// Row and column energies of a matrix, as stored.
     pub norms: Option<Norms>,
     /// Groups of four along the input axis of a matrix.
@@ -194,6 +196,7 @@ impl Summary {
             pruned_energy: PRUNED_TENTHS
                 .map(|tenths| ladder.energy_of_smallest(pruned(ladder.len(), tenths))),
             prunable: ladder.smallest_within(PRUNABLE_LOSS * moments.map_or(0.0, |m| m.energy)),
+            exact: None,
             norms: None,
             fours: None,
             content_hash: 0,
@@ -201,14 +204,15 @@ impl Summary {
         }
     }
 
-    /// Fills what only an exact ladder knows: the number of distinct values and the histogram.
+    /// Fills what only an exact ladder knows, the number of distinct values and the histogram, and keeps it.
     #[must_use]
-    pub fn with_exact(mut self, ladder: &Ladder) -> Self {
+    pub fn with_exact(mut self, ladder: Ladder) -> Self {
         self.distinct = Some(ladder.distinct());
         if let Some(mut counter) = self.histogram_counter() {
             ladder.signed().for_each(|(value, _, count)| counter.push(value, count));
             self.histogram = Some(counter.finish());
         }
+        self.exact = Some(ladder);
         self
     }
 
@@ -242,7 +246,7 @@ mod tests {
             tally.push(v, 1, f64::from(f32::MIN_POSITIVE));
         }
         let ladder = Ladder::from_values(values.to_vec());
-        let summary = Summary::new(tally, &ladder, ladder.moments()).with_exact(&ladder);
+        let summary = Summary::new(tally, &ladder, ladder.moments()).with_exact(ladder);
         assert_eq!(
             (tally.nan, tally.infinite, tally.zero, tally.subnormal, tally.finite()),
             (1, 1, 2, 1, 6)

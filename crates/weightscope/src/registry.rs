@@ -16,6 +16,7 @@ pub fn builtin_registry() -> Registry {
         .with(weightscope_distribution::Distribution)
         .with(weightscope_sparsity::Sparsity)
         .with(weightscope_spectral::Spectral)
+        .with(weightscope_quantization::Quantization)
         .with(weightscope_attention::Attention)
         .with(weightscope_pca::Pca)
         .with(weightscope_position::Position)
@@ -166,17 +167,17 @@ mod tests {
 
     #[test]
     fn choices() {
-        assert_eq!(builtin_registry().choose(&[]).unwrap().len(), 7);
+        assert_eq!(builtin_registry().choose(&[]).unwrap().len(), 8);
         assert!(choose("").unwrap_err().contains("leaves no analyzer"));
         assert_eq!(choose("sparsity,integrity").unwrap(), ["integrity", "sparsity"]);
         assert_eq!(
             choose("-sparsity").unwrap(),
-            ["integrity", "distribution", "spectral", "attention", "pca", "position"]
+            ["integrity", "distribution", "spectral", "quantization", "attention", "pca", "position"]
         );
         assert!(choose("sparsty").unwrap_err().contains("did you mean \"sparsity\"?"));
         assert!(choose("sparsity,-integrity").unwrap_err().contains("mixes"));
         assert!(
-            choose("-sparsity,-integrity,-distribution,-spectral,-attention,-pca,-position")
+            choose("-sparsity,-integrity,-distribution,-spectral,-quantization,-attention,-pca,-position")
                 .unwrap_err()
                 .contains("leaves no analyzer")
         );

@@ -3,7 +3,7 @@
 //! Sixteen rows of `[out, in]` are interleaved, so that a vector holds one column of them. A scale is then a
 //! lane, extremes need no shuffling, and a short last group or a group of sixteen costs no more than others.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Scalar, Simd, WithSimd};
 
 use super::Grain;
 use super::rule::{Fit, Grained, Rule, Vectors};
@@ -49,35 +49,30 @@ impl Extent {
         Self { low: Lanes([f32::INFINITY; LANES]), high: Lanes([f32::NEG_INFINITY; LANES]) };
 
     /// Of the values of `columns`, finite ones.
-    #[inline(always)]
     pub fn of(columns: &[Lanes]) -> Self {
         let mut extent = Self::EMPTY;
-        for column in columns {
-            extent.include(&Self { low: *column, high: *column });
+        for span in columns.chunks(SPAN) {
+            for cell in Self::cells(span) {
+                extent.include(&cell);
+            }
         }
         extent
     }
 
     /// Of its values and those of `other`.
-    #[inline(always)]
     pub fn include(&mut self, other: &Self) {
-        let low = self.low.0.iter_mut().zip(&other.low.0);
-        low.for_each(|(a, b)| *a = if *b < *a { *b } else { *a });
-        let high = self.high.0.iter_mut().zip(&other.high.0);
-        high.for_each(|(a, b)| *a = if *b > *a { *b } else { *a });
+        for (a, b) in self.low.0.iter_mut().zip(&other.low.0) {
+            *a = if *b < *a { *b } else { *a };
+        }
+        for (a, b) in self.high.0.iter_mut().zip(&other.high.0) {
+            *a = if *b > *a { *b } else { *a };
+        }
     }
 
     /// Extents of every [`CELL`] of up to [`SPAN`] columns; the rest is empty.
     pub fn cells(columns: &[Lanes]) -> [Self; SPAN / CELL] {
         let mut cells = [Self::EMPTY; SPAN / CELL];
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (cell, columns) in cells.iter_mut().zip(columns.chunks(CELL)) {
-                    *cell = Self::of(columns);
-                }
-            },
-        );
+        Arch::new().dispatch(Extremes { columns, cells: &mut cells });
         cells
     }
 
@@ -158,22 +153,118 @@ impl<R: Rule> Walk for R {
         scale: &mut dyn FnMut(usize, usize, [f32; 3]),
         code: &mut dyn FnMut(usize, usize, u16),
     ) {
-        let simd = pulp::Scalar::new();
         for lane in 0..LANES {
-            let mut begin = 0;
-            each_grain(simd, *self, grain, block, lane, |columns, fit| {
-                scale(begin, lane, [fit.step.1, fit.offset.1, fit.zero_point.1]);
-                for (column, w) in (begin..).zip(columns.iter()) {
-                    let stored = store(*self, w, fit);
-                    code(column, lane, self.code(stored.point.1, fit.zero_point.1));
-                }
-                begin += columns.iter().len();
-            });
+            let mut coding = Coding { begin: 0, lane, scale, code };
+            each_grain(Scalar::new(), *self, grain, block, lane, &mut coding);
         }
     }
 
     fn point(&self, code: u16, zero_point: f32) -> f32 {
         Rule::point(*self, code, zero_point)
+    }
+}
+
+/// What is done with the values of a grain.
+trait Visit<S: Simd, R: Rule> {
+    fn grain(&mut self, rule: R, columns: Vectors<'_, S>, fit: &Fit<S>);
+}
+
+/// Calls `visit` with the values and the scale of every grain that the block has some of.
+#[inline(always)]
+fn each_grain<S: Simd, R: Rule>(
+    simd: S,
+    rule: R,
+    grain: Grain,
+    block: &Block<'_>,
+    chunk: usize,
+    visit: &mut impl Visit<S, R>,
+) {
+    let (mut grained, columns) = (
+        Grained {
+            low: Real::splat(simd, f32::INFINITY),
+            high: Real::splat(simd, f32::NEG_INFINITY),
+            tensor: block.tensor,
+            values: Vectors::new(simd, &[], chunk),
+        },
+        Vectors::new(simd, block.columns, chunk),
+    );
+    match grain {
+        Grain::Group(size) => {
+            let size = size as usize;
+            let grains = columns.parts(size).zip(block.cells.chunks(size / CELL));
+            for (columns, cells) in grains {
+                let mut grain = Grained { values: columns, ..grained };
+                for cell in cells {
+                    grain.low = grain.low.min(cell.low.vector(simd, chunk));
+                    grain.high = grain.high.max(cell.high.vector(simd, chunk));
+                }
+                visit.grain(rule, columns, &rule.fit(&grain));
+            }
+        }
+        Grain::Channel => {
+            grained.low = block.channel.low.vector(simd, chunk);
+            grained.high = block.channel.high.vector(simd, chunk);
+            visit.grain(rule, columns, &rule.fit(&grained));
+        }
+        Grain::Tensor | Grain::Value => {
+            grained.high = Real::splat(simd, block.tensor);
+            grained.low = -grained.high;
+            visit.grain(rule, columns, &rule.fit(&grained));
+        }
+    }
+}
+
+/// A value as it is stored.
+struct Stored<S: Simd> {
+    point: Real<S>,
+    spacing: Real<S>,
+    deviation: Real<S>,
+}
+
+#[inline(always)]
+fn store<S: Simd, R: Rule>(rule: R, w: Real<S>, fit: &Fit<S>) -> Stored<S> {
+    let shifted = if R::SHIFTED { w - fit.base } else { w };
+    let mut scaled = shifted * fit.inverse;
+    if R::HALVES {
+        // One step of Newton, so that halves do not go the way that a rounded reciprocal sends them.
+        let left = (-scaled).mul_add(fit.rest, (-scaled).mul_add(fit.step, shifted));
+        scaled = left.mul_add(fit.inverse, scaled);
+    }
+    let (point, spacing) = rule.nearest(scaled, fit);
+    // Fused, so that the product is not rounded.
+    let mut deviation = if R::SHIFTED {
+        w - point.mul_add(fit.step, fit.offset)
+    } else {
+        (-point).mul_add(fit.step, w)
+    };
+    if R::REFINED {
+        deviation = (-point).mul_add(fit.rest, deviation);
+    }
+    Stored { point, spacing, deviation }
+}
+
+struct Extremes<'a> {
+    columns: &'a [Lanes],
+    cells: &'a mut [Extent],
+}
+
+impl WithSimd for Extremes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for (cell, columns) in self.cells.iter_mut().zip(self.columns.chunks(CELL)) {
+            for chunk in 0..LANES / S::F32_LANES {
+                let mut low = Real::splat(simd, f32::INFINITY);
+                let mut high = -low;
+                for column in columns {
+                    let values = column.vector(simd, chunk);
+                    (low, high) = (low.min(values), high.max(values));
+                }
+                cell.low.set(chunk, low);
+                cell.high.set(chunk, high);
+            }
+        }
     }
 }
 
@@ -192,38 +283,65 @@ impl<R: Rule> WithSimd for Measure<'_, R> {
         let Self { rule, grain, block, errors } = self;
         for chunk in 0..LANES / S::F32_LANES {
             let zero = Real::splat(simd, 0.0);
-            let (mut squares, mut products, mut largest) = (zero, zero, zero);
-            each_grain(simd, rule, grain, &block, chunk, |columns, fit| {
-                for part in columns.parts(CELL) {
-                    // Sums of sums: each has few terms, so that f32 loses little.
-                    let (mut part_squares, mut part_products) = (zero, zero);
-                    for w in part.iter() {
-                        let stored = store(rule, w, fit);
-                        let mut magnitude = stored.deviation.abs();
-                        if R::SPACED {
-                            // Where the scaled value was rounded across the middle, the other neighbour is nearer.
-                            magnitude = magnitude.min(stored.spacing * fit.step - magnitude);
-                        }
-                        largest = largest.max(magnitude);
-                        part_squares = magnitude.mul_add(magnitude, part_squares);
-                        part_products = w.mul_add(stored.deviation, part_products);
-                    }
-                    squares = squares + part_squares;
-                    products = products + part_products;
-                }
-            });
+            let mut sums = Sums { squares: zero, products: zero, largest: zero };
+            each_grain(simd, rule, grain, &block, chunk, &mut sums);
             let rows = chunk * S::F32_LANES..(chunk + 1) * S::F32_LANES;
             let mut lanes = Lanes::default();
-            for (sums, vector) in [(&mut errors.squares, squares), (&mut errors.products, products)]
+            for (totals, vector) in
+                [(&mut errors.squares, sums.squares), (&mut errors.products, sums.products)]
             {
                 lanes.set(chunk, vector);
-                for (sum, x) in sums[rows.clone()].iter_mut().zip(&lanes.0[rows.clone()]) {
-                    *sum += f64::from(*x);
+                for (total, x) in totals[rows.clone()].iter_mut().zip(&lanes.0[rows.clone()]) {
+                    *total += f64::from(*x);
                 }
             }
             let before = errors.largest.vector(simd, chunk);
-            errors.largest.set(chunk, before.max(largest));
+            errors.largest.set(chunk, before.max(sums.largest));
         }
+    }
+}
+
+/// Sums over the columns of a vector of rows.
+struct Sums<S: Simd> {
+    squares: Real<S>,
+    products: Real<S>,
+    largest: Real<S>,
+}
+
+impl<S: Simd, R: Rule> Visit<S, R> for Sums<S> {
+    #[inline(always)]
+    fn grain(&mut self, rule: R, columns: Vectors<'_, S>, fit: &Fit<S>) {
+        let Self { mut squares, mut products, mut largest } = *self;
+        // Sums of sums: each has few terms, so that f32 loses little.
+        for part in columns.parts(CELL) {
+            let zero = squares.of(0.0);
+            let (mut part_squares, mut part_products) = (zero, zero);
+            for w in part.iter() {
+                let stored = store(rule, w, fit);
+                let mut deviation = stored.deviation;
+                let mut magnitude = deviation.abs();
+                if R::SPACED {
+                    // Where the scaled value was rounded across the middle, the other neighbour is nearer.
+                    let other = stored.spacing.mul_add(fit.step, -magnitude);
+                    if R::SIGNED {
+                        // Near the middle of two points the distance from it is exact.
+                        let half = (stored.spacing * other.of(0.5)).copysign(deviation);
+                        let middle = -(stored.point + half);
+                        let beyond = middle.mul_add(fit.rest, middle.mul_add(fit.step, w));
+                        let beyond = beyond.times_sign_of(deviation);
+                        let turned = other.copysign(-deviation);
+                        deviation = turned.where_above(beyond, other.of(0.0), deviation);
+                    }
+                    magnitude = magnitude.min(other);
+                }
+                largest = largest.max(magnitude);
+                part_squares = magnitude.mul_add(magnitude, part_squares);
+                part_products = w.mul_add(deviation, part_products);
+            }
+            squares = squares + part_squares;
+            products = products + part_products;
+        }
+        *self = Self { squares, products, largest };
     }
 }
 
@@ -241,80 +359,42 @@ impl<R: Rule> WithSimd for Deviate<'_, R> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { rule, grain, block, into } = self;
         for chunk in 0..LANES / S::F32_LANES {
-            let mut targets = into.iter_mut();
-            each_grain(simd, rule, grain, &block, chunk, |columns, fit| {
-                for (w, target) in columns.iter().zip(targets.by_ref()) {
-                    let stored = store(rule, w, fit);
-                    target.set(chunk, stored.deviation);
-                }
-            });
+            let mut targets = Targets { columns: into.iter_mut(), chunk };
+            each_grain(simd, rule, grain, &block, chunk, &mut targets);
         }
     }
 }
 
-/// Calls `visit` with the values and the scale of every grain that the block has some of.
-#[inline(always)]
-fn each_grain<'a, S: Simd, R: Rule>(
-    simd: S,
-    rule: R,
-    grain: Grain,
-    block: &Block<'a>,
+/// Where deviations go.
+struct Targets<'a> {
+    columns: std::slice::IterMut<'a, Lanes>,
     chunk: usize,
-    mut visit: impl FnMut(Vectors<'a, S>, &Fit<S>),
-) {
-    let vectors = |columns| Vectors::new(simd, columns, chunk);
-    let grained = |low: Real<S>, high: Real<S>, columns| Grained {
-        low,
-        high,
-        tensor: block.tensor,
-        values: vectors(columns),
-    };
-    let whole = match grain {
-        Grain::Group(size) => {
-            let size = size as usize;
-            for (columns, cells) in block.columns.chunks(size).zip(block.cells.chunks(size / CELL))
-            {
-                let (mut low, mut high) =
-                    (Real::splat(simd, f32::INFINITY), Real::splat(simd, f32::NEG_INFINITY));
-                for cell in cells {
-                    low = low.min(cell.low.vector(simd, chunk));
-                    high = high.max(cell.high.vector(simd, chunk));
-                }
-                visit(vectors(columns), &rule.fit(&grained(low, high, columns)));
-            }
-            return;
-        }
-        Grain::Channel => {
-            let Extent { low, high } = block.channel;
-            grained(low.vector(simd, chunk), high.vector(simd, chunk), &[])
-        }
-        Grain::Tensor | Grain::Value => {
-            let largest = Real::splat(simd, block.tensor);
-            grained(-largest, largest, &[])
-        }
-    };
-    visit(vectors(block.columns), &rule.fit(&whole));
 }
 
-/// A value as it is stored.
-struct Stored<S: Simd> {
-    point: Real<S>,
-    spacing: Real<S>,
-    deviation: Real<S>,
-}
-
-#[inline(always)]
-fn store<S: Simd, R: Rule>(rule: R, w: Real<S>, fit: &Fit<S>) -> Stored<S> {
-    let scaled = if R::SHIFTED { w - fit.base } else { w };
-    let (point, spacing) = rule.nearest(scaled * fit.inverse);
-    // Fused, so that the product is not rounded.
-    let mut deviation = if R::SHIFTED {
-        w - point.mul_add(fit.step, fit.offset)
-    } else {
-        (-point).mul_add(fit.step, w)
-    };
-    if R::REFINED {
-        deviation = (-point).mul_add(fit.rest, deviation);
+impl<S: Simd, R: Rule> Visit<S, R> for Targets<'_> {
+    #[inline(always)]
+    fn grain(&mut self, rule: R, columns: Vectors<'_, S>, fit: &Fit<S>) {
+        for (w, target) in columns.iter().zip(self.columns.by_ref()) {
+            target.set(self.chunk, store(rule, w, fit).deviation);
+        }
     }
-    Stored { point, spacing, deviation }
+}
+
+/// Where scales and codes go, lane by lane.
+struct Coding<'a> {
+    begin: usize,
+    lane: usize,
+    scale: &'a mut dyn FnMut(usize, usize, [f32; 3]),
+    code: &'a mut dyn FnMut(usize, usize, u16),
+}
+
+impl<R: Rule> Visit<Scalar, R> for Coding<'_> {
+    fn grain(&mut self, rule: R, columns: Vectors<'_, Scalar>, fit: &Fit<Scalar>) {
+        (self.scale)(self.begin, self.lane, [fit.step.1, fit.offset.1, fit.zero_point.1]);
+        for w in columns.iter() {
+            let stored = store(rule, w, fit);
+            (self.code)(self.begin, self.lane, rule.code(stored.point.1, fit.zero_point.1));
+            self.begin += 1;
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use super::rule::{Fit, Grained, Rule};
-use super::{Grain, Rounding, Scheme};
+use super::{Grain, Normal, Rounding, Scheme};
 use crate::encode::MiniFloat;
 use crate::real::Real;
 
@@ -17,7 +17,7 @@ impl Rule for Half {
     }
 
     #[inline(always)]
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+    fn nearest<S: Simd>(self, scaled: Real<S>, _: &Fit<S>) -> (Real<S>, Real<S>) {
         (scaled.round_to_f16(), scaled)
     }
 
@@ -40,7 +40,7 @@ impl Rule for Brain {
     }
 
     #[inline(always)]
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+    fn nearest<S: Simd>(self, scaled: Real<S>, _: &Fit<S>) -> (Real<S>, Real<S>) {
         scaled.round_to(MiniFloat::BF16.mantissa, MiniFloat::BF16.smallest_normal)
     }
 
@@ -53,14 +53,23 @@ impl Rule for Brain {
     }
 }
 
-const fn scheme(
-    name: &'static str,
-    summary: &'static str,
-    walk: &'static dyn super::Walk,
-) -> Scheme {
-    let (grain, rounding) = (Grain::Value, Rounding::HalfEven);
-    Scheme { name, summary, grain, code_bits: 16, grain_bits: 0, tensor_bits: 0, rounding, walk }
-}
+const CAST: Scheme = Scheme {
+    name: "f16",
+    summary: "cast to IEEE 754 binary16",
+    grain: Grain::Value,
+    code_bits: 16,
+    grain_bits: 0,
+    tensor_bits: 0,
+    rounding: Rounding::HalfEven,
+    normal: Normal::Cast(73.658),
+    walk: &Half,
+};
 
-pub(super) static F16: Scheme = scheme("f16", "cast to IEEE 754 binary16", &Half);
-pub(super) static BF16: Scheme = scheme("bf16", "cast to bfloat16", &Brain);
+pub(super) static F16: Scheme = CAST;
+pub(super) static BF16: Scheme = Scheme {
+    name: "bf16",
+    summary: "cast to bfloat16",
+    normal: Normal::Cast(55.604),
+    walk: &Brain,
+    ..CAST
+};

@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use super::rule::{Fit, Grained, Rule};
-use super::{Grain, Rounding, Scheme};
+use super::{Grain, Normal, Rounding, Scheme};
 use crate::encode::MiniFloat;
 use crate::real::Real;
 
@@ -13,6 +13,7 @@ struct Float8(MiniFloat);
 
 impl Rule for Float8 {
     const REFINED: bool = true;
+    const HALVES: bool = true;
     const SPACED: bool = true;
 
     #[inline(always)]
@@ -21,7 +22,7 @@ impl Rule for Float8 {
     }
 
     #[inline(always)]
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+    fn nearest<S: Simd>(self, scaled: Real<S>, _: &Fit<S>) -> (Real<S>, Real<S>) {
         scaled.round_to(self.0.mantissa, self.0.smallest_normal)
     }
 
@@ -34,38 +35,38 @@ impl Rule for Float8 {
     }
 }
 
-const fn scheme(
-    name: &'static str,
-    summary: &'static str,
-    grain: Grain,
-    grain_bits: u32,
-    walk: &'static dyn super::Walk,
-) -> Scheme {
-    let rounding = Rounding::HalfEven;
-    Scheme { name, summary, grain, code_bits: 8, grain_bits, tensor_bits: 0, rounding, walk }
-}
+const E4M3: Scheme = Scheme {
+    name: "",
+    summary: "",
+    grain: Grain::Tensor,
+    code_bits: 8,
+    grain_bits: 32,
+    tensor_bits: 0,
+    rounding: Rounding::HalfEven,
+    normal: Normal::Simulated(&[
+        39.081, 35.821, 34.069, 33.032, 32.398, 32.024, 31.800, 31.669, 31.594, 31.561, 31.550,
+    ]),
+    walk: &Float8(MiniFloat::E4M3),
+};
 
-const E4M3: &Float8 = &Float8(MiniFloat::E4M3);
-const E5M2: &Float8 = &Float8(MiniFloat::E5M2);
-
-pub(super) static FP8_E4M3_TENSOR: Scheme = scheme(
-    "fp8_e4m3_tensor",
-    "E4M3 floats, one scale for the tensor: absmax/448",
-    Grain::Tensor,
-    32,
-    E4M3,
-);
-pub(super) static FP8_E4M3_CHANNEL: Scheme = scheme(
-    "fp8_e4m3_channel",
-    "E4M3 floats, a scale for every output: absmax/448",
-    Grain::Channel,
-    16,
-    E4M3,
-);
-pub(super) static FP8_E5M2_TENSOR: Scheme = scheme(
-    "fp8_e5m2_tensor",
-    "E5M2 floats, one scale for the tensor: absmax/57344",
-    Grain::Tensor,
-    32,
-    E5M2,
-);
+pub(super) static FP8_E4M3_TENSOR: Scheme = Scheme {
+    name: "fp8_e4m3_tensor",
+    summary: "E4M3 floats (OCP OFP8), one scale for the tensor: absmax/448",
+    ..E4M3
+};
+pub(super) static FP8_E4M3_CHANNEL: Scheme = Scheme {
+    name: "fp8_e4m3_channel",
+    summary: "E4M3 floats (OCP OFP8), a scale for every output: absmax/448",
+    grain: Grain::Channel,
+    grain_bits: 16,
+    ..E4M3
+};
+pub(super) static FP8_E5M2_TENSOR: Scheme = Scheme {
+    name: "fp8_e5m2_tensor",
+    summary: "E5M2 floats (OCP OFP8), one scale for the tensor: absmax/57344",
+    normal: Normal::Simulated(&[
+        33.070, 29.807, 28.060, 27.018, 26.390, 26.013, 25.799, 25.673, 25.607, 25.575, 25.570,
+    ]),
+    walk: &Float8(MiniFloat::E5M2),
+    ..E4M3
+};

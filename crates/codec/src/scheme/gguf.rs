@@ -5,7 +5,7 @@
 use pulp::Simd;
 
 use super::rule::{Fit, Grained, Rule, reciprocal};
-use super::{Grain, Rounding, Scheme};
+use super::{Grain, Normal, Rounding, Scheme};
 use crate::encode::MiniFloat;
 use crate::real::Real;
 
@@ -24,7 +24,7 @@ impl Rule for Eight {
     }
 
     #[inline(always)]
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+    fn nearest<S: Simd>(self, scaled: Real<S>, _: &Fit<S>) -> (Real<S>, Real<S>) {
         (scaled.round_half_away(), scaled)
     }
 
@@ -61,7 +61,7 @@ impl Rule for Signed {
     }
 
     #[inline(always)]
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+    fn nearest<S: Simd>(self, scaled: Real<S>, _: &Fit<S>) -> (Real<S>, Real<S>) {
         let code = (scaled + scaled.of(self.half + 0.5)).floor();
         (code.min(code.of(2.0 * self.half - 1.0)) - code.of(self.half), scaled)
     }
@@ -92,7 +92,7 @@ impl Rule for FromMinimum {
     }
 
     #[inline(always)]
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+    fn nearest<S: Simd>(self, scaled: Real<S>, _: &Fit<S>) -> (Real<S>, Real<S>) {
         let code = (scaled + scaled.of(0.5)).floor();
         (code.min(code.of(self.top)), scaled)
     }
@@ -113,58 +113,57 @@ fn halved<S: Simd>(scale: Real<S>) -> Fit<S> {
     Fit { inverse, step: scale.round_to_f16(), ..Fit::plain(scale) }
 }
 
-const fn scheme(
-    name: &'static str,
-    summary: &'static str,
-    code_bits: u32,
-    grain_bits: u32,
-    rounding: Rounding,
-    walk: &'static dyn super::Walk,
-) -> Scheme {
-    let grain = Grain::Group(BLOCK as u32);
-    Scheme { name, summary, grain, code_bits, grain_bits, tensor_bits: 0, rounding, walk }
-}
+const Q: Scheme = Scheme {
+    name: "",
+    summary: "",
+    grain: Grain::Group(BLOCK as u32),
+    code_bits: 4,
+    grain_bits: 16,
+    tensor_bits: 0,
+    rounding: Rounding::HalfUp,
+    normal: Normal::Simulated(&[29.404, 25.903, 23.840, 22.411, 21.324]),
+    walk: &Signed { half: 8.0 },
+};
 
-pub(super) static Q8_0: Scheme = scheme(
-    "gguf_q8_0",
-    "GGUF Q8_0: 8-bit integers, an F16 scale for every 32 inputs",
-    8,
-    16,
-    Rounding::HalfAway,
-    &Eight,
-);
-pub(super) static Q4_0: Scheme = scheme(
-    "gguf_q4_0",
-    "GGUF Q4_0: 4-bit integers, an F16 scale for every 32 inputs",
-    4,
-    16,
-    Rounding::HalfUp,
-    &Signed { half: 8.0 },
-);
-pub(super) static Q4_1: Scheme = scheme(
-    "gguf_q4_1",
-    "GGUF Q4_1: 4-bit integers, an F16 scale and minimum for every 32 inputs",
-    4,
-    32,
-    Rounding::HalfUp,
-    &FromMinimum { top: 15.0 },
-);
-pub(super) static Q5_0: Scheme = scheme(
-    "gguf_q5_0",
-    "GGUF Q5_0: 5-bit integers, an F16 scale for every 32 inputs",
-    5,
-    16,
-    Rounding::HalfUp,
-    &Signed { half: 16.0 },
-);
-pub(super) static Q5_1: Scheme = scheme(
-    "gguf_q5_1",
-    "GGUF Q5_1: 5-bit integers, an F16 scale and minimum for every 32 inputs",
-    5,
-    32,
-    Rounding::HalfUp,
-    &FromMinimum { top: 31.0 },
-);
+pub(super) static Q8_0: Scheme = Scheme {
+    name: "gguf_q8_0",
+    summary: "GGUF Q8_0: 8-bit integers, an F16 scale for every 32 inputs",
+    code_bits: 8,
+    rounding: Rounding::HalfAway,
+    normal: Normal::Simulated(&[53.700, 50.175, 48.053, 46.564, 45.435]),
+    walk: &Eight,
+    ..Q
+};
+pub(super) static Q4_0: Scheme = Scheme {
+    name: "gguf_q4_0",
+    summary: "GGUF Q4_0: 4-bit integers, an F16 scale for every 32 inputs",
+    ..Q
+};
+pub(super) static Q4_1: Scheme = Scheme {
+    name: "gguf_q4_1",
+    summary: "GGUF Q4_1: 4-bit integers, an F16 scale and minimum for every 32 inputs",
+    grain_bits: 32,
+    normal: Normal::Simulated(&[70.660, 30.318, 26.126, 23.739, 22.137]),
+    walk: &FromMinimum { top: 15.0 },
+    ..Q
+};
+pub(super) static Q5_0: Scheme = Scheme {
+    name: "gguf_q5_0",
+    summary: "GGUF Q5_0: 5-bit integers, an F16 scale for every 32 inputs",
+    code_bits: 5,
+    normal: Normal::Simulated(&[35.588, 32.062, 29.968, 28.507, 27.398]),
+    walk: &Signed { half: 16.0 },
+    ..Q
+};
+pub(super) static Q5_1: Scheme = Scheme {
+    name: "gguf_q5_1",
+    summary: "GGUF Q5_1: 5-bit integers, an F16 scale and minimum for every 32 inputs",
+    code_bits: 5,
+    grain_bits: 32,
+    normal: Normal::Simulated(&[70.658, 36.626, 32.432, 30.048, 28.440]),
+    walk: &FromMinimum { top: 31.0 },
+    ..Q
+};
 
 /// Why bytes and values of a GGUF type do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

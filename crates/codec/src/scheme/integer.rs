@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use super::rule::{Fit, Grained, Rule};
-use super::{Grain, Rounding, Scheme};
+use super::{Grain, Normal, Rounding, Scheme};
 use crate::real::Real;
 
 /// Integers of -`top`..`top`, scale `absmax/top`.
@@ -14,6 +14,7 @@ struct Symmetric {
 
 impl Rule for Symmetric {
     const REFINED: bool = true;
+    const HALVES: bool = true;
     const SPACED: bool = true;
 
     #[inline(always)]
@@ -22,7 +23,7 @@ impl Rule for Symmetric {
     }
 
     #[inline(always)]
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+    fn nearest<S: Simd>(self, scaled: Real<S>, _: &Fit<S>) -> (Real<S>, Real<S>) {
         (scaled.round_half_even(), scaled.of(1.0))
     }
 
@@ -36,66 +37,57 @@ impl Rule for Symmetric {
     }
 }
 
-const fn scheme(
-    name: &'static str,
-    summary: &'static str,
-    grain: Grain,
-    code_bits: u32,
-    grain_bits: u32,
-    walk: &'static dyn super::Walk,
-) -> Scheme {
-    let rounding = Rounding::HalfEven;
-    Scheme { name, summary, grain, code_bits, grain_bits, tensor_bits: 0, rounding, walk }
-}
+const INT8: Scheme = Scheme {
+    name: "",
+    summary: "",
+    grain: Grain::Tensor,
+    code_bits: 8,
+    grain_bits: 16,
+    tensor_bits: 0,
+    rounding: Rounding::HalfEven,
+    normal: Normal::Symmetric { top: 127.0 },
+    walk: &Symmetric { top: 127.0 },
+};
+const INT4: Scheme = Scheme {
+    code_bits: 4,
+    normal: Normal::Symmetric { top: 7.0 },
+    walk: &Symmetric { top: 7.0 },
+    ..INT8
+};
 
-const INT8: &Symmetric = &Symmetric { top: 127.0 };
-const INT4: &Symmetric = &Symmetric { top: 7.0 };
-
-pub(super) static INT8_TENSOR: Scheme = scheme(
-    "int8_tensor",
-    "8-bit integers, one scale for the tensor: absmax/127",
-    Grain::Tensor,
-    8,
-    32,
-    INT8,
-);
-pub(super) static INT8_CHANNEL: Scheme = scheme(
-    "int8_channel",
-    "8-bit integers, a scale for every output: absmax/127 (LLM.int8(), arXiv 2208.07339, weights)",
-    Grain::Channel,
-    8,
-    16,
-    INT8,
-);
-pub(super) static INT4_CHANNEL: Scheme = scheme(
-    "int4_channel",
-    "4-bit integers, a scale for every output: absmax/7",
-    Grain::Channel,
-    4,
-    16,
-    INT4,
-);
-pub(super) static INT4_G128: Scheme = scheme(
-    "int4_g128",
-    "4-bit integers, a scale for every 128 inputs: absmax/7 (the grid of GPTQ and AWQ, arXiv 2210.17323, 2306.00978)",
-    Grain::Group(128),
-    4,
-    16,
-    INT4,
-);
-pub(super) static INT4_G64: Scheme = scheme(
-    "int4_g64",
-    "4-bit integers, a scale for every 64 inputs: absmax/7",
-    Grain::Group(64),
-    4,
-    16,
-    INT4,
-);
-pub(super) static INT4_G32: Scheme = scheme(
-    "int4_g32",
-    "4-bit integers, a scale for every 32 inputs: absmax/7",
-    Grain::Group(32),
-    4,
-    16,
-    INT4,
-);
+pub(super) static INT8_TENSOR: Scheme = Scheme {
+    name: "int8_tensor",
+    summary: "8-bit integers, one scale for the tensor: absmax/127",
+    grain_bits: 32,
+    ..INT8
+};
+pub(super) static INT8_CHANNEL: Scheme = Scheme {
+    name: "int8_channel",
+    summary: "8-bit integers, a scale for every output: absmax/127 (weights of LLM.int8(), arXiv 2208.07339)",
+    grain: Grain::Channel,
+    ..INT8
+};
+pub(super) static INT4_CHANNEL: Scheme = Scheme {
+    name: "int4_channel",
+    summary: "4-bit integers, a scale for every output: absmax/7",
+    grain: Grain::Channel,
+    ..INT4
+};
+pub(super) static INT4_G128: Scheme = Scheme {
+    name: "int4_g128",
+    summary: "4-bit integers, a scale for every 128 inputs: absmax/7 (rounding to nearest on the grid of GPTQ and AWQ, arXiv 2210.17323, 2306.00978)",
+    grain: Grain::Group(128),
+    ..INT4
+};
+pub(super) static INT4_G64: Scheme = Scheme {
+    name: "int4_g64",
+    summary: "4-bit integers, a scale for every 64 inputs: absmax/7",
+    grain: Grain::Group(64),
+    ..INT4
+};
+pub(super) static INT4_G32: Scheme = Scheme {
+    name: "int4_g32",
+    summary: "4-bit integers, a scale for every 32 inputs: absmax/7",
+    grain: Grain::Group(32),
+    ..INT4
+};

@@ -2,8 +2,8 @@
 
 use pulp::Simd;
 
-use super::rule::{Fit, Grained, Rule, reciprocal};
-use super::{Grain, Rounding, Scheme};
+use super::rule::{Fit, Grained, Rule, quotient, reciprocal};
+use super::{Grain, Normal, Rounding, Scheme};
 use crate::real::Real;
 
 /// Integers of 0..`top`; zero is always among the values.
@@ -14,6 +14,7 @@ struct ZeroPoint {
 
 impl Rule for ZeroPoint {
     const REFINED: bool = true;
+    const HALVES: bool = true;
     const SPACED: bool = true;
 
     #[inline(always)]
@@ -25,18 +26,18 @@ impl Rule for ZeroPoint {
         // What the difference was rounded by (Knuth's two-sum).
         let part = range - high;
         let lost = (high - (range - part)) + (-low - part);
-        let step = range / top;
-        let rest = ((-step).mul_add(top, range) + lost) / top;
+        let (step, rest) = quotient(range, self.top);
+        let rest = rest + lost / top;
         let inverse = reciprocal(top, range);
         let zero_point = (-low * inverse).round_half_even();
         Fit { inverse, step, rest, zero_point, ..Fit::plain(zero) }
     }
 
-    /// A point is the code less the zero point. Rounding cannot leave the codes but where a value lies half
-    /// way to the next, and then the clipped one is as far.
+    /// A point is the code less the zero point. Only halves can leave the codes: where the zero point was one.
     #[inline(always)]
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
-        (scaled.round_half_even(), scaled.of(1.0))
+    fn nearest<S: Simd>(self, scaled: Real<S>, fit: &Fit<S>) -> (Real<S>, Real<S>) {
+        let (lowest, highest) = (-fit.zero_point, fit.zero_point.of(self.top) - fit.zero_point);
+        (scaled.round_half_even().max(lowest).min(highest), scaled.of(1.0))
     }
 
     fn code(self, point: f32, zero_point: f32) -> u16 {
@@ -56,5 +57,6 @@ pub(super) static INT4_G128_ASYM: Scheme = Scheme {
     grain_bits: 20,
     tensor_bits: 0,
     rounding: Rounding::HalfEven,
+    normal: Normal::Range { top: 15.0 },
     walk: &ZeroPoint { top: 15.0 },
 };

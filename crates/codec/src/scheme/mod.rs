@@ -78,7 +78,31 @@ pub struct Scheme {
     pub tensor_bits: u32,
     /// Where numbers between two codes go.
     pub rounding: Rounding,
+    /// What weights from a normal distribution show.
+    pub normal: Normal,
     walk: &'static dyn Walk,
+}
+
+/// Where the signal-to-noise ratio of a scheme on independent normal weights comes from. `g` values share a scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Normal {
+    /// Uniform steps of `absmax/top`: a closed form in the expected square of the largest of `g` magnitudes.
+    Symmetric {
+        /// Largest code.
+        top: f64,
+    },
+    /// Uniform steps of `(max - min)/top`: the same in that of the range.
+    Range {
+        /// Steps of the range.
+        top: f64,
+    },
+    /// Simulated: decibels for `g` = 2, 4, 8 and so on; larger `g` have the last one.
+    Simulated(&'static [f64]),
+    /// Simulated likewise at a standard deviation of 1; scales are powers of two, so that it depends on the
+    /// binary logarithm of the deviation: what is added at fractions of 0, 1/8, .. 7/8.
+    ByFraction(&'static [f64], [f64; 8]),
+    /// Simulated; no values share a scale.
+    Cast(f64),
 }
 
 /// How numbers between two codes are rounded.

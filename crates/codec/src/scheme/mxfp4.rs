@@ -4,7 +4,7 @@
 use pulp::Simd;
 
 use super::rule::{Fit, Grained, Rule, reciprocal};
-use super::{Grain, Rounding, Scheme};
+use super::{Grain, Normal, Rounding, Scheme};
 use crate::encode::MiniFloat;
 use crate::real::Real;
 
@@ -16,12 +16,13 @@ const SMALLEST_SCALE: f32 = f32::from_bits(1 << 22); // 2^-127
 #[derive(Clone, Copy, Debug)]
 struct Microscaled;
 
-/// Nearest E2M1 number, saturating.
+/// Nearest E2M1 number, saturating, and the distance of its neighbours.
 #[inline(always)]
-pub(super) fn nearest_e2m1<S: Simd>(scaled: Real<S>) -> Real<S> {
+pub(super) fn nearest_e2m1<S: Simd>(scaled: Real<S>) -> (Real<S>, Real<S>) {
     let largest = scaled.of(MiniFloat::E2M1.largest);
-    let (point, _) = scaled.round_to(MiniFloat::E2M1.mantissa, MiniFloat::E2M1.smallest_normal);
-    point.min(largest).max(-largest)
+    let (point, spacing) =
+        scaled.round_to(MiniFloat::E2M1.mantissa, MiniFloat::E2M1.smallest_normal);
+    (point.min(largest).max(-largest), spacing)
 }
 
 impl Rule for Microscaled {
@@ -34,8 +35,8 @@ impl Rule for Microscaled {
     }
 
     #[inline(always)]
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
-        (nearest_e2m1(scaled), scaled)
+    fn nearest<S: Simd>(self, scaled: Real<S>, _: &Fit<S>) -> (Real<S>, Real<S>) {
+        nearest_e2m1(scaled)
     }
 
     fn code(self, point: f32, _: f32) -> u16 {
@@ -55,5 +56,9 @@ pub(super) static MXFP4: Scheme = Scheme {
     grain_bits: 8,
     tensor_bits: 0,
     rounding: Rounding::HalfEven,
+    normal: Normal::ByFraction(
+        &[17.871, 18.137, 18.371, 18.573, 18.789],
+        [0.0, 0.111, 0.135, 0.054, -0.078, -0.194, -0.220, -0.141],
+    ),
     walk: &Microscaled,
 };

@@ -4,7 +4,7 @@
 use pulp::Simd;
 
 use super::rule::{Fit, Grained, Rule};
-use super::{Grain, Rounding, Scheme};
+use super::{Grain, Normal, Rounding, Scheme};
 use crate::real::Real;
 
 /// The published levels.
@@ -40,7 +40,7 @@ impl Rule for NormalFloat {
 
     /// From zero outwards, past every middle of two levels that the magnitude exceeds.
     #[inline(always)]
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
+    fn nearest<S: Simd>(self, scaled: Real<S>, _: &Fit<S>) -> (Real<S>, Real<S>) {
         let zero = scaled.of(0.0);
         let (magnitude, mut level) = (scaled.abs(), zero);
         for k in 0..LEVELS.len() - 1 - ZERO {
@@ -51,8 +51,8 @@ impl Rule for NormalFloat {
             } else {
                 (LEVELS[0], f32::NEG_INFINITY)
             };
-            let middle = |(a, b): (f32, f32)| scaled.of(f32::midpoint(a, b).abs());
-            let middle = middle(below).where_above(zero, scaled, middle(above));
+            let middles = (f32::midpoint(below.0, below.1), f32::midpoint(above.0, above.1));
+            let middle = scaled.of(middles.0.abs()).where_above(zero, scaled, scaled.of(middles.1));
             let next = scaled.of(below.1).where_above(zero, scaled, scaled.of(above.1));
             level = next.where_above(magnitude, middle, level);
         }
@@ -76,5 +76,6 @@ pub(super) static NF4_B64: Scheme = Scheme {
     grain_bits: 32,
     tensor_bits: 0,
     rounding: Rounding::HalfDown,
+    normal: Normal::Simulated(&[27.902, 24.654, 22.898, 21.849, 21.183, 20.724]),
     walk: &NormalFloat,
 };

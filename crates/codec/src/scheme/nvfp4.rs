@@ -3,8 +3,8 @@
 use pulp::Simd;
 
 use super::mxfp4::nearest_e2m1;
-use super::rule::{Fit, Grained, Rule, reciprocal};
-use super::{Grain, Rounding, Scheme};
+use super::rule::{Fit, Grained, Rule, quotient, reciprocal};
+use super::{Grain, Normal, Rounding, Scheme};
 use crate::encode::MiniFloat;
 use crate::real::Real;
 
@@ -13,25 +13,31 @@ struct TwoLevel;
 
 impl Rule for TwoLevel {
     const REFINED: bool = true;
+    const HALVES: bool = true;
+    const SPACED: bool = true;
+    const SIGNED: bool = true;
 
     #[inline(always)]
     fn fit<S: Simd>(self, grain: &Grained<'_, S>) -> Fit<S> {
         let (block, format) = (MiniFloat::E4M3, MiniFloat::E2M1);
         let largest = grain.abs_max();
         // Divided as the scale of the tensor, so that the largest magnitude gets E4M3's largest scale.
-        let tensor = largest.of(block.largest * format.largest / grain.tensor);
-        let (scale, _) = (largest * tensor / largest.of(format.largest))
+        let tensor = block.largest * format.largest / grain.tensor;
+        // The product and what it was rounded by, so that the quotient is rounded once.
+        let product = largest * largest.of(tensor);
+        let lost = largest.mul_add(largest.of(tensor), -product);
+        let (scale, rest) = quotient(product, format.largest);
+        let (scale, _) = (scale + (rest + lost / lost.of(format.largest)))
             .min(largest.of(block.largest))
             .round_to(block.mantissa, block.smallest_normal);
-        let step = scale / tensor;
-        let rest = (-step).mul_add(tensor, scale) / tensor;
-        let inverse = reciprocal(tensor, scale);
+        let (step, rest) = quotient(scale, tensor);
+        let inverse = reciprocal(largest.of(tensor), scale);
         Fit { inverse, step, rest, ..Fit::plain(largest) }
     }
 
     #[inline(always)]
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>) {
-        (nearest_e2m1(scaled), scaled)
+    fn nearest<S: Simd>(self, scaled: Real<S>, _: &Fit<S>) -> (Real<S>, Real<S>) {
+        nearest_e2m1(scaled)
     }
 
     fn code(self, point: f32, _: f32) -> u16 {
@@ -51,5 +57,6 @@ pub(super) static NVFP4: Scheme = Scheme {
     grain_bits: 8,
     tensor_bits: 32,
     rounding: Rounding::HalfEven,
+    normal: Normal::Simulated(&[25.517, 22.895, 21.364, 20.436]),
     walk: &TwoLevel,
 };

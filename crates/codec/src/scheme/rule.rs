@@ -28,7 +28,10 @@ impl<'a, S: Simd> Vectors<'a, S> {
     /// The same rows, so many columns at a time.
     #[inline(always)]
     pub(crate) fn parts(self, columns: usize) -> impl Iterator<Item = Self> + use<'a, S> {
-        self.columns.chunks(columns).map(move |columns| Self { columns, ..self })
+        self.columns.chunks(columns).map(
+            #[inline(always)]
+            move |columns| Self { columns, ..self },
+        )
     }
 
     /// The vectors, in order.
@@ -36,7 +39,10 @@ impl<'a, S: Simd> Vectors<'a, S> {
     pub(crate) fn iter(
         self,
     ) -> impl DoubleEndedIterator<Item = Real<S>> + ExactSizeIterator + use<'a, S> {
-        self.columns.iter().map(move |lanes| lanes.vector(self.simd, self.chunk))
+        self.columns.iter().map(
+            #[inline(always)]
+            move |lanes| lanes.vector(self.simd, self.chunk),
+        )
     }
 }
 
@@ -76,7 +82,7 @@ pub(crate) struct Fit<S: Simd> {
     pub(crate) base: Real<S>,
     /// What is added after; read when [`Rule::SHIFTED`].
     pub(crate) offset: Real<S>,
-    /// The zero point; read by [`Rule::code`] alone.
+    /// The code of the point zero.
     pub(crate) zero_point: Real<S>,
 }
 
@@ -84,19 +90,24 @@ impl<S: Simd> Fit<S> {
     /// No scale: codes stand for themselves.
     #[inline(always)]
     pub(crate) fn plain(like: Real<S>) -> Self {
-        let [zero, one] = [0.0, 1.0].map(|x| like.of(x));
+        let (zero, one) = (like.of(0.0), like.of(1.0));
         Self { inverse: one, step: one, rest: zero, base: zero, offset: zero, zero_point: zero }
     }
 
     /// A scale with `top` at `largest`, as a real number: `largest/top`.
     #[inline(always)]
     pub(crate) fn ratio(largest: Real<S>, top: f32) -> Self {
-        let top = largest.of(top);
-        let step = largest / top;
-        let rest = (-step).mul_add(top, largest) / top;
-        let inverse = reciprocal(top, largest);
-        Self { inverse, step, rest, ..Self::plain(largest) }
+        let (step, rest) = quotient(largest, top);
+        Self { inverse: reciprocal(largest.of(top), largest), step, rest, ..Self::plain(largest) }
     }
+}
+
+/// `x / divisor` as the sum of two numbers, by its reciprocal: what that makes wrong, the second one mends.
+#[inline(always)]
+pub(crate) fn quotient<S: Simd>(x: Real<S>, divisor: f32) -> (Real<S>, Real<S>) {
+    let (divisor, reciprocal) = (x.of(divisor), x.of(1.0 / divisor));
+    let quotient = x * reciprocal;
+    (quotient, (-quotient).mul_add(divisor, x) * reciprocal)
 }
 
 /// `one / x`; 0 where `x` vanishes.
@@ -109,17 +120,22 @@ pub(crate) fn reciprocal<S: Simd>(one: Real<S>, x: Real<S>) -> Real<S> {
 pub(crate) trait Rule: Copy + Debug + Send + Sync + 'static {
     /// Whether the step is known beyond `f32`.
     const REFINED: bool = false;
+    /// Whether weights of few bits may lie exactly half way between two points, so that the quotient has to be
+    /// as good as `f32` can say.
+    const HALVES: bool = false;
     /// Whether codes are not centred at zero.
     const SHIFTED: bool = false;
     /// Whether [`Rule::nearest`] knows the distance between points, which undoes what the rounding of `inverse`
-    /// may have decided wrongly between two of them.
+    /// may have decided wrongly between two of them: the magnitude of the deviation.
     const SPACED: bool = false;
+    /// Whether its sign too: where weights of few bits lie so near to the middle that the rest of the step decides.
+    const SIGNED: bool = false;
 
     /// The scale of a grain.
     fn fit<S: Simd>(self, grain: &Grained<'_, S>) -> Fit<S>;
 
-    /// The point nearest to a scaled value, and the distance of its neighbours.
-    fn nearest<S: Simd>(self, scaled: Real<S>) -> (Real<S>, Real<S>);
+    /// The point nearest to a scaled value, and the distance of its neighbours (read when [`Rule::SPACED`]).
+    fn nearest<S: Simd>(self, scaled: Real<S>, fit: &Fit<S>) -> (Real<S>, Real<S>);
 
     /// The bits that a point is stored as; `zero_point` is the grain's.
     fn code(self, point: f32, zero_point: f32) -> u16;
