@@ -49,6 +49,22 @@ fn a_plan_is_printed_in_eighty_columns() {
 }
 
 #[test]
+fn checkpoints_are_scanned_first() {
+    let folder = folder();
+    let json = |path: &Path, from: &Path| {
+        plan(from, &format!("--target-bpw 6 -q -o {}", path.display())).exits(0);
+        strict_json(&fs::read_to_string(path).unwrap())
+    };
+    let measured = json(&folder.path().join("a.json"), &fixture("tiny-llama"));
+    let reference = json(&folder.path().join("b.json"), &report(folder.path()));
+    let schemes = |plan: &Value| -> Vec<Value> {
+        plan["tensors"].as_array().unwrap().iter().map(|t| t["scheme"].clone()).collect()
+    };
+    assert_eq!(schemes(&measured), schemes(&reference));
+    assert_eq!(measured["after"], reference["after"]);
+}
+
+#[test]
 fn every_file_is_written_and_equal_runs_give_equal_bytes() {
     let folder = folder();
     let report = report(folder.path());
