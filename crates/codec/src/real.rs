@@ -125,16 +125,9 @@ impl<S: Simd> Real<S> {
 
     /// Its magnitude with the sign of `other`.
     #[inline(always)]
-    pub(crate) fn copysign(self, other: Self) -> Self {
+    fn copysign(self, other: Self) -> Self {
         let sign = self.0.and_f32s(other.1, self.0.splat_f32s(-0.0));
         Self(self.0, self.0.or_f32s(self.abs().1, sign))
-    }
-
-    /// Itself where `other` is positive, its opposite where it is negative.
-    #[inline(always)]
-    pub(crate) fn times_sign_of(self, other: Self) -> Self {
-        let sign = self.0.and_f32s(other.1, self.0.splat_f32s(-0.0));
-        Self(self.0, self.0.xor_f32s(self.1, sign))
     }
 
     /// Rounded to IEEE binary16; infinite beyond its range, and zeros keep their sign.

@@ -226,9 +226,15 @@ fn store<S: Simd, R: Rule>(rule: R, w: Real<S>, fit: &Fit<S>) -> Stored<S> {
     let shifted = if R::SHIFTED { w - fit.base } else { w };
     let mut scaled = shifted * fit.inverse;
     if R::HALVES {
-        // One step of Newton, so that halves do not go the way that a rounded reciprocal sends them.
-        let left = (-scaled).mul_add(fit.rest, (-scaled).mul_add(fit.step, shifted));
+        // One step of Newton, so that halves do not go the way that a rounded reciprocal sends them. The nearest
+        // step is good enough: its quotient is less than half a unit in the last place from a half.
+        let left = (-scaled).mul_add(fit.step, shifted);
         scaled = left.mul_add(fit.inverse, scaled);
+    }
+    if R::NEAR_HALVES {
+        // What is left is less than `f32` can add, but if it is made larger it leads off a half to its side.
+        let left = (-scaled).mul_add(fit.rest, (-scaled).mul_add(fit.step, shifted));
+        scaled = left.mul_add(fit.inverse * scaled.of(64.0), scaled);
     }
     let (point, spacing) = rule.nearest(scaled, fit);
     // Fused, so that the product is not rounded.
@@ -318,25 +324,14 @@ impl<S: Simd, R: Rule> Visit<S, R> for Sums<S> {
             let (mut part_squares, mut part_products) = (zero, zero);
             for w in part.iter() {
                 let stored = store(rule, w, fit);
-                let mut deviation = stored.deviation;
-                let mut magnitude = deviation.abs();
+                let mut magnitude = stored.deviation.abs();
                 if R::SPACED {
                     // Where the scaled value was rounded across the middle, the other neighbour is nearer.
-                    let other = stored.spacing.mul_add(fit.step, -magnitude);
-                    if R::SIGNED {
-                        // Near the middle of two points the distance from it is exact.
-                        let half = (stored.spacing * other.of(0.5)).copysign(deviation);
-                        let middle = -(stored.point + half);
-                        let beyond = middle.mul_add(fit.rest, middle.mul_add(fit.step, w));
-                        let beyond = beyond.times_sign_of(deviation);
-                        let turned = other.copysign(-deviation);
-                        deviation = turned.where_above(beyond, other.of(0.0), deviation);
-                    }
-                    magnitude = magnitude.min(other);
+                    magnitude = magnitude.min(stored.spacing.mul_add(fit.step, -magnitude));
                 }
                 largest = largest.max(magnitude);
                 part_squares = magnitude.mul_add(magnitude, part_squares);
-                part_products = w.mul_add(deviation, part_products);
+                part_products = w.mul_add(stored.deviation, part_products);
             }
             squares = squares + part_squares;
             products = products + part_products;

@@ -6,20 +6,19 @@ use super::rule::{Fit, Grained, Rule};
 use super::{Grain, Normal, Rounding, Scheme};
 use crate::real::Real;
 
-/// Integers of -`top`..`top`, scale `absmax/top`.
+/// Integers of -`TOP`..`TOP`, scale `absmax/TOP`.
 #[derive(Clone, Copy, Debug)]
-struct Symmetric {
-    top: f32,
-}
+struct Symmetric<const TOP: u8>;
 
-impl Rule for Symmetric {
+impl<const TOP: u8> Rule for Symmetric<TOP> {
     const REFINED: bool = true;
     const HALVES: bool = true;
-    const SPACED: bool = true;
+    // The quotient is right to half a unit in the last place: up to 7, that shifts no half by 1e-6 of itself.
+    const SPACED: bool = TOP > 7;
 
     #[inline(always)]
     fn fit<S: Simd>(self, grain: &Grained<'_, S>) -> Fit<S> {
-        Fit::ratio(grain.abs_max(), self.top)
+        Fit::ratio(grain.abs_max(), f32::from(TOP))
     }
 
     #[inline(always)]
@@ -46,14 +45,10 @@ const INT8: Scheme = Scheme {
     tensor_bits: 0,
     rounding: Rounding::HalfEven,
     normal: Normal::Symmetric { top: 127.0 },
-    walk: &Symmetric { top: 127.0 },
+    walk: &Symmetric::<127>,
 };
-const INT4: Scheme = Scheme {
-    code_bits: 4,
-    normal: Normal::Symmetric { top: 7.0 },
-    walk: &Symmetric { top: 7.0 },
-    ..INT8
-};
+const INT4: Scheme =
+    Scheme { code_bits: 4, normal: Normal::Symmetric { top: 7.0 }, walk: &Symmetric::<7>, ..INT8 };
 
 pub(super) static INT8_TENSOR: Scheme = Scheme {
     name: "int8_tensor",

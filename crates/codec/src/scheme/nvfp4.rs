@@ -15,19 +15,19 @@ impl Rule for TwoLevel {
     const REFINED: bool = true;
     const HALVES: bool = true;
     const SPACED: bool = true;
-    const SIGNED: bool = true;
+    const NEAR_HALVES: bool = true;
 
     #[inline(always)]
     fn fit<S: Simd>(self, grain: &Grained<'_, S>) -> Fit<S> {
         let (block, format) = (MiniFloat::E4M3, MiniFloat::E2M1);
         let largest = grain.abs_max();
         // Divided as the scale of the tensor, so that the largest magnitude gets E4M3's largest scale.
-        let tensor = block.largest * format.largest / grain.tensor;
+        let tensor = (block.largest * format.largest / grain.tensor).min(f32::MAX);
         // The product and what it was rounded by, so that the quotient is rounded once.
         let product = largest * largest.of(tensor);
         let lost = largest.mul_add(largest.of(tensor), -product);
         let (scale, rest) = quotient(product, format.largest);
-        let (scale, _) = (scale + (rest + lost / lost.of(format.largest)))
+        let (scale, _) = (scale + lost.mul_add(lost.of(1.0 / format.largest), rest))
             .min(largest.of(block.largest))
             .round_to(block.mantissa, block.smallest_normal);
         let (step, rest) = quotient(scale, tensor);

@@ -74,7 +74,7 @@ impl<S: Simd> Grained<'_, S> {
 pub(crate) struct Fit<S: Simd> {
     /// About 1/step.
     pub(crate) inverse: Real<S>,
-    /// The step, as near as `f32` comes.
+    /// The step, the nearest `f32`.
     pub(crate) step: Real<S>,
     /// What the step lacks; read when [`Rule::REFINED`].
     pub(crate) rest: Real<S>,
@@ -102,12 +102,14 @@ impl<S: Simd> Fit<S> {
     }
 }
 
-/// `x / divisor` as the sum of two numbers, by its reciprocal: what that makes wrong, the second one mends.
+/// `x / divisor` as the nearest number and what it lacks, without dividing.
 #[inline(always)]
 pub(crate) fn quotient<S: Simd>(x: Real<S>, divisor: f32) -> (Real<S>, Real<S>) {
     let (divisor, reciprocal) = (x.of(divisor), x.of(1.0 / divisor));
-    let quotient = x * reciprocal;
-    (quotient, (-quotient).mul_add(divisor, x) * reciprocal)
+    let near = x * reciprocal;
+    let rest = (-near).mul_add(divisor, x) * reciprocal;
+    let quotient = near + rest;
+    (quotient, (near - quotient) + rest)
 }
 
 /// `one / x`; 0 where `x` vanishes.
@@ -128,8 +130,8 @@ pub(crate) trait Rule: Copy + Debug + Send + Sync + 'static {
     /// Whether [`Rule::nearest`] knows the distance between points, which undoes what the rounding of `inverse`
     /// may have decided wrongly between two of them: the magnitude of the deviation.
     const SPACED: bool = false;
-    /// Whether its sign too: where weights of few bits lie so near to the middle that the rest of the step decides.
-    const SIGNED: bool = false;
+    /// Whether they may lie so near to half way that only the rest of the step tells on which side.
+    const NEAR_HALVES: bool = false;
 
     /// The scale of a grain.
     fn fit<S: Simd>(self, grain: &Grained<'_, S>) -> Fit<S>;
