@@ -1,7 +1,7 @@
 //! Passes over the values of a weight: the errors of every scheme, and what stands out.
 //!
-//! Rows are read in bands that fit the second-level cache, in stored order, and sixteen at a time laid side by
-//! side ([`Lanes`]). All schemes see a block while it is in the first-level cache and share its extremes. What
+//! Rows are read in bands that fit the second-level cache, in stored order, and blocks of sixteen laid side by side
+//! ([`Lanes`]). All schemes see a block while it is in the first-level cache and share its extremes. What
 //! does not depend on where a value lies (schemes with one scale for the tensor, counts of outliers) is
 //! computed once per distinct value where the summary knows them: for 8- and 16-bit formats.
 
@@ -141,13 +141,11 @@ pub fn measure(
 /// Peak scratch of [`measure`] with one thread, in bytes, of a weight `[out, in]`.
 pub fn scratch_bytes([out, input]: [u64; 2], transposed: bool) -> u64 {
     let bands = Bands::new([out, input], transposed);
-    let tile = bands.columns.saturating_mul(size_of::<Lanes>() as u64);
-    let cells = tile / CELL as u64 * 2;
     // Decoded, and in stored bytes of at most as many.
     let band = bands.rows.saturating_mul(bands.columns).saturating_mul(12);
     let errors =
         bands.count().saturating_mul(SCHEMES.len() as u64 * size_of::<SchemeErrors>() as u64);
-    (tile + cells).saturating_add(band).saturating_add(out.saturating_mul(4)).saturating_add(errors)
+    band.saturating_add(out.saturating_mul(4)).saturating_add(errors)
 }
 
 /// How a matrix is cut.
@@ -214,7 +212,7 @@ impl Pass<'_> {
         let count = bands.count() as usize;
         let (next, parts) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
-            let mut scratch = Scratch::default();
+            let mut scratch = Scratch::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 if index >= count {
@@ -258,8 +256,7 @@ impl Pass<'_> {
             for segment in bands.segments() {
                 scratch.load(&self.view, &rows, &segment)?;
                 for (group, channel) in channels.iter_mut().enumerate() {
-                    scratch.gather(group);
-                    scratch.cells.iter().for_each(|cell| channel.include(cell));
+                    channel.include(&scratch.extremes(group));
                 }
             }
         }
@@ -273,18 +270,22 @@ impl Pass<'_> {
         for segment in bands.segments() {
             scratch.load(&self.view, &rows, &segment)?;
             for (group, channel) in channels.iter_mut().enumerate() {
-                scratch.gather(group);
                 if is_whole {
-                    scratch.cells.iter().for_each(|cell| channel.include(cell));
+                    *channel = scratch.extremes(group);
                 }
-                self.add_errors(scratch, channel, &mut errors);
                 let first = rows.start + (group * LANES) as u64;
                 let lanes = LANES.min((rows.end - first) as usize);
-                if part.largest.may_be_in(channel, lanes) {
-                    part.largest.look(&scratch.tile, &scratch.cells, lanes, [first, segment.start]);
-                }
-                if let Some(fences) = &self.fences {
-                    fences.add_outside(&scratch.tile, &scratch.cells, lanes, &mut part.outside);
+                let may_be_large = part.largest.may_be_in(channel, lanes);
+                for span in 0..scratch.spans() {
+                    scratch.gather(group, span);
+                    self.add_errors(scratch, channel, &mut errors);
+                    if may_be_large {
+                        let column = segment.start + (span * SPAN) as u64;
+                        part.largest.look(scratch.block(), lanes, [first, column]);
+                    }
+                    if let Some(fences) = &self.fences {
+                        fences.add_outside(scratch.block(), lanes, &mut part.outside);
+                    }
                 }
             }
         }
@@ -300,20 +301,17 @@ impl Pass<'_> {
         Ok(part)
     }
 
-    /// All schemes over sixteen rows, block by block.
+    /// All schemes over a block.
     fn add_errors(&self, scratch: &Scratch, channel: &Extent, errors: &mut [Errors]) {
-        let blocks = scratch.tile.chunks(SPAN).zip(scratch.cells.chunks(SPAN / CELL));
-        for (columns, cells) in blocks {
-            let block = Block { columns, cells, channel, tensor: self.abs_max };
-            for (scheme, errors) in self.schemes.iter().zip(errors.iter_mut()) {
-                scheme.add_errors(&block, errors);
-            }
+        let (columns, cells) = scratch.block();
+        let block = Block { columns, cells, channel, tensor: self.abs_max };
+        for (scheme, errors) in self.schemes.iter().zip(errors.iter_mut()) {
+            scheme.add_errors(&block, errors);
         }
     }
 }
 
 /// Buffers of one thread.
-#[derive(Default)]
 struct Scratch {
     /// Decoded values in stored order.
     values: Vec<f32>,
@@ -321,13 +319,23 @@ struct Scratch {
     lines: usize,
     length: usize,
     transposed: bool,
-    /// Sixteen rows.
-    tile: Vec<Lanes>,
-    /// Extremes of its cells.
-    cells: Vec<Extent>,
+    /// Up to [`SPAN`] columns of sixteen rows, and the extremes of their cells.
+    columns: Vec<Lanes>,
+    cells: [Extent; SPAN / CELL],
 }
 
 impl Scratch {
+    fn new() -> Self {
+        Self {
+            values: Vec::new(),
+            lines: 0,
+            length: 0,
+            transposed: false,
+            columns: Vec::with_capacity(SPAN),
+            cells: [Extent::EMPTY; SPAN / CELL],
+        }
+    }
+
     /// Reads a part of the matrix.
     fn load(
         &mut self,
@@ -344,13 +352,46 @@ impl Scratch {
         view.block(rows.clone(), columns.clone(), order, &mut self.values)
     }
 
-    /// Lays rows `16 group ..` side by side; zeros where there are none.
-    fn gather(&mut self, group: usize) {
-        let first = group * LANES;
+    /// Columns that are loaded.
+    fn width(&self) -> usize {
+        if self.transposed { self.lines } else { self.length }
+    }
+
+    /// Blocks of them.
+    fn spans(&self) -> usize {
+        self.width().div_ceil(SPAN)
+    }
+
+    /// The loaded lines that are rows `16 group ..`.
+    fn rows(&self, group: usize) -> impl Iterator<Item = &[f32]> {
+        self.values.chunks_exact(self.length.max(1)).skip(group * LANES).take(LANES)
+    }
+
+    /// Extremes of the loaded columns of rows `16 group ..`.
+    fn extremes(&mut self, group: usize) -> Extent {
+        if !self.transposed {
+            return Extent::of_rows(self.rows(group));
+        }
+        let mut extent = Extent::EMPTY;
+        for span in 0..self.spans() {
+            self.gather(group, span);
+            for cell in &self.cells {
+                extent.include(cell);
+            }
+        }
+        extent
+    }
+
+    /// Lays columns `128 span ..` of rows `16 group ..` side by side; zeros where there are no rows.
+    fn gather(&mut self, group: usize, span: usize) {
+        let (first, left) = (group * LANES, span * SPAN);
+        let width = SPAN.min(self.width() - left);
+        let mut columns = std::mem::take(&mut self.columns);
+        columns.resize(width, Lanes::default());
         if self.transposed {
-            self.tile.resize(self.lines, Lanes::default());
             let count = LANES.min(self.length - first);
-            for (column, line) in self.tile.iter_mut().zip(self.values.chunks_exact(self.length)) {
+            let lines = self.values.chunks_exact(self.length).skip(left);
+            for (column, line) in columns.iter_mut().zip(lines) {
                 let values = &line[first..first + count];
                 if let Some(whole) = values.first_chunk::<LANES>() {
                     column.0 = *whole;
@@ -360,36 +401,39 @@ impl Scratch {
                 }
             }
         } else {
-            self.tile.resize(self.length, Lanes::default());
-            let rows = self.values.chunks_exact(self.length).skip(first).take(LANES);
-            turn(&rows.collect::<Vec<_>>(), &mut self.tile);
+            let mut rows: [&[f32]; LANES] = [&[]; LANES];
+            for (row, line) in rows.iter_mut().zip(self.rows(group)) {
+                *row = &line[left..left + width];
+            }
+            turn(&rows, &mut columns);
         }
-        self.cells.clear();
-        for columns in self.tile.chunks(SPAN) {
-            self.cells.extend(&Extent::cells(columns)[..columns.len().div_ceil(CELL)]);
-        }
+        self.cells = Extent::cells(&columns);
+        self.columns = columns;
+    }
+
+    /// What was gathered.
+    fn block(&self) -> (&[Lanes], &[Extent]) {
+        (&self.columns, &self.cells[..self.columns.len().div_ceil(CELL)])
     }
 }
 
-/// Rows into lanes. Four at a time, because sixteen lines a power of two apart would share cache sets.
-fn turn(rows: &[&[f32]], tile: &mut [Lanes]) {
+/// Rows, or nothing, into lanes. Four at a time, because sixteen lines a power of two apart share cache sets.
+fn turn(rows: &[&[f32]; LANES], columns: &mut [Lanes]) {
     const QUAD: usize = 4;
-    for (quad, rows) in rows.chunks(QUAD).enumerate() {
+    for (quad, rows) in rows.as_chunks::<QUAD>().0.iter().enumerate() {
         let lane = quad * QUAD;
-        let &[a, b, c, d] = rows else {
-            for (lane, row) in (lane..).zip(rows) {
-                tile.iter_mut().zip(*row).for_each(|(column, w)| column.0[lane] = *w);
+        let [a, b, c, d] = rows;
+        let is_whole = rows.iter().all(|row| row.len() == columns.len());
+        if is_whole {
+            let values = a.iter().zip(*b).zip(*c).zip(*d);
+            for (column, (((a, b), c), d)) in columns.iter_mut().zip(values) {
+                column.0[lane..lane + QUAD].copy_from_slice(&[*a, *b, *c, *d]);
             }
-            continue;
-        };
-        let values = a.iter().zip(b).zip(c).zip(d);
-        for (column, (((a, b), c), d)) in tile.iter_mut().zip(values) {
-            column.0[lane..lane + QUAD].copy_from_slice(&[*a, *b, *c, *d]);
-        }
-    }
-    if rows.len() < LANES {
-        for column in tile {
-            column.0[rows.len()..].fill(0.0);
+        } else {
+            for (lane, row) in (lane..).zip(rows) {
+                let values = row.iter().copied().chain(std::iter::repeat(0.0));
+                columns.iter_mut().zip(values).for_each(|(column, w)| column.0[lane] = w);
+            }
         }
     }
 }

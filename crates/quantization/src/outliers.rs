@@ -1,6 +1,6 @@
 //! Values far from the others: how many, and the largest of them.
 
-use weightscope_codec::{CELL, Extent, LANES, Lanes, SPAN};
+use weightscope_codec::{CELL, Extent, LANES, Lanes};
 use weightscope_core::stats::{Ladder, QUANTILES, Summary};
 
 /// Root mean squares from which on a value is listed.
@@ -51,26 +51,23 @@ impl Fences {
         })
     }
 
-    /// Adds how many values of sixteen rows, of which `lanes` exist, lie outside of each.
+    /// Adds how many values of a block, of whose rows `lanes` exist, lie outside of each.
     pub(crate) fn add_outside(
         &self,
-        tile: &[Lanes],
-        cells: &[Extent],
+        (columns, cells): (&[Lanes], &[Extent]),
         lanes: usize,
         counts: &mut [u64; 4],
     ) {
-        for (columns, cells) in tile.chunks(SPAN).zip(cells.chunks(SPAN / CELL)) {
-            let mut extent = Extent::EMPTY;
-            for cell in cells {
-                extent.include(cell);
-            }
-            let low = extent.low.0.iter().copied().fold(f32::INFINITY, f32::min);
-            let high = extent.high.0.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            for (fence, count) in self.single.iter().zip(counts.iter_mut()) {
-                if low < fence.0 || high > fence.1 {
-                    let outside = outside(columns, *fence);
-                    *count += outside[..lanes].iter().map(|n| u64::from(*n)).sum::<u64>();
-                }
+        let mut extent = Extent::EMPTY;
+        for cell in cells {
+            extent.include(cell);
+        }
+        let low = extent.low.0.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = extent.high.0.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        for (fence, count) in self.single.iter().zip(counts.iter_mut()) {
+            if low < fence.0 || high > fence.1 {
+                let outside = outside(columns, *fence);
+                *count += outside[..lanes].iter().map(|n| u64::from(*n)).sum::<u64>();
             }
         }
     }
@@ -147,11 +144,10 @@ impl Largest {
         extent.abs_max()[..lanes].iter().any(|magnitude| *magnitude > least)
     }
 
-    /// Looks at sixteen rows, of which `lanes` exist and the first is `row`, from `column` on.
+    /// Looks at a block, of whose rows `lanes` exist and the first is `row`, from `column` on.
     pub(crate) fn look(
         &mut self,
-        tile: &[Lanes],
-        cells: &[Extent],
+        (columns, cells): (&[Lanes], &[Extent]),
         lanes: usize,
         [row, column]: [u64; 2],
     ) {
@@ -161,7 +157,7 @@ impl Largest {
                 continue;
             }
             let first = place * CELL;
-            for (offset, values) in tile[first..].iter().take(CELL).enumerate() {
+            for (offset, values) in columns[first..].iter().take(CELL).enumerate() {
                 for (lane, value) in values.0.iter().take(lanes).enumerate() {
                     if value.abs() > least {
                         let (row, column) = (row + lane as u64, column + (first + offset) as u64);

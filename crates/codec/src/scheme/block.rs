@@ -69,6 +69,15 @@ impl Extent {
         }
     }
 
+    /// Of up to [`LANES`] whole rows; lanes without one are empty.
+    pub fn of_rows<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Self {
+        let mut extent = Self::EMPTY;
+        for (lane, row) in rows.take(LANES).enumerate() {
+            (extent.low.0[lane], extent.high.0[lane]) = Arch::new().dispatch(RowExtremes(row));
+        }
+        extent
+    }
+
     /// Extents of every [`CELL`] of up to [`SPAN`] columns; the rest is empty.
     pub fn cells(columns: &[Lanes]) -> [Self; SPAN / CELL] {
         let mut cells = [Self::EMPTY; SPAN / CELL];
@@ -247,6 +256,32 @@ fn store<S: Simd, R: Rule>(rule: R, w: Real<S>, fit: &Fit<S>) -> Stored<S> {
         deviation = (-point).mul_add(fit.rest, deviation);
     }
     Stored { point, spacing, deviation }
+}
+
+struct RowExtremes<'a>(&'a [f32]);
+
+impl WithSimd for RowExtremes<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> (f32, f32) {
+        // Independent chains, so that no comparison waits for the one before.
+        const CHAINS: usize = 4;
+        let (vectors, tail) = S::as_simd_f32s(self.0);
+        let infinity = Real::splat(simd, f32::INFINITY);
+        let (mut lows, mut highs) = ([infinity; CHAINS], [-infinity; CHAINS]);
+        for part in vectors.chunks(CHAINS) {
+            for (chain, values) in part.iter().enumerate() {
+                let values = Real(simd, *values);
+                lows[chain] = lows[chain].min(values);
+                highs[chain] = highs[chain].max(values);
+            }
+        }
+        let low = lows[0].min(lows[1]).min(lows[2].min(lows[3]));
+        let high = highs[0].max(highs[1]).max(highs[2].max(highs[3]));
+        let (low, high) = (simd.reduce_min_f32s(low.1), simd.reduce_max_f32s(high.1));
+        (tail.iter().copied().fold(low, f32::min), tail.iter().copied().fold(high, f32::max))
+    }
 }
 
 struct Extremes<'a> {
