@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use weightscope_core::{Descriptor, Key, Report, Value, WeightRecord};
 
-use crate::numbers;
-use Show::{Number, Share};
+use crate::{numbers, schemes};
+use Show::{Decibels, Number, Share};
 
 /// Where in an analyzer's metrics a cell comes from.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub(crate) enum Pick {
     Count(Key),
     /// `fraction` at a threshold of a `[{threshold, fraction}]` metric.
     At(Key, f64),
+    /// `sqnr_db` of a scheme of the `[{scheme, sqnr_db, note}]` metric `schemes`; the note where there is none.
+    Scheme(&'static str),
 }
 
 impl Pick {
@@ -34,6 +36,18 @@ impl Pick {
                 };
                 items.iter().find(wanted)?.get("fraction")
             }
+            Self::Scheme(name) => {
+                let row = schemes::row(weight.metric(analyzer, schemes::METRIC)?, name)?;
+                row.get("sqnr_db").filter(|v| **v != Value::Null).or_else(|| row.get("note"))
+            }
+        }
+    }
+
+    /// Key of the metric that it looks into.
+    pub(crate) fn metric(&self) -> &str {
+        match self {
+            Self::Metric(key) | Self::Count(key) | Self::At(key, _) => key,
+            Self::Scheme(_) => schemes::METRIC,
         }
     }
 
@@ -49,6 +63,8 @@ pub(crate) enum Show {
     Number,
     /// Percent.
     Share,
+    /// One decimal; `exact` where nothing is lost.
+    Decibels,
 }
 
 /// One column of an analyzer's table.
@@ -66,6 +82,7 @@ impl Column {
     pub(crate) fn cell(&self, weight: &WeightRecord, analyzer: &str) -> Option<String> {
         match self.pick.value(weight, analyzer)? {
             Value::Bool(b) => Some(if *b { "yes" } else { "no" }.to_owned()),
+            Value::Text(note) if self.show == Decibels => Some(schemes::word(note).to_owned()),
             Value::Text(text) => Some(text.clone()),
             Value::Integer(n) if self.show == Number => Some(numbers::grouped(*n)),
             other => {
@@ -73,6 +90,7 @@ impl Column {
                 Some(match self.show {
                     Number => numbers::significant(x),
                     Share => numbers::share(x),
+                    Decibels => numbers::decibels(x),
                 })
             }
         }
@@ -83,18 +101,37 @@ impl Column {
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) columns: Vec<Column>,
-    /// Weights are sorted by the size of this, largest first, and what it is called.
-    pub(crate) order: Option<(Pick, &'static str)>,
-    /// If not empty: a weight is shown only when one of these is above zero or it has a finding.
-    pub(crate) only: Vec<Pick>,
+    pub(crate) order: Option<Order>,
+    pub(crate) rows: Rows,
+}
+
+/// What weights are sorted by; those without it come last.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) pick: Pick,
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// Otherwise the largest size comes first.
+    pub(crate) lowest_first: bool,
+}
+
+/// Which weights are shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rows {
+    /// Every one that was measured.
+    All,
+    /// Those with rows and columns, and those with findings.
+    Matrices,
+    /// Those of which one of these is above zero, and those with findings.
+    Above(&'static [Pick]),
 }
 
 /// One row of the declarative list below.
 struct Known {
     analyzer: &'static str,
     columns: &'static [Column],
-    order: (Pick, &'static str),
-    only: &'static [Pick],
+    order: Order,
+    rows: Rows,
 }
 
 const fn metric(key: &'static str) -> Pick {
@@ -107,6 +144,18 @@ const fn count(key: &'static str) -> Pick {
 
 const fn at(key: &'static str, threshold: f64) -> Pick {
     Pick::At(Cow::Borrowed(key), threshold)
+}
+
+const fn scheme(name: &'static str) -> Pick {
+    Pick::Scheme(name)
+}
+
+const fn largest(pick: Pick, name: &'static str) -> Order {
+    Order { pick, name, lowest_first: false }
+}
+
+const fn lowest(pick: Pick, name: &'static str) -> Order {
+    Order { pick, name, lowest_first: true }
 }
 
 const fn column(title: &'static str, pick: Pick, show: Show, rank: u8) -> Column {
@@ -125,8 +174,8 @@ static KNOWN: &[Known] = &[
             column("excess kurtosis", metric("excess_kurtosis"), Number, 0),
             column("KS statistic", metric("ks_statistic"), Number, 1),
         ],
-        order: (metric("excess_kurtosis"), "excess kurtosis"),
-        only: &[],
+        order: largest(metric("excess_kurtosis"), "excess kurtosis"),
+        rows: Rows::All,
     },
     Known {
         analyzer: "integrity",
@@ -140,8 +189,12 @@ static KNOWN: &[Known] = &[
             column("above E4M3", metric("e4m3_overflow_count"), Number, 5),
             column("constant", metric("constant"), Number, 3),
         ],
-        order: (metric("nan_count"), "NaN"),
-        only: &[metric("nan_count"), metric("inf_count"), metric("f16_overflow_count")],
+        order: largest(metric("nan_count"), "NaN"),
+        rows: Rows::Above(&[
+            metric("nan_count"),
+            metric("inf_count"),
+            metric("f16_overflow_count"),
+        ]),
     },
     Known {
         analyzer: "sparsity",
@@ -154,8 +207,8 @@ static KNOWN: &[Known] = &[
             column("hoyer", metric("hoyer"), Number, 3),
             column("prunable", metric("prunable"), Share, 0),
         ],
-        order: (metric("prunable"), "prunable share"),
-        only: &[],
+        order: largest(metric("prunable"), "prunable share"),
+        rows: Rows::All,
     },
     Known {
         analyzer: "spectral",
@@ -168,20 +221,20 @@ static KNOWN: &[Known] = &[
             column("above noise", metric("rank_above_storage_noise"), Number, 4),
             column("alpha", metric("alpha"), Number, 1),
         ],
-        order: (metric("condition_number_trimmed"), "trimmed condition number"),
-        only: &[],
+        order: largest(metric("condition_number_trimmed"), "trimmed condition number"),
+        rows: Rows::All,
     },
     Known {
         analyzer: "attention",
         columns: &[column("head dissimilarity", metric("head_dissimilarity"), Number, 0)],
-        order: (metric("head_dissimilarity"), "head dissimilarity"),
-        only: &[],
+        order: largest(metric("head_dissimilarity"), "head dissimilarity"),
+        rows: Rows::All,
     },
     Known {
         analyzer: "pca",
         columns: &[column("components for 90 %", metric("components_90"), Number, 0)],
-        order: (metric("components_90"), "components"),
-        only: &[],
+        order: largest(metric("components_90"), "components"),
+        rows: Rows::All,
     },
     Known {
         analyzer: "position",
@@ -192,8 +245,22 @@ static KNOWN: &[Known] = &[
             column("effective rank", metric("effective_rank"), Number, 2),
             column("untrained tail", count("untrained_tail"), Number, 1),
         ],
-        order: (metric("neighbour_correlation_median"), "neighbour correlation"),
-        only: &[],
+        order: largest(metric("neighbour_correlation_median"), "neighbour correlation"),
+        rows: Rows::All,
+    },
+    Known {
+        analyzer: schemes::ANALYZER,
+        columns: &[
+            column("crest factor", metric("crest_factor"), Number, 5),
+            column("beyond 3 IQR", metric("outliers_iqr_3"), Share, 2),
+            column("int8 row dB", scheme("int8_channel"), Decibels, 0),
+            column("fp8 row dB", scheme("fp8_e4m3_channel"), Decibels, 4),
+            column("int4 g128 dB", scheme("int4_g128"), Decibels, 1),
+            column("nf4 dB", scheme("nf4_b64"), Decibels, 3),
+            column("q4_0 dB", scheme("gguf_q4_0"), Decibels, 1),
+        ],
+        order: lowest(scheme("int8_channel"), "lowest SQNR with one int8 scale a row"),
+        rows: Rows::Matrices,
     },
 ];
 
@@ -207,7 +274,7 @@ impl Spec {
             return Self {
                 columns: known.columns.to_vec(),
                 order: Some(known.order.clone()),
-                only: known.only.to_vec(),
+                rows: known.rows,
             };
         }
         let declared = descriptor.map(|d| {
@@ -228,7 +295,7 @@ impl Spec {
             show: Number,
             rank,
         });
-        Self { columns: columns.collect(), order: None, only: Vec::new() }
+        Self { columns: columns.collect(), order: None, rows: Rows::All }
     }
 }
 

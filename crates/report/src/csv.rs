@@ -5,7 +5,7 @@ use weightscope_core::{Key, Part, Report, Role, Stack, Value, WeightRecord, Weig
 
 use crate::escape::csv_text;
 use crate::tables::analyzers;
-use crate::{RenderError, RenderOptions, numbers};
+use crate::{RenderError, RenderOptions, numbers, schemes};
 
 /// What every weight has.
 pub(crate) const FIXED: [&str; 11] = [
@@ -58,27 +58,42 @@ impl Rows {
     }
 }
 
-/// A scalar metric, or a scalar in a metric that is a map.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct ColumnKey<'a> {
-    metric: &'a str,
-    entry: Option<&'a str>,
+/// Where a column's scalars are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum ColumnKey<'a> {
+    /// A metric.
+    Metric(&'a str),
+    /// An entry of a metric that is a map.
+    Entry(&'a str, &'a str),
+    /// `sqnr_db` of a scheme in a list of schemes; nothing where nothing is lost.
+    Scheme(&'a str, &'a str),
 }
 
+/// The number of a scheme that has a column.
+const SQNR: &str = "sqnr_db";
+
 impl ColumnKey<'_> {
+    fn metric(&self) -> &str {
+        match self {
+            Self::Metric(metric) | Self::Entry(metric, _) | Self::Scheme(metric, _) => metric,
+        }
+    }
+
     fn title(&self, analyzer: &str) -> String {
-        let title = match self.entry {
-            Some(entry) => format!("{analyzer}.{}.{entry}", self.metric),
-            None => format!("{analyzer}.{}", self.metric),
+        let title = match self {
+            Self::Metric(metric) => format!("{analyzer}.{metric}"),
+            Self::Entry(metric, entry) => format!("{analyzer}.{metric}.{entry}"),
+            Self::Scheme(_, name) => format!("{analyzer}.{SQNR}.{name}"),
         };
         csv_text(&title).into_owned()
     }
 
     fn value<'w>(&self, weight: &'w WeightRecord, analyzer: &str) -> Option<&'w Value> {
-        let value = weight.metric(analyzer, self.metric)?;
-        match self.entry {
-            Some(entry) => value.get(entry),
-            None => Some(value).filter(|v| is_scalar(v)),
+        let value = weight.metric(analyzer, self.metric())?;
+        match self {
+            Self::Metric(_) => Some(value).filter(|v| is_scalar(v)),
+            Self::Entry(_, entry) => value.get(entry),
+            Self::Scheme(_, name) => schemes::row(value, name)?.get(SQNR),
         }
     }
 }
@@ -103,7 +118,7 @@ fn columns<'a>(
         let declared: IndexSet<&str> =
             descriptor.into_iter().flat_map(|d| d.metrics.iter().map(|m| m.key)).collect();
         let mut keys: Vec<ColumnKey<'a>> = seen.into_iter().collect();
-        let place = |key: &ColumnKey<'_>| declared.get_index_of(key.metric).unwrap_or(usize::MAX);
+        let place = |key: &ColumnKey<'_>| declared.get_index_of(key.metric()).unwrap_or(usize::MAX);
         keys.sort_by_key(place);
         (id, keys)
     };
@@ -114,10 +129,14 @@ fn collect<'a>(metric: &'a Key, value: &'a Value, seen: &mut IndexSet<ColumnKey<
     match value {
         Value::Map(entries) => {
             let scalars = entries.iter().filter(|(_, v)| is_scalar(v));
-            seen.extend(scalars.map(|(entry, _)| ColumnKey { metric, entry: Some(entry) }));
+            seen.extend(scalars.map(|(entry, _)| ColumnKey::Entry(metric, entry)));
+        }
+        Value::List(items) => {
+            let names = items.iter().filter_map(schemes::name_of);
+            seen.extend(names.map(|name| ColumnKey::Scheme(metric, name)));
         }
         value if is_scalar(value) => {
-            seen.insert(ColumnKey { metric, entry: None });
+            seen.insert(ColumnKey::Metric(metric));
         }
         _ => {}
     }

@@ -7,8 +7,13 @@ use comfy_table::{
 use crate::escape;
 use crate::page::{Page, Span, Style, dim, plain, shortened, width};
 
+/// Spaces before the names, and before marks.
+pub(crate) const INDENT: usize = 2;
 /// Spaces between columns.
 const GAP: usize = 2;
+
+/// Widest column after the names, as a part of the room.
+pub(crate) const WIDEST: usize = 3;
 
 /// Widest word of a heading that is not shortened.
 const MAX_WORD: usize = 16;
@@ -81,7 +86,7 @@ impl Grid {
     /// columns would not fit otherwise.
     pub fn draw(&self, page: &mut Page) {
         let marked = self.rows.iter().any(|row| row.mark.is_some());
-        let indent = 2 + if marked { 2 } else { 0 };
+        let indent = INDENT + if marked { 2 } else { 0 };
         let names: Vec<String> =
             self.rows.iter().map(|row| escape::terminal(&row.name).into_owned()).collect();
         let longest =
@@ -169,7 +174,7 @@ impl Grid {
         let widest = cells.map(|cell| width(&escape::terminal(cell))).max().unwrap_or(1);
         let title = escape::terminal(&column.title);
         let word = title.split(' ').map(width).max().unwrap_or(0);
-        let width = widest.max(word.min(MAX_WORD)).min(room / 3);
+        let width = widest.max(word.min(MAX_WORD)).min(room / WIDEST);
         Drawn {
             index,
             width,

@@ -50,6 +50,7 @@ mod overview;
 mod page;
 pub mod pieces;
 mod schema;
+mod schemes;
 mod table;
 mod tables;
 pub mod text;

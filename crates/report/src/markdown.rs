@@ -7,7 +7,7 @@ use weightscope_core::{Report, Severity};
 use crate::escape::{html, markdown, markdown_block, markdown_code};
 use crate::overview::{self, COMMAND, FindingGroup, more};
 use crate::tables::{AnalyzerTable, tables};
-use crate::{RenderOptions, numbers};
+use crate::{RenderOptions, numbers, schemes};
 
 pub(crate) fn render(report: &Report, options: &RenderOptions<'_>) -> String {
     let mut out = Document::default();
@@ -22,6 +22,9 @@ pub(crate) fn render(report: &Report, options: &RenderOptions<'_>) -> String {
     conclusions(&mut out, report, options.top);
     for table in tables(report, options) {
         analyzer_table(&mut out, &table);
+        if table.analyzer == schemes::ANALYZER {
+            scheme_table(&mut out, report);
+        }
     }
     footer(&mut out, report);
     out.text
@@ -224,6 +227,25 @@ fn analyzer_table(out: &mut Document, table: &AnalyzerTable<'_>) {
         cells
     });
     out.table(&titles, &right, &rows.collect::<Vec<_>>());
+    out.paragraph("</details>");
+}
+
+/// What every quantization scheme does to the model.
+fn scheme_table(out: &mut Document, report: &Report) {
+    let Some(summary) = schemes::summary(report) else { return };
+    let note = html(&summary.note());
+    out.paragraph(&format!("<details><summary><b>{}</b>: {note}</summary>", schemes::TITLE));
+    let titles = ["scheme", "bits", "lowest dB", "median dB", "worst excess", "lowest of"];
+    let rows = summary.schemes.iter().map(|scheme| {
+        let mut cells = vec![markdown_code(scheme.name)];
+        let numbers = scheme.cells().into_iter();
+        cells.extend(numbers.map(|cell| cell.unwrap_or_else(|| "–".to_owned())));
+        let lowest = scheme.lowest.and_then(|(_, place)| report.weights.get(place));
+        cells.push(lowest.map_or_else(|| "–".to_owned(), |weight| markdown_code(&weight.name)));
+        cells
+    });
+    let right = [false, true, true, true, true, false];
+    out.table(&titles.map(str::to_owned), &right, &rows.collect::<Vec<_>>());
     out.paragraph("</details>");
 }
 

@@ -83,6 +83,12 @@ pub(crate) fn share(x: f64) -> String {
     }
 }
 
+/// A ratio on a logarithm: `41.3`, without its unit.
+pub(crate) fn decibels(x: f64) -> String {
+    // Not -0.0.
+    format!("{:.1}", (10.0 * x).round() / 10.0 + 0.0)
+}
+
 /// A duration: `42 ms`, `3.14 s`, `2 min 5 s`, `1 h 4 min`.
 pub(crate) fn seconds(s: f64) -> String {
     if s < 0.0005 {

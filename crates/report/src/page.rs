@@ -96,6 +96,16 @@ pub(crate) fn shortened(text: &str, room: usize) -> String {
     format!("{head}…{tail}")
 }
 
+/// `text` in at most `room` columns, with an ellipsis for what had to go from its beginning.
+pub(crate) fn ending(text: &str, room: usize) -> String {
+    if width(text) <= room {
+        return text.to_owned();
+    }
+    let Some(room) = room.checked_sub(1) else { return String::new() };
+    let tail: String = taken(text.chars().rev(), room).chars().rev().collect();
+    format!("…{tail}")
+}
+
 fn taken(characters: impl Iterator<Item = char>, room: usize) -> String {
     let mut used = 0;
     characters
@@ -343,5 +353,8 @@ mod tests {
         assert_eq!(shortened("short", 5), "short");
         assert_eq!(shortened("权重权重", 5), "权…重");
         assert_eq!(shortened("abc", 0), "");
+        assert_eq!(ending("h.0.mlp.weight", 9), "…p.weight");
+        assert_eq!(ending("权重权重", 5), "…权重");
+        assert_eq!((ending("abc", 3), ending("abc", 0)), ("abc".to_owned(), String::new()));
     }
 }

@@ -4,11 +4,11 @@ use weightscope_core::{ErrorRecord, Finding, Report, Severity};
 
 use crate::RenderOptions;
 use crate::escape::{MESSAGE_LIMIT, terminal, terminal_within};
-use crate::grid::{Align, Grid, GridColumn, GridRow};
+use crate::grid::{Align, Grid, GridColumn, GridRow, INDENT, WIDEST};
 use crate::overview::{self, COMMAND, FindingGroup, more};
-use crate::page::{Page, Span, Style, bold, dim, plain, shortened, width};
+use crate::page::{Page, Span, Style, bold, dim, ending, plain, shortened, width};
 use crate::tables::{AnalyzerTable, tables};
-use crate::{columns, numbers};
+use crate::{columns, numbers, schemes};
 
 /// Column at which the facts of the header begin.
 const FACTS: usize = 14;
@@ -24,6 +24,9 @@ pub(crate) fn render(report: &Report, options: &RenderOptions<'_>) -> String {
     conclusions(&mut page, report, options);
     for table in tables(report, options) {
         analyzer_table(&mut page, &table);
+        if table.analyzer == schemes::ANALYZER {
+            scheme_table(&mut page, report);
+        }
     }
     footer(&mut page, report);
     page.finish()
@@ -268,6 +271,36 @@ fn analyzer_table(page: &mut Page, table: &AnalyzerTable<'_>) {
         }
     });
     Grid { title: "weight", columns, rows: rows.collect() }.draw(page);
+}
+
+/// What every quantization scheme does to the model.
+fn scheme_table(page: &mut Page, report: &Report) {
+    let Some(summary) = schemes::summary(report) else { return };
+    page.section(schemes::TITLE, &summary.note());
+    let column = |title: &str, align, rank| GridColumn { title: title.to_owned(), align, rank };
+    let columns = vec![
+        column("bits", Align::Right, 3),
+        column("lowest dB", Align::Right, 0),
+        column("median dB", Align::Right, 1),
+        column("worst excess", Align::Right, 4),
+        column("lowest of", Align::Left, 2),
+    ];
+    let rows = summary.schemes.iter().map(|scheme| {
+        let lowest = scheme.lowest.and_then(|(_, place)| report.weights.get(place));
+        // The end of a name tells blocks and modules apart.
+        let room = page.width().saturating_sub(INDENT) / WIDEST;
+        let name = lowest.map(|weight| ending(&terminal(&weight.name), room));
+        GridRow {
+            mark: None,
+            name: scheme.name.to_owned(),
+            style: Style::Plain,
+            cells: scheme.cells().into_iter().chain([name]).collect(),
+        }
+    });
+    let rows: Vec<GridRow> = rows.collect();
+    if !rows.is_empty() {
+        Grid { title: "scheme", columns, rows }.draw(page);
+    }
 }
 
 fn footer(page: &mut Page, report: &Report) {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use indexmap::IndexSet;
 use weightscope_core::{Descriptor, Kind, Report, Severity, Value, WeightRecord};
 
-use crate::columns::{Column, Spec};
+use crate::columns::{Column, Rows, Spec};
 use crate::{RenderOptions, numbers};
 
 /// One analyzer's part of a report.
@@ -60,15 +60,21 @@ fn table<'a>(
         report.weights.iter().filter(|w| w.analyses.contains_key(analyzer)).collect();
 
     let is_telling = |w: &WeightRecord| {
-        spec.only.is_empty()
-            || worst.contains_key(w.name.as_str())
-            || spec.only.iter().any(|pick| pick.number(w, analyzer).is_some_and(|x| x > 0.0))
+        worst.contains_key(w.name.as_str())
+            || match spec.rows {
+                Rows::All => true,
+                Rows::Matrices => !matches!(w.kind(), Kind::Vector | Kind::Buffer),
+                Rows::Above(picks) => {
+                    picks.iter().any(|pick| pick.number(w, analyzer).is_some_and(|x| x > 0.0))
+                }
+            }
     };
     let mut telling: Vec<&WeightRecord> =
         measured.iter().copied().filter(|w| is_telling(w)).collect();
     let size = |w: &WeightRecord| {
-        let (pick, _) = spec.order.as_ref()?;
-        pick.number(w, analyzer).map(f64::abs)
+        let order = spec.order.as_ref()?;
+        let x = order.pick.number(w, analyzer)?;
+        Some(if order.lowest_first { -x } else { x.abs() })
     };
     // Norms and biases lead every list of extremes and mean little: they come after the matrices.
     telling.sort_by(|a, b| {
@@ -98,11 +104,10 @@ fn table<'a>(
             cells: spec.columns.iter().map(|c| c.cell(weight, analyzer)).collect(),
         })
         .collect();
-    let order = spec.order.as_ref().map(|(_, name)| *name);
-    let note = if spec.only.is_empty() {
-        sample_note(rows.len(), total, !worst.is_empty(), order)
-    } else {
-        facts_note(report, analyzer, &measured, rows.len(), total)
+    let order = spec.order.as_ref().map(|order| order.name);
+    let note = match spec.rows {
+        Rows::All | Rows::Matrices => sample_note(rows.len(), total, !worst.is_empty(), order),
+        Rows::Above(_) => facts_note(report, analyzer, &measured, rows.len(), total),
     };
     drop_empty_columns(AnalyzerTable { analyzer, note, columns: spec.columns, rows })
 }

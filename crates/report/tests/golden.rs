@@ -55,6 +55,7 @@ fn tables() {
     check_tables("rejected", &samples::rejected());
     check_tables("interrupted", &samples::interrupted());
     check_tables("comparison", &samples::comparison());
+    check_tables("quantized", &samples::quantized());
 }
 
 #[test]
@@ -70,6 +71,7 @@ fn markdown() {
         ("troubled", samples::troubled()),
         ("hostile", samples::hostile()),
         ("rejected", samples::rejected()),
+        ("quantized", samples::quantized()),
     ] {
         check(&format!("{name}.md"), &render(&report, Format::Markdown, &options(80)).unwrap());
     }
@@ -78,6 +80,7 @@ fn markdown() {
 #[test]
 fn csv() {
     check("troubled.csv", &render(&samples::troubled(), Format::Csv, &options(80)).unwrap());
+    check("quantized.csv", &render(&samples::quantized(), Format::Csv, &options(80)).unwrap());
     check("hostile.csv", &render(&samples::hostile(), Format::Csv, &options(80)).unwrap());
 }
 

@@ -50,7 +50,7 @@ fn data(page: &str) -> Json {
     serde_json::from_str(found.first().unwrap()).unwrap()
 }
 
-fn every_report() -> [Report; 7] {
+fn every_report() -> [Report; 8] {
     [
         samples::healthy(),
         samples::troubled(),
@@ -59,6 +59,7 @@ fn every_report() -> [Report; 7] {
         samples::rejected(),
         samples::interrupted(),
         samples::comparison(),
+        samples::quantized(),
     ]
 }
 
@@ -220,6 +221,35 @@ fn data_reads_back() {
             }
         }
     }
+}
+
+#[test]
+fn schemes_are_a_table_and_compact_data() {
+    let report = samples::quantized();
+    let page = page(&report);
+    let text = still(&page);
+    assert!(text.contains("<h3>SQNR by scheme</h3>"), "{text}");
+    assert!(text.contains("bf16 loses nothing"), "{text}");
+    for words in ["attention qkv", "int4_g128", "overflow", "href=\"#/weight/"] {
+        assert!(text.contains(words), "{words}");
+    }
+    let shown = data(&page);
+    let metrics = shown["metrics"].as_array().unwrap();
+    let column = metrics.iter().find(|c| c["m"] == "schemes").unwrap();
+    let place = report.weights.iter().position(|w| w.matrix.is_some()).unwrap();
+    let keys = ["scheme", "bits_per_weight", "sqnr_db", "mse", "max_abs_error", "cosine"];
+    assert_eq!(column["k"].as_array().unwrap()[..6], keys);
+    let rows = column["v"][place].as_array().unwrap();
+    let names: Vec<&Json> =
+        rows.iter().map(|row| &column["t"][0][row[0].as_u64().unwrap() as usize]).collect();
+    assert_eq!(names.len(), 8);
+    assert_eq!((names[0], names[5]), (&"int8_tensor".into(), &"bf16".into()));
+    let exact = rows[5].as_array().unwrap();
+    assert_eq!(column["t"][7][exact[7].as_u64().unwrap() as usize], "lossless");
+    assert!(exact[2].is_null() && rows[0].as_array().unwrap().len() == 7);
+    let listed = shown["columns"].as_array().unwrap();
+    let int8 = listed.iter().find(|c| c["scheme"] == "int8_channel").unwrap();
+    assert_eq!((&int8["show"], &int8["m"]), (&"dB".into(), &"schemes".into()));
 }
 
 #[test]

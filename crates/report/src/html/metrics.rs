@@ -9,8 +9,8 @@ use weightscope_core::{Report, Value};
 
 use super::round;
 use crate::columns::generic_title;
-use crate::columns::{Pick, Spec};
-use crate::escape::terminal;
+use crate::columns::{Pick, Show, Spec};
+use crate::escape::{terminal, terminal_within};
 use crate::{RenderOptions, tables};
 
 /// One metric of all weights.
@@ -20,9 +20,12 @@ pub(crate) struct Column {
     analyzer: String,
     #[serde(rename = "m")]
     metric: String,
-    /// Keys of a list of maps that all have the same: each is then a list of their values.
+    /// Keys of lists of maps: each map is then a list of values in this order, as far as it has any.
     #[serde(rename = "k", skip_serializing_if = "Vec::is_empty")]
     keys: Vec<String>,
+    /// For each key that holds texts alone: the texts, and the values are places in this list.
+    #[serde(rename = "t", skip_serializing_if = "Vec::is_empty")]
+    texts: Vec<Option<IndexSet<String>>>,
     #[serde(flatten)]
     values: Values,
 }
@@ -45,7 +48,7 @@ pub(crate) struct TableColumn {
     #[serde(rename = "m")]
     metric: String,
     title: String,
-    /// `share` when it is written in percent.
+    /// `share` when it is written in percent, `dB` when in decibels.
     #[serde(skip_serializing_if = "str::is_empty")]
     show: &'static str,
     /// `{count, first}` metrics show their count.
@@ -54,6 +57,9 @@ pub(crate) struct TableColumn {
     /// The threshold whose fraction is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<f64>,
+    /// The scheme whose signal-to-noise ratio is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheme: Option<&'static str>,
     /// Shown unless the reader chooses otherwise.
     main: bool,
 }
@@ -77,16 +83,14 @@ fn column(report: &Report, analyzer: &str, metric: &str) -> Column {
     let values: Vec<Option<&Value>> =
         report.weights.iter().map(|w| w.metric(analyzer, metric)).collect();
     let keys = common_keys(values.iter().flatten().copied());
-    let json = |value: &Value| {
+    let mut texts = texts(&keys, values.iter().flatten().copied());
+    let mut json = |value: &Value| {
         if keys.is_empty() {
             return round::metric(value);
         }
-        let row = |item: &Value| -> Json {
-            keys.iter().map(|key| item.get(key).map_or(Json::Null, round::nested)).collect()
-        };
-        value.items().iter().map(row).collect()
+        value.items().iter().map(|item| row(item, &keys, &mut texts)).collect()
     };
-    let each: Vec<Json> = values.iter().map(|v| v.map_or(Json::Null, json)).collect();
+    let each: Vec<Json> = values.iter().map(|v| v.map_or(Json::Null, &mut json)).collect();
     let mut present = each.iter().filter(|v| !v.is_null());
     let values = match present.next() {
         Some(first) if present.all(|v| v == first) => {
@@ -100,25 +104,53 @@ fn column(report: &Report, analyzer: &str, metric: &str) -> Column {
         analyzer: terminal(analyzer).into_owned(),
         metric: terminal(metric).into_owned(),
         keys: keys.iter().map(|key| terminal(key).into_owned()).collect(),
+        texts: if texts.iter().all(Option::is_none) { Vec::new() } else { texts },
         values,
     }
 }
 
-/// The keys of lists of maps, when all maps have the same.
+/// The keys of lists of maps of single values, when they agree on the first one. A map may lack others.
 fn common_keys<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<String> {
-    let mut common: Option<Vec<&str>> = None;
+    let mut common: IndexSet<&str> = IndexSet::new();
     for value in values {
         let Value::List(items) = value else { return Vec::new() };
         for item in items {
             let Value::Map(entries) = item else { return Vec::new() };
-            let keys: Vec<&str> = entries.keys().map(AsRef::as_ref).collect();
-            match &common {
-                Some(common) if *common != keys => return Vec::new(),
-                _ => common = Some(keys),
+            let first = entries.keys().next().map(AsRef::as_ref);
+            if !common.is_empty() && first != common.first().copied() {
+                return Vec::new();
             }
+            common.extend(entries.keys().map(AsRef::as_ref));
         }
     }
-    common.unwrap_or_default().into_iter().map(str::to_owned).collect()
+    common.into_iter().map(str::to_owned).collect()
+}
+
+/// An empty list of texts for every key that never holds anything else.
+fn texts<'a>(
+    keys: &[String],
+    values: impl Iterator<Item = &'a Value> + Clone,
+) -> Vec<Option<IndexSet<String>>> {
+    let is_text = |key: &String| {
+        let mut found = values.clone().flat_map(Value::items).filter_map(|item| item.get(key));
+        found.all(|v| matches!(v, Value::Text(_) | Value::Null))
+    };
+    keys.iter().map(|key| is_text(key).then(IndexSet::new)).collect()
+}
+
+/// One map as a list of values, without those that are missing at its end.
+fn row(item: &Value, keys: &[String], texts: &mut [Option<IndexSet<String>>]) -> Json {
+    let cells = keys.iter().zip(texts).map(|(key, texts)| match (item.get(key), texts) {
+        (Some(Value::Text(text)), Some(texts)) => {
+            Json::from(texts.insert_full(terminal_within(text, round::TEXT_LIMIT).into_owned()).0)
+        }
+        (value, _) => value.map_or(Json::Null, round::nested),
+    });
+    let mut cells: Vec<Json> = cells.collect();
+    while cells.last().is_some_and(Json::is_null) {
+        cells.pop();
+    }
+    Json::Array(cells)
 }
 
 /// Why metrics do not exist: reason, then weights, by `analyzer.metric`.
@@ -148,19 +180,20 @@ pub(crate) fn table_columns(report: &Report, options: &RenderOptions<'_>) -> Vec
         let spec = Spec::of(analyzer, descriptor, report);
         let mut shown: IndexSet<String> = IndexSet::new();
         for column in &spec.columns {
-            let (metric, count, at) = match &column.pick {
-                Pick::Metric(key) => (key, false, None),
-                Pick::Count(key) => (key, true, None),
-                Pick::At(key, threshold) => (key, false, Some(*threshold)),
-            };
-            shown.insert(metric.to_string());
+            let metric = column.pick.metric();
+            shown.insert(metric.to_owned());
             columns.push(TableColumn {
                 analyzer: terminal(analyzer).into_owned(),
                 metric: terminal(metric).into_owned(),
                 title: terminal(&column.title).into_owned(),
-                show: if column.show == crate::columns::Show::Share { "share" } else { "" },
-                count,
-                at,
+                show: match column.show {
+                    Show::Number => "",
+                    Show::Share => "share",
+                    Show::Decibels => "dB",
+                },
+                count: matches!(column.pick, Pick::Count(_)),
+                at: if let Pick::At(_, threshold) = column.pick { Some(threshold) } else { None },
+                scheme: if let Pick::Scheme(name) = column.pick { Some(name) } else { None },
                 main: column.rank < 2,
             });
         }
@@ -175,6 +208,7 @@ pub(crate) fn table_columns(report: &Report, options: &RenderOptions<'_>) -> Vec
                     show: "",
                     count: false,
                     at: None,
+                    scheme: None,
                     main: false,
                 });
             }
@@ -194,6 +228,18 @@ mod tests {
         assert_eq!(common_keys([&list, &list].into_iter()), ["threshold", "fraction"]);
         let other: Value = [Value::map([("pruned", 1u64.into())])].into_iter().collect();
         assert!(common_keys([&list, &other].into_iter()).is_empty());
+        let noted = Value::map([("threshold", 0.3.into()), ("note", "exact".into())]);
+        let noted: Value = [noted].into_iter().collect();
+        let keys = common_keys([&list, &noted].into_iter());
+        assert_eq!(keys, ["threshold", "fraction", "note"]);
+        let mut texts = texts(&keys, [&list, &noted].into_iter());
+        let row = |value: &Value, texts: &mut Vec<_>| {
+            row(value.items().first().unwrap(), &keys, texts).to_string()
+        };
+        assert_eq!(row(&list, &mut texts), "[0.1,0.5]");
+        assert_eq!(row(&noted, &mut texts), "[0.3,null,0]");
+        let words = texts.pop().flatten().unwrap();
+        assert_eq!(words.into_iter().collect::<Vec<_>>(), ["exact"]);
         assert!(common_keys([&Value::from(1.0)].into_iter()).is_empty());
     }
 }

@@ -10,6 +10,7 @@ mod layout;
 mod metrics;
 mod page;
 mod round;
+mod schemes;
 mod security;
 mod settings;
 
@@ -51,6 +52,7 @@ const REPORT_SCRIPT: &str = concat!(
     include_str!("scripts/report_data.js"),
     include_str!("scripts/map.js"),
     include_str!("scripts/table.js"),
+    include_str!("scripts/sortable.js"),
     include_str!("scripts/weight.js"),
     include_str!("scripts/dashboards.js"),
     include_str!("scripts/report.js"),
@@ -68,11 +70,12 @@ const FIGURES_SCRIPT: &str = concat!(
 /// Longest text of a page, in characters; longer than any definition, and no name is worth more.
 const LONGEST_TEXT: usize = 4000;
 
-const TEMPLATES: [(&str, &str); 7] = [
+const TEMPLATES: [(&str, &str); 8] = [
     ("report.html", include_str!("report.html")),
     ("overview.html", include_str!("overview.html")),
     ("findings.html", include_str!("findings.html")),
     ("architecture.html", include_str!("architecture.html")),
+    ("schemes.html", include_str!("schemes.html")),
     ("weights.html", include_str!("weights.html")),
     ("definitions.html", include_str!("definitions.html")),
     ("figures.html", include_str!("figures.html")),
@@ -85,6 +88,7 @@ pub(crate) fn render(report: &Report, options: &RenderOptions<'_>) -> Result<Str
     let context = context! {
         page => Serde(page::page(report, &title, options)),
         layout => Serde(layout::layout(report)),
+        schemes => Serde(schemes::schemes(report)),
         listing => Serde(settings::weights(report, options)),
         settings => Serde(settings::settings(report, options)),
         command => COMMAND,

@@ -6,7 +6,7 @@ use weightscope_core::Value;
 use crate::escape::{terminal, terminal_within};
 
 /// Longest text that a metric brings along, in characters. Sketches and the like are for programs.
-const TEXT_LIMIT: usize = 80;
+pub(crate) const TEXT_LIMIT: usize = 80;
 /// Longest list that a metric brings along whole.
 const LIST_LIMIT: usize = 16;
 /// How many items of a longer list are shown.

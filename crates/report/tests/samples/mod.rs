@@ -459,6 +459,20 @@ pub(crate) fn named(names: &[String]) -> Report {
             .entry(Cow::Owned(name.clone()))
             .or_default()
             .insert(Cow::Owned(name.clone()), 0.5.into());
+        let scheme = Value::map([
+            ("scheme", name.clone().into()),
+            ("bits_per_weight", 4.5.into()),
+            ("sqnr_db", 18.0.into()),
+            ("note", name.clone().into()),
+        ]);
+        let exact = Value::map([
+            ("scheme", format!("{name}2").into()),
+            ("bits_per_weight", 16.0.into()),
+            ("sqnr_db", Value::Null),
+            ("note", "lossless".into()),
+        ]);
+        let schemes = record.analyses.entry(Cow::Borrowed("quantization")).or_default();
+        schemes.insert(Cow::Borrowed("schemes"), [scheme, exact].into_iter().collect());
         record.dtype.clone_from(name);
         report.sources.push(SourceRecord {
             path: name.clone(),
@@ -521,6 +535,69 @@ pub(crate) fn interrupted() -> Report {
     report.totals.declared = 148;
     report.weights.truncate(57);
     report.conclusions.clear();
+    recount(&mut report);
+    report
+}
+
+/// One scheme of one weight.
+fn scheme(name: &'static str, bits: f64, db: Result<f64, &'static str>, normal: f64) -> Value {
+    let known = |x: f64| if db.is_ok() { x.into() } else { Value::Null };
+    let number = db.unwrap_or(0.0);
+    let mut entries = vec![
+        ("scheme", name.into()),
+        ("bits_per_weight", bits.into()),
+        ("sqnr_db", known(number)),
+        ("mse", known(1e-3 * 10f64.powf(-number / 10.0))),
+        ("max_abs_error", known(1e-2)),
+        ("cosine", known(1.0 - 0.5 * 10f64.powf(-number / 10.0))),
+        ("excess_db", known(normal - number)),
+    ];
+    entries.extend(db.err().map(|note| ("note", note.into())));
+    Value::Map(entries.into_iter().map(|(key, value)| (Cow::Borrowed(key), value)).collect())
+}
+
+/// GPT-2 with what quantization costs: one weight with outliers, one that F16 cannot hold.
+pub(crate) fn quantized() -> Report {
+    let mut report = healthy();
+    report.settings.analyzers = IndexMap::from([(Cow::Borrowed("quantization"), 1)]);
+    let trouble = "transformer.h.2.mlp.c_proj.weight";
+    for (i, weight) in report.weights.iter_mut().enumerate() {
+        let bad = if weight.name == trouble { 17.0 } else { noise(i as u64) };
+        let overflow = weight.name == "transformer.h.7.attn.c_attn.weight";
+        let mut schemes = vec![scheme("int8_tensor", 8.0, Ok(36.0 - 3.0 * bad), 40.0)];
+        if weight.matrix.is_some() {
+            schemes.extend([
+                scheme("int8_channel", 8.02, Ok(43.0 - bad), 43.2),
+                scheme("int4_g128", 4.125, Ok(20.5 - 0.5 * bad), 20.4),
+                scheme("fp8_e4m3_channel", 8.02, Ok(31.5 - 0.1 * bad), 31.5),
+            ]);
+        }
+        let f16 = if overflow { Err("3 values beyond 65504") } else { Ok(73.0) };
+        schemes
+            .extend([scheme("f16", 16.0, f16, 73.0), scheme("bf16", 16.0, Err("lossless"), 0.0)]);
+        if weight.matrix.is_some() {
+            schemes.push(scheme("nf4_b64", 4.5, Ok(21.0 - 0.6 * bad), 20.9));
+            schemes.push(scheme("gguf_q4_0", 4.5, Ok(20.0 - 0.3 * bad), 19.9));
+        }
+        let metrics = Metrics::from([
+            (Cow::Borrowed("crest_factor"), (5.0 + 3.0 * bad).into()),
+            (Cow::Borrowed("outliers_iqr_3"), (2e-3 * bad).into()),
+            (Cow::Borrowed("schemes"), schemes.into_iter().collect()),
+        ]);
+        weight.analyses = IndexMap::from([(Cow::Borrowed("quantization"), metrics)]);
+    }
+    report.conclusions.clear();
+    report.findings.push(
+        Finding::new(
+            "quantization.outliers",
+            Severity::Warning,
+            Some(trouble),
+            "3.4 % of the values lie beyond 3 interquartile ranges",
+        )
+        .metric("outliers_iqr_3", 0.034)
+        .threshold(0.01)
+        .advice("smaller groups, or more bits here"),
+    );
     recount(&mut report);
     report
 }

@@ -67,6 +67,21 @@ function pointFigure(id, title, x, y, more) {
   const step = Math.ceil(total / MOST_POINTS);
   const isKept = all.filter((p) => rankOf[p.w] > 1).length <= MOST_POINTS ? (p) => rankOf[p.w] > 1 : () => false;
   all = all.filter((p, i) => i % step === 0 || isKept(p));
+  // A logarithm has no place for zero: it stands left of the smallest power of ten that there is.
+  const powers = more.logX ? all.filter((p) => p.a > 0).map((p) => Math.floor(Math.log10(p.a))) : [];
+  const [first, last] = powers.length ? [Math.min(...powers), Math.max(...powers) + 1] : [-4, -1];
+  const hasZero = all.some((p) => p.a === 0);
+  const at = (p) => (more.logX && p.a === 0 ? 10 ** (first - 1) : p.a);
+  const ticks = () => {
+    const places = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+    const start = hasZero ? [first - 1] : [];
+    return axis(x, true, {
+      tickmode: 'array', tickvals: [...start, ...places].map((e) => 10 ** e), nticks: undefined, tickformat: undefined,
+      ticktext: [...start.map(() => '0'), ...places.map((e) => (more.shareX ? `${Number((10 ** (e + 2)).toPrecision(1))} %` : shown(10 ** e)))],
+      range: [(hasZero ? first - 1 : first) - 0.15, last + 0.05],
+    });
+  };
+  const horizontal = () => (more.logX ? ticks() : axis(x, more.log));
   const note = [more.note, step > 1 && `${grouped(all.length)} of ${grouped(total)} weights are drawn.`].filter(Boolean).join(' ');
   return {
     id, title, kind: 'own', note, click: openWeight,
@@ -78,34 +93,18 @@ function pointFigure(id, title, x, y, more) {
         byGroup.get(group).push(p);
       }
       const traces = [...byGroup].map(([name, points], i) => ({
-        type: 'scatter', mode: 'markers', name: short(name, 40), x: points.map((p) => p.a), y: points.map((p) => p.b), weights: points.map((p) => p.w),
-        customdata: points.map((p) => short(nameOf(p.w), 60)),
+        type: 'scatter', mode: 'markers', name: short(name, 40), x: points.map(at), y: points.map((p) => p.b), weights: points.map((p) => p.w),
+        customdata: points.map((p) => [short(nameOf(p.w), 60), more.shareX ? `${significant(100 * p.a)} %` : significant(p.a)]),
         marker: { color: seriesColour(i), symbol: SYMBOLS[i % SYMBOLS.length], size: points.map((p) => (rankOf[p.w] > 1 ? 10 : 6)), opacity: 0.8, line: { width: points.map((p) => (rankOf[p.w] > 1 ? 1.5 : 0)), color: palette.ink } },
-        hovertemplate: `%{customdata}<br>${plain(x)} %{x:.5~g}<br>${plain(y)} %{y:.5~g}<extra></extra>`,
+        hovertemplate: `%{customdata[0]}<br>${plain(x)} %{customdata[1]}<br>${plain(y)} %{y:.4~g}<extra></extra>`,
       }));
       if (more.diagonal) {
         const most = Math.max(...all.map((p) => p.a));
         const least = Math.min(...all.map((p) => p.a));
         traces.unshift({ type: 'scatter', mode: 'lines', name: more.diagonal, x: [least, most], y: [least, most], line: { color: palette.quiet, width: 1, dash: 'dash' }, hoverinfo: 'skip' });
       }
-      return { traces, layout: layout(axis(x, more.log), axis(y, more.log), { showlegend: true, ...roomy(traces.length) }), note };
+      return { traces, layout: layout(horizontal(), axis(y, more.log), { showlegend: true, ...roomy(traces.length) }), note };
     },
-  };
-}
-
-// Decibels of one scheme of the quantization analyzer, whichever way its list is written.
-function signalToNoise(scheme) {
-  const metric = metricOf('quantization', 'schemes');
-  return (w) => {
-    const list = metric && metric.value(w);
-    if (!Array.isArray(list)) return null;
-    if (metric.keys) {
-      const [name, db] = [metric.keys.indexOf('scheme'), metric.keys.indexOf('sqnr_db')];
-      const row = list.find((r) => String(r[name]).startsWith(scheme));
-      return row && typeof row[db] === 'number' ? row[db] : null;
-    }
-    const row = list.find((r) => r && String(r.scheme).startsWith(scheme));
-    return row && typeof row.sqnr_db === 'number' ? row.sqnr_db : null;
   };
 }
 
@@ -119,8 +118,9 @@ function dashboards() {
       x: spectral('numerical_rank'), y: spectral('stable_rank'), log: true, diagonal: 'all singular values equal',
       note: 'Far below the line, few directions carry the weight. Large marks have a warning or worse.',
     }),
-    pointFigure('own.quantization', '8-bit accuracy against outliers', 'values beyond 3 interquartile ranges', 'signal to quantisation noise (dB)', {
-      x: numberOf('quantization', 'outliers_iqr_3'), y: signalToNoise('int8'), log: false, note: 'Outliers stretch the scale that all values share.',
+    pointFigure('own.quantization', '8-bit accuracy against outliers', 'share of values beyond 3 interquartile ranges', 'SQNR of int8_channel (dB)', {
+      x: numberOf('quantization', 'outliers_iqr_3'), y: schemeOf('quantization', 'schemes', 'int8_channel').value, log: false, logX: true, shareX: true,
+      note: 'Signal to quantization noise of 8-bit integers with one scale a row: outliers stretch it for all values of the row. Large marks have a warning or worse.',
     }),
     depthFigure('own.prunable', 'What magnitude pruning can take', 'prunable share', numberOf('sparsity', 'prunable'), {
       log: false, zero: true, note: 'The share of smallest values that holds 1 % of the energy; a normal has 26 %.',

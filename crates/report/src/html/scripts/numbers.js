@@ -28,6 +28,10 @@ function percent(x) {
   return `${p.toFixed(p >= 9.995 && p <= 99.9 ? 1 : 2)} %`;
 }
 
+// A ratio on a logarithm, without its unit; and what stands in its place.
+const decibels = (x) => (Math.round(10 * x) / 10 + 0).toFixed(1);
+const noted = (note) => (note === 'lossless' ? 'exact' : note ? 'overflow' : '–');
+
 // Any value of the data block in words.
 function shown(value) {
   if (value === null || value === undefined) return '–';

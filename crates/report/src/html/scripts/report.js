@@ -27,6 +27,12 @@ function fillSections() {
   // The shares of categories stand above in words.
   const sizes = model.filter((figure) => figure.analyzer === 'model' && figure.id !== 'model.categories');
   place.append(...sizes.map((figure) => plotted(figure)));
+  const schemes = byId('schemes');
+  if (schemes) {
+    known.add('quantization');
+    for (const table of schemes.querySelectorAll('.sortable')) sortable(table);
+    schemes.querySelector('.figures').append(...model.filter((figure) => figure.analyzer === 'quantization' && !isTrend(figure)).map((figure) => plotted(figure)));
+  }
   fillSection('dashboards', dashboards());
   fillSection('trends', model.filter(isTrend));
   const heads = of('attention').filter((figure) => !isTrend(figure));

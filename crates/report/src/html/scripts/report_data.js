@@ -9,10 +9,21 @@ const textOf = (list, w) => list.names[list.of[w]];
 const roleOf = (w) => textOf(weights.role, w).replace(/_/g, ' ');
 const dtypeOf = (w) => textOf(weights.dtype, w);
 
+// Texts of lists of maps come as places in a list of texts.
+function spellOut(column) {
+  const texts = column.t.map((names, i) => [i, names]).filter((t) => t[1]);
+  for (const rows of column.v || [column.all[0]]) {
+    for (const row of rows || []) {
+      for (const [i, names] of texts) if (typeof row[i] === 'number') row[i] = names[row[i]];
+    }
+  }
+}
+
 // Metrics by analyzer and key, in report order. A metric is a function from a weight to its value or null.
 const metrics = new Map();
 for (const column of data.metrics) {
   let value;
+  if (column.t) spellOut(column);
   if (column.v) {
     value = (w) => column.v[w];
   } else {
@@ -32,6 +43,26 @@ function numberOf(analyzer, key) {
     const value = metric ? metric.value(w) : null;
     return typeof value === 'number' ? value : null;
   };
+}
+
+// Decibels of a scheme as a function of a weight, or null; and what a cell says of them.
+function schemeOf(analyzer, key, scheme) {
+  const metric = metricOf(analyzer, key);
+  const [name, db, note] = ['scheme', 'sqnr_db', 'note'].map((k) => ((metric && metric.keys) || []).indexOf(k));
+  const row = (w) => {
+    const rows = metric && metric.keys ? metric.value(w) : null;
+    return Array.isArray(rows) ? rows.find((r) => r[name] === scheme) : undefined;
+  };
+  const value = (w) => {
+    const found = row(w);
+    return found && typeof found[db] === 'number' ? found[db] : null;
+  };
+  const word = (w) => {
+    const found = row(w);
+    if (!found) return '–';
+    return typeof found[db] === 'number' ? decibels(found[db]) : noted(found[note]);
+  };
+  return { value, word };
 }
 
 const definitions = new Map(data.analyzers.map((a) => [a.id, { summary: a.summary, metrics: new Map(a.metrics.map((m) => [m[0], { unit: m[1], doc: m[2] }])) }]));

@@ -6,6 +6,7 @@ const STEP = 200;
 function cellOf(column) {
   const metric = metricOf(column.a, column.m);
   if (!metric) return () => null;
+  if (column.scheme) return schemeOf(column.a, column.m, column.scheme).value;
   if (column.count) return (w) => { const v = metric.value(w); return v && typeof v === 'object' ? v.count : null; };
   if (column.at !== undefined) {
     const [key, share] = ['threshold', 'fraction'].map((name) => (metric.keys || []).indexOf(name));
@@ -14,7 +15,7 @@ function cellOf(column) {
   return (w) => { const v = metric.value(w); return v !== null && typeof v === 'object' ? null : v; };
 }
 
-const worded = (column, value) => (typeof value === 'number' && column.show === 'share' ? percent(value) : shown(value));
+const worded = (column, value) => (typeof value !== 'number' || !column.show ? shown(value) : column.show === 'share' ? percent(value) : decibels(value));
 
 // Missing values come last, whatever the direction; equals stay in model order.
 function sorted(rows, value, isUp) {
@@ -42,8 +43,8 @@ function startTable() {
     { id: 'parameters', title: 'parameters', value: (w) => weights.parameters[w] },
   ].filter((column) => !column.absent);
   const measured = data.columns.map((column) => ({
-    id: `${column.a}.${column.m}${column.count ? '.count' : ''}${column.at === undefined ? '' : column.at}`, title: column.title,
-    value: cellOf(column), word: null, column, analyzer: column.a, isShown: column.main,
+    id: `${column.a}.${column.m}${column.count ? '.count' : ''}${column.at === undefined ? '' : column.at}${column.scheme || ''}`, title: column.title,
+    value: cellOf(column), word: column.scheme ? schemeOf(column.a, column.m, column.scheme).word : null, column, analyzer: column.a, isShown: column.main,
   }));
   // Counts of trouble that no weight has would push telling numbers out of sight.
   for (const column of measured) {

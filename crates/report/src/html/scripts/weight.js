@@ -68,8 +68,35 @@ function brief(v) {
   return Object.entries(v).map(([key, x]) => `${key} ${brief(x)}`).join(', ');
 }
 
+// A list of maps as a table; what stands in place of decibels says why.
+function keyedTable(metric, rows) {
+  const places = metric.keys.map((_, i) => i).filter((i) => rows.some((row) => row[i] !== null && row[i] !== undefined));
+  const isText = (i) => rows.every((row) => row[i] === null || row[i] === undefined || typeof row[i] === 'string');
+  const note = metric.keys.indexOf('note');
+  const cell = (row, i) => {
+    if (metric.keys[i].startsWith('bits') && typeof row[i] === 'number') return row[i].toFixed(3);
+    if (!metric.keys[i].endsWith('_db')) return brief(row[i] === undefined ? null : row[i]);
+    return typeof row[i] === 'number' ? decibels(row[i]) : metric.keys[i] === 'sqnr_db' ? noted(row[note]) : '–';
+  };
+  return sortable(el('table', { class: 'sortable' },
+    el('thead', {}, el('tr', {}, places.map((i) => el('th', { scope: 'col', class: isText(i) ? 'l' : null }, metric.keys[i].replace(/_/g, ' '))))),
+    el('tbody', {}, rows.map((row) => el('tr', {}, places.map((i, k) => (k === 0 ? el('th', { scope: 'row', class: isText(i) ? 'name' : null }, cell(row, i)) : el('td', { class: isText(i) ? 'l' : null }, cell(row, i)))))))));
+}
+
+// A list of maps with more entries than a column of numbers has room for.
+const isWide = (metric, value) => metric.keys !== null && metric.keys.length > WIDE && Array.isArray(value) && value.length > 0;
+const WIDE = 5;
+
+// Wide lists of an analyzer, beside its figures.
+function wideTables(w, analyzer) {
+  const members = [...(metrics.get(analyzer)?.values() || [])].filter((metric) => isWide(metric, metric.value(w)));
+  return members.map((metric) => el('div', { class: 'figure spread' }, el('h3', {}, `${analyzer} ${metric.key.replace(/_/g, ' ')}`),
+    el('div', { class: 'grid', tabindex: '0', role: 'region', 'aria-label': `${analyzer} ${metric.key}` }, keyedTable(metric, metric.value(w)))));
+}
+
 // Values that are more than one number.
 function longValue(metric, value) {
+  if (metric.keys && metric.keys.length > 2) return keyedTable(metric, value);
   if (metric.keys) return el('ul', {}, value.map((row) => el('li', {}, el('span', {}, row.slice(0, -1).map(brief).join(' ')), el('span', {}, brief(row[row.length - 1])))));
   if (Array.isArray(value)) return value.map(brief).join(', ') || 'none';
   if (value.count !== undefined && Array.isArray(value.first)) {
@@ -81,7 +108,7 @@ function longValue(metric, value) {
 function metricRow(w, metric, family) {
   const value = metric.value(w);
   const reason = whyNot.get(w)?.get(`${metric.analyzer}.${metric.key}`);
-  if (value === null && !reason) return null;
+  if (value === null && !reason || isWide(metric, value)) return null;
   const definition = definitionOf(metric.analyzer, metric.key);
   const name = metric.key.replace(/_/g, ' ');
   const unit = definition && definition.unit;
@@ -90,7 +117,7 @@ function metricRow(w, metric, family) {
   if (Array.isArray(value) && value.length === 0) return el('div', {}, el('dt', {}, term), el('dd', {}, 'none'));
   if (typeof value === 'string' && value.length > 24) return el('div', {}, el('dt', {}, term), el('dd', { class: 'long name' }, value));
   if (typeof value === 'object' && !(value.count === 0)) {
-    return el('div', {}, el('dt', {}, term), el('dd', {}, metric.keys ? metric.keys.join(', ') : ''), el('dd', { class: 'long' }, longValue(metric, value)));
+    return el('div', {}, el('dt', {}, term), el('dd', {}, metric.keys && metric.keys.length < 3 ? metric.keys.join(', ') : ''), el('dd', { class: 'long' }, longValue(metric, value)));
   }
   const word = typeof value === 'object' ? '0' : shown(value);
   return el('div', {}, el('dt', {}, term), el('dd', { title: unit || null }, word), el('dd', {}, spark(w, metric, family)));
@@ -109,9 +136,17 @@ function metricSections(w) {
 
 function figuresSection(w) {
   const own = figuresOf.get(w) || [];
+  const tables = [...metrics.keys()].map((analyzer) => [analyzer, wideTables(w, analyzer)]);
+  // A table stands before the figures of its analyzer.
+  const cards = own.map((figure) => plotted(figure));
+  for (const [analyzer, members] of tables) {
+    const first = own.findIndex((figure) => figure.analyzer === analyzer);
+    const place = first < 0 ? cards.length : cards.findIndex((card) => card.dataset.figure === own[first].id);
+    cards.splice(place, 0, ...members);
+  }
   const hint = `${data.command} plot ${quoted(data.path)} --weight ${quoted(nameOf(w))} --figure spectrum -o fig.html`;
   const more = own.length ? null : el('p', { class: 'quiet' }, 'A report draws the weights with findings and one of each role. This one is drawn by', el('code', { class: 'command' }, hint));
-  return el('section', {}, el('h2', {}, 'Figures'), el('div', { class: 'figures' }, own.map((figure) => plotted(figure))), more);
+  return el('section', {}, el('h2', {}, 'Figures'), el('div', { class: 'figures' }, cards), more);
 }
 
 // Fills the page and answers its heading.
