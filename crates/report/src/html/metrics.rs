@@ -83,7 +83,7 @@ fn column(report: &Report, analyzer: &str, metric: &str) -> Column {
     let values: Vec<Option<&Value>> =
         report.weights.iter().map(|w| w.metric(analyzer, metric)).collect();
     let keys = common_keys(values.iter().flatten().copied());
-    let mut texts = texts(&keys, values.iter().flatten().copied());
+    let mut texts = texts(&keys, &values.iter().flatten().copied());
     let mut json = |value: &Value| {
         if keys.is_empty() {
             return round::metric(value);
@@ -129,7 +129,7 @@ fn common_keys<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<String> {
 /// An empty list of texts for every key that never holds anything else.
 fn texts<'a>(
     keys: &[String],
-    values: impl Iterator<Item = &'a Value> + Clone,
+    values: &(impl Iterator<Item = &'a Value> + Clone),
 ) -> Vec<Option<IndexSet<String>>> {
     let is_text = |key: &String| {
         let mut found = values.clone().flat_map(Value::items).filter_map(|item| item.get(key));
@@ -232,7 +232,7 @@ mod tests {
         let noted: Value = [noted].into_iter().collect();
         let keys = common_keys([&list, &noted].into_iter());
         assert_eq!(keys, ["threshold", "fraction", "note"]);
-        let mut texts = texts(&keys, [&list, &noted].into_iter());
+        let mut texts = texts(&keys, &[&list, &noted].into_iter());
         let row = |value: &Value, texts: &mut Vec<_>| {
             row(value.items().first().unwrap(), &keys, texts).to_string()
         };
