@@ -26,10 +26,11 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
         return;
     }
     for weight in &judged {
-        out.findings.extend(context.int8(weight));
-        // A few columns or one value explain what they make of the others.
+        // One value explains its row and its column, and both explain what they make of the others.
         let alone = context.super_weight(weight);
-        let columns = context.outlier_columns(weight);
+        let columns = context.outlier_columns(weight, alone.is_some());
+        let int8 = context.int8(weight);
+        out.findings.extend(int8.filter(|f| alone.is_none() || f.severity == Severity::Critical));
         if alone.is_none() && columns.is_none() {
             out.findings.extend(context.outliers(weight));
         }
@@ -104,9 +105,10 @@ impl Context<'_> {
         if count == 0 {
             return;
         }
-        let needs = if count == 1 { "matrix needs" } else { "matrices need" };
+        let matrices = if judged.len() == 1 { "matrix" } else { "matrices" };
+        let need = if count == 1 { "needs" } else { "need" };
         let message = format!(
-            "{count} of {} {needs} per-channel or group scales: one int8 scale for the tensor keeps less than {line} dB",
+            "{count} of {} {matrices} {need} per-channel or group scales: one int8 scale for the tensor keeps less than {line} dB",
             judged.len()
         );
         let finding = Finding::new("quantization.int8-unsafe", Severity::Info, None, message);
@@ -149,7 +151,8 @@ impl Context<'_> {
         Some(finding.reference(ReferenceKind::Gaussian, 2.3e-6))
     }
 
-    fn outlier_columns(&self, weight: &WeightRecord) -> Option<Finding> {
+    /// `is_known`: a super weight is found, and a column that is large by it alone is no finding.
+    fn outlier_columns(&self, weight: &WeightRecord, is_known: bool) -> Option<Finding> {
         let columns = weight.metric(ID, "outlier_columns")?;
         let largest = columns.get("largest")?;
         let number = |key: &str| largest.get(key).and_then(Value::as_f64);
@@ -165,6 +168,9 @@ impl Context<'_> {
             return None;
         }
         let count = columns.get("count").and_then(Value::as_u64).unwrap_or(1).max(1);
+        if is_known && count == 1 && without_largest(weight, column, ratio) <= line {
+            return None;
+        }
         let others = match count {
             1 => String::new(),
             2 => ", and one more above 8 x".to_owned(),
@@ -238,6 +244,25 @@ impl Context<'_> {
         let finding = finding("quantization.outliers", severity, weight, message);
         Some(finding.metric("outliers_iqr_3", share).threshold(self.line(spec)).advice(advice))
     }
+}
+
+/// The norm of a column over the median, without the largest value of the matrix if that lies in it. The median
+/// column is taken for the mean one, which is right within a tenth.
+fn without_largest(weight: &WeightRecord, column: f64, ratio: f64) -> f64 {
+    let largest = weight.metric(ID, "super_weights").and_then(|list| list.items().first());
+    let number = |key: &str| largest.and_then(|value| value.get(key)?.as_f64());
+    let (Some(place), Some(rms), Some([out, _])) =
+        (number("column"), number("ratio"), weight.matrix)
+    else {
+        return ratio;
+    };
+    if place != column {
+        return ratio;
+    }
+    // Squares of the value and of the column, in those of the root mean square.
+    let value = rms * rms;
+    let median = out as f64 * (1.0 - value / weight.elements() as f64).max(0.0);
+    (0.9 * ratio * ratio - value / median).max(0.0).sqrt()
 }
 
 /// The smallest format that keeps so much.

@@ -50,7 +50,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "quantization.int8-unsafe",
             severities: &[Severity::Critical, Severity::Warning, Severity::Info],
-            doc: "8-bit integers with a scale for every output unit keep less than 30 dB (critical: 20 dB). Random weights keep at least 41, healthy trained ones at least 31. Info, one line for the model: how many matrices keep less than 30 dB with one scale for the tensor, as a third of healthy ones do. With absolute lines: one scale for the tensor keeps less than 40 dB (critical: 30 dB), which most healthy matrices do.",
+            doc: "8-bit integers with a scale for every output unit keep less than 30 dB (critical: 20 dB). Random weights keep at least 41, healthy trained ones at least 31. A warning is left out where a super weight is found. Info, one line for the model: how many matrices keep less than 30 dB with one scale for the tensor, as a third of healthy ones do. With absolute lines: one scale for the tensor keeps less than 40 dB (critical: 30 dB), which most healthy matrices do.",
             advice: "keep it at 16 bits, or use smaller groups",
         },
         FindingSpec {
@@ -62,7 +62,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "quantization.outlier-columns",
             severities: &[Severity::Warning],
-            doc: "A column norm is above 8 times the median, at most 5 % of the columns are above 3 times, and chance makes none as large (1e-3 over all columns of all judged matrices, with half as much again of room). Random weights stay below a ratio of 1.67.",
+            doc: "A column norm is above 8 times the median, at most 5 % of the columns are above 3 times, and chance makes none as large (1e-3 over all columns of all judged matrices, with half as much again of room). One column that a super weight alone makes large is told as that. Random weights stay below a ratio of 1.67.",
             advice: "rotate, or hold those columns out at 8 or more bits",
         },
         FindingSpec {

@@ -4,7 +4,9 @@ use std::fs;
 
 use weightscope::Severity::{Critical, Info, Warning};
 use weightscope::{DType, Report, Scan, Severity, Status, builtin_registry};
-use weightscope_testkit::models::{Architecture, Model, ModelSpec, with_singular_values};
+use weightscope_testkit::models::{
+    Architecture, Model, ModelSpec, ModelTensor, with_singular_values,
+};
 use weightscope_testkit::{Random, report_of};
 
 /// A finding: severity, code, weight (empty for the model).
@@ -384,16 +386,22 @@ fn values_above_f16() {
         // the matrix stands apart from its siblings.
         let expected = [
             (Warning, "integrity.f16-overflow", name.clone()),
+            (Warning, "quantization.super-weight", name.clone()),
             (Critical, "spectral.ill-conditioned", name.clone()),
             (Warning, UNLIKE, name.clone()),
         ];
         check(subject, plant, &expected);
-        // Without enough siblings to compare; and where matrices are not judged, it is the only finding.
+        // Without enough siblings to compare; and in an embedding, whose spectrum is not judged.
         let mut model = subject.spec().blocks(5).build();
         plant(&mut model);
-        check_model(&model, &expected[..2]);
+        check_model(&model, &expected[..3]);
         let plant = |m: &mut Model| m.tensor_mut(subject.embedding).values[100] = -7e4;
-        check(subject, plant, &[(Warning, "integrity.f16-overflow", subject.embedding.to_owned())]);
+        let name = subject.embedding.to_owned();
+        let expected = [
+            (Warning, "integrity.f16-overflow", name.clone()),
+            (Warning, "quantization.super-weight", name),
+        ];
+        check(subject, plant, &expected);
     }
     // Masks hold such values.
     check(&GPT2, |m| m.tensor_mut("transformer.h.0.attn.masked_bias").values[0] = -3.4e38, &[]);
@@ -632,4 +640,153 @@ fn a_spectrum_unlike_its_siblings() {
     let expected =
         [(Critical, "spectral.rank-deficient", name.clone()), (Warning, UNLIKE, name.clone())];
     check(&BERT, plant, &expected);
+}
+
+/// Where a weight is stored.
+fn entry(tensor: &mut ModelTensor, [row, column]: [usize; 2]) -> &mut f32 {
+    let length = tensor.shape[1] as usize;
+    let [line, place] = if tensor.transposed { [column, row] } else { [row, column] };
+    &mut tensor.values[line * length + place]
+}
+
+fn rms(values: &[f32]) -> f32 {
+    let energy: f64 = values.iter().map(|w| f64::from(*w).powi(2)).sum();
+    (energy / values.len() as f64).sqrt() as f32
+}
+
+#[test]
+fn outlier_columns() {
+    for subject in SUBJECTS {
+        for pattern in [subject.attention, subject.up, subject.down, subject.embedding] {
+            let name = at(pattern, 3);
+            let expected = [(Warning, "quantization.outlier-columns", name.clone())];
+            for factor in [10.0, 20.0] {
+                let mut model = subject.spec().blocks(5).build();
+                model.tensor_mut(&name).scale_input(9, factor);
+                let report = check_model(&model, &expected);
+                let said = message(&report, "quantization.outlier-columns");
+                assert!(said.starts_with("column 9 has "), "{said}");
+                let ratio: f32 = said[13..].split(' ').next().unwrap().parse().unwrap();
+                assert!((ratio / factor - 1.0).abs() < 0.25, "{said}");
+                assert!(said.ends_with(" x the median norm: input feature 9 is massive"), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn several_outlier_columns_are_one_finding() {
+    for subject in SUBJECTS {
+        let name = at(subject.down, 3);
+        let mut model = subject.spec().blocks(5).build();
+        for column in [30, 31, 77] {
+            model.tensor_mut(&name).scale_input(column, 10.0);
+        }
+        let report =
+            check_model(&model, &[(Warning, "quantization.outlier-columns", name.clone())]);
+        let said = message(&report, "quantization.outlier-columns");
+        assert!(said.contains(", and 2 more above 8 x: input feature "), "{said}");
+    }
+}
+
+#[test]
+fn an_outlier_column_stands_apart_from_siblings() {
+    for subject in SUBJECTS {
+        for pattern in [subject.attention, subject.up, subject.down] {
+            let name = at(pattern, 3);
+            for factor in [10.0, 20.0] {
+                // In matrices this small it is the largest direction by far, too.
+                let expected = [
+                    (Warning, "quantization.outlier-columns", name.clone()),
+                    (Warning, UNLIKE, name.clone()),
+                ];
+                check(subject, |m| m.tensor_mut(&name).scale_input(9, factor), &expected);
+            }
+        }
+        // Embeddings have no siblings.
+        let name = subject.embedding.to_owned();
+        let expected = [(Warning, "quantization.outlier-columns", name.clone())];
+        check(subject, |m| m.tensor_mut(&name).scale_input(9, 20.0), &expected);
+    }
+}
+
+#[test]
+fn a_super_weight() {
+    for subject in SUBJECTS {
+        for pattern in [subject.attention, subject.up, subject.down, subject.embedding] {
+            let name = at(pattern, 3);
+            for size in [100.0, -300.0] {
+                let plant = |m: &mut Model| {
+                    let tensor = m.tensor_mut(&name);
+                    let value = size * rms(&tensor.values);
+                    *entry(tensor, [51, 17]) = value;
+                };
+                let expected = [
+                    (Warning, "quantization.super-weight", name.clone()),
+                    (Warning, UNLIKE, name.clone()),
+                ];
+                let mut model = subject.spec().blocks(5).build();
+                plant(&mut model);
+                let report = check_model(&model, &expected[..1]);
+                let said = message(&report, "quantization.super-weight");
+                assert!(said.starts_with("w[51, 17] is "), "{said}");
+                let is_known = said.contains("where super weights are known");
+                assert_eq!(is_known, pattern == subject.down, "{said}");
+                // One value is a direction of its own, far above those of matrices this small.
+                let judged = pattern != subject.embedding;
+                check(subject, plant, &expected[..1 + usize::from(judged)]);
+            }
+        }
+    }
+}
+
+/// Replaces values by others of the same root mean square.
+fn redraw(tensor: &mut ModelTensor, mut draw: impl FnMut() -> f64) {
+    let before = rms(&tensor.values);
+    tensor.values.iter_mut().for_each(|value| *value = draw() as f32);
+    tensor.scale(before / rms(&tensor.values));
+}
+
+/// Student's t with three degrees of freedom.
+fn student(random: &mut Random) -> f64 {
+    let chi: f64 = (0..3).map(|_| random.normal().powi(2)).sum();
+    random.normal() / (chi / 3.0).sqrt()
+}
+
+fn laplace(random: &mut Random) -> f64 {
+    random.unit().ln() * if random.unit() < 0.5 { -1.0 } else { 1.0 }
+}
+
+#[test]
+fn heavy_tails() {
+    for subject in SUBJECTS {
+        for pattern in [subject.up, subject.down] {
+            let name = at(pattern, 3);
+            let mut random = Random::new(21);
+            let plant = |m: &mut Model| redraw(m.tensor_mut(&name), || student(&mut random));
+            check(subject, plant, &[(Warning, "quantization.outliers", name.clone())]);
+        }
+    }
+}
+
+#[test]
+fn laplacian_weights_are_no_defect() {
+    for subject in SUBJECTS {
+        for pattern in [subject.attention, subject.up, subject.down, subject.embedding] {
+            let mut random = Random::new(22);
+            let plant = |m: &mut Model| {
+                redraw(m.tensor_mut(&at(pattern, 3)), || laplace(&mut random));
+            };
+            check(subject, plant, &[]);
+        }
+        let mut random = Random::new(23);
+        let plant = |m: &mut Model| {
+            for tensor in m.tensors.iter_mut().filter(|t| t.shape.len() == 2) {
+                if rms(&tensor.values) > 0.0 && tensor.dtype.is_float() {
+                    redraw(tensor, || laplace(&mut random));
+                }
+            }
+        };
+        check(subject, plant, &[]);
+    }
 }
