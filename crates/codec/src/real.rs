@@ -130,6 +130,21 @@ impl<S: Simd> Real<S> {
         Self(self.0, self.0.or_f32s(self.abs().1, sign))
     }
 
+    /// Of a number that was rounded to `self`, with `left` of the sign of what that left out: rounded towards
+    /// zero, and the last bit set unless nothing was left out. What is then rounded to fewer bits is rounded as if
+    /// it had been once (Boldo & Melquiond 2008).
+    #[inline(always)]
+    pub(crate) fn round_to_odd(self, left: Self) -> Self {
+        let simd = self.0;
+        let (bits, one, zero) =
+            (simd.transmute_u32s_f32s(self.1), simd.splat_u32s(1), simd.splat_f32s(0.0));
+        let is_above = simd.greater_than_f32s(zero, (self * left).1);
+        let towards_zero = simd.select_u32s(is_above, simd.sub_u32s(bits, one), bits);
+        let odd = simd.or_u32s(towards_zero, one);
+        let is_exact = simd.equal_f32s(left.1, zero);
+        Self(simd, simd.transmute_f32s_u32s(simd.select_u32s(is_exact, bits, odd)))
+    }
+
     /// Rounded to IEEE binary16; infinite beyond its range, and zeros keep their sign.
     #[inline(always)]
     pub(crate) fn round_to_f16(self) -> Self {

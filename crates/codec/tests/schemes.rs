@@ -168,7 +168,8 @@ fn restored(scheme: &str, group: &[f64], tensor: f64) -> Vec<f64> {
         "mxfp4" if largest > 0.0 => scaled(2f64.powi(largest.log2().floor() as i32 - 2), &e2m1),
         "nvfp4" => {
             let global = f64::from((448.0 * 6.0 / tensor) as f32);
-            scaled(float(global * largest / 6.0, 3, -6, 448.0) / global, &e2m1)
+            let scale = f64::from((global * largest / 6.0) as f32);
+            scaled(float(scale, 3, -6, 448.0) / global, &e2m1)
         }
         _ => vec![0.0; group.len()],
     }

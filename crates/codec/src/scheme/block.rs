@@ -69,9 +69,9 @@ impl Extent {
         }
     }
 
-    /// Of up to [`LANES`] whole rows; lanes without one are empty.
+    /// Of up to [`LANES`] whole rows of one value at least; zero in lanes without one.
     pub fn of_rows<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Self {
-        let mut extent = Self::EMPTY;
+        let mut extent = Self { low: Lanes::default(), high: Lanes::default() };
         for (lane, row) in rows.take(LANES).enumerate() {
             (extent.low.0[lane], extent.high.0[lane]) = Arch::new().dispatch(RowExtremes(row));
         }
@@ -235,15 +235,13 @@ fn store<S: Simd, R: Rule>(rule: R, w: Real<S>, fit: &Fit<S>) -> Stored<S> {
     let shifted = if R::SHIFTED { w - fit.base } else { w };
     let mut scaled = shifted * fit.inverse;
     if R::HALVES {
-        // One step of Newton, so that halves do not go the way that a rounded reciprocal sends them. The nearest
-        // step is good enough: its quotient is less than half a unit in the last place from a half.
-        let left = (-scaled).mul_add(fit.step, shifted);
+        // One step of Newton, so that halves do not go the way that a rounded reciprocal sends them.
+        let left = (-scaled).mul_add(fit.rest, (-scaled).mul_add(fit.step, shifted));
         scaled = left.mul_add(fit.inverse, scaled);
     }
     if R::NEAR_HALVES {
-        // What is left is less than `f32` can add, but if it is made larger it leads off a half to its side.
         let left = (-scaled).mul_add(fit.rest, (-scaled).mul_add(fit.step, shifted));
-        scaled = left.mul_add(fit.inverse * scaled.of(64.0), scaled);
+        scaled = scaled.round_to_odd(left);
     }
     let (point, spacing) = rule.nearest(scaled, fit);
     // Fused, so that the product is not rounded.
