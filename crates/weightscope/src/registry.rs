@@ -172,7 +172,15 @@ mod tests {
         assert_eq!(choose("sparsity,integrity").unwrap(), ["integrity", "sparsity"]);
         assert_eq!(
             choose("-sparsity").unwrap(),
-            ["integrity", "distribution", "spectral", "quantization", "attention", "pca", "position"]
+            [
+                "integrity",
+                "distribution",
+                "spectral",
+                "quantization",
+                "attention",
+                "pca",
+                "position"
+            ]
         );
         assert!(choose("sparsty").unwrap_err().contains("did you mean \"sparsity\"?"));
         assert!(choose("sparsity,-integrity").unwrap_err().contains("mixes"));

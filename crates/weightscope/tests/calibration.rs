@@ -1,6 +1,6 @@
 //! Models that were only initialised must raise no alarm, whatever the initialisation.
 
-use weightscope::{DType, Report, Severity, builtin_registry};
+use weightscope::{DType, Finding, Report, Severity, builtin_registry};
 use weightscope_testkit::models::{Architecture, Init, ModelSpec};
 use weightscope_testkit::report_of;
 
@@ -52,10 +52,15 @@ fn initialised_models_raise_no_alarm() {
             .iter()
             .find(|f| f.code.starts_with("attention.") || f.code.starts_with("position."));
         assert_eq!(structural, None, "model {n} {:?}", spec(*n));
+        // Nor do random weights come near the lines of quantization.
+        let is_alarm = |f: &&Finding| f.severity > Severity::Info;
+        let coarse =
+            report.findings.iter().filter(is_alarm).find(|f| f.code.starts_with("quantization."));
+        assert_eq!(coarse, None, "model {n} {:?}", spec(*n));
         let above: Vec<String> = report
             .findings
             .iter()
-            .filter(|f| f.severity > Severity::Info)
+            .filter(is_alarm)
             .map(|f| format!("{} {} {:?}: {}", f.severity, f.code, f.weight.as_deref(), f.message))
             .collect();
         if !above.is_empty() {

@@ -1,7 +1,7 @@
 //! Every metric against numpy and scipy, on the fixtures and on a tensor of every element type.
 //!
-//! The references come from fixtures/references/elementwise.py and spectral.py, which decode and measure on their
-//! own.
+//! The references come from fixtures/references/elementwise.py, spectral.py and quantization.py, which decode and
+//! measure on their own.
 
 use std::path::{Path, PathBuf};
 
@@ -196,6 +196,158 @@ fn spectra_of_tiny_llama() {
 #[test]
 fn spectra_of_every_element_type() {
     check_spectra("references/dtypes.safetensors", "dtypes-spectral.json", 500);
+}
+
+/// Largest relative deviation of the numbers of a scheme: sums of `f32` squares, and angles of nearly equal vectors.
+const SCHEME_TOLERANCE: f64 = 1e-6;
+
+/// Numbers of the analyzer `quantization`: how many of each kind were compared.
+#[derive(Default)]
+struct Quantized {
+    of_schemes: usize,
+    others: usize,
+    undefined: usize,
+    notes: usize,
+    wrong: Vec<String>,
+}
+
+impl Quantized {
+    /// Counts and indices exactly, the rest within 1e-9; lists and maps entry by entry.
+    fn value(&mut self, place: &str, found: &Value, want: &Json) {
+        let is_right = match (found, want) {
+            (Value::Map(found), Json::Object(want)) if found.len() == want.len() => {
+                for (key, want) in want {
+                    let found = found.get(key.as_str()).unwrap_or(&Value::Null);
+                    self.value(&format!("{place}.{key}"), found, want);
+                }
+                return;
+            }
+            (Value::List(found), Json::Array(want)) if found.len() == want.len() => {
+                for (index, (found, want)) in found.iter().zip(want).enumerate() {
+                    self.value(&format!("{place}[{index}]"), found, want);
+                }
+                return;
+            }
+            (Value::Null, Json::Null) => {
+                self.undefined += 1;
+                return;
+            }
+            (Value::Integer(found), want) if want.is_u64() => Some(*found) == want.as_u64(),
+            (Value::Integer(_) | Value::Number(_), Json::Number(want)) if !want.is_u64() => {
+                is_near(found.as_f64().unwrap(), want.as_f64().unwrap(), 1e-9, 0.0)
+            }
+            _ => false,
+        };
+        self.others += 1;
+        if !is_right {
+            self.wrong.push(format!("{place}: {found:?} instead of {want}"));
+        }
+    }
+
+    /// `shares_nothing`: no two values of the weight share a scale, so that nothing is known to expect.
+    fn scheme(&mut self, place: &str, found: &Value, want: &Json, shares_nothing: bool) {
+        // Decibels around 0 are as good as those around 1.
+        for (key, least) in [
+            ("bits_per_weight", 0.0),
+            ("sqnr_db", 1.0),
+            ("mse", 0.0),
+            ("max_abs_error", 0.0),
+            ("cosine", 0.0),
+        ] {
+            let number = found.get(key).and_then(Value::as_f64);
+            let is_right = match (number, want[key].as_f64()) {
+                (Some(found), Some(want)) => {
+                    self.of_schemes += 1;
+                    is_near(found, want, SCHEME_TOLERANCE, least)
+                }
+                (found, want) => {
+                    self.undefined += 1;
+                    found == want
+                }
+            };
+            if !is_right {
+                self.wrong.push(format!("{place}.{key}: {number:?} instead of {}", want[key]));
+            }
+        }
+        let note = found.get("note").and_then(Value::as_str);
+        self.notes += usize::from(note.is_some());
+        if note != want.get("note").and_then(Json::as_str) {
+            self.wrong.push(format!("{place}: note {note:?} instead of {:?}", want.get("note")));
+        }
+        let [sqnr, excess] = ["sqnr_db", "excess_db"].map(|key| found.get(key).unwrap());
+        if sqnr.is_null() != excess.is_null() && !shares_nothing {
+            self.wrong.push(format!("{place}: {excess:?} beside {sqnr:?}"));
+        }
+    }
+
+    fn weight(&mut self, weight: &WeightRecord, want: &Json) {
+        let shares_nothing = weight.matrix.is_some_and(|[_, input]| input == 1);
+        for (metric, want) in want.as_object().unwrap() {
+            let place = format!("{} {metric}", weight.name);
+            let found = weight.metric("quantization", metric).unwrap_or(&Value::Null);
+            let Some(rows) = want.as_array().filter(|_| metric == "schemes") else {
+                self.value(&place, found, want);
+                continue;
+            };
+            let ours = found.items().iter().map(|row| row.get("scheme")?.as_str());
+            let ours: Vec<_> = ours.map(Option::unwrap).collect();
+            let theirs: Vec<_> = rows.iter().map(|row| row["scheme"].as_str().unwrap()).collect();
+            if ours != theirs {
+                self.wrong.push(format!("{place}: {ours:?} instead of {theirs:?}"));
+            }
+            for (found, want) in found.items().iter().zip(rows) {
+                let place = format!("{} {}", weight.name, want["scheme"]);
+                self.scheme(&place, found, want, shares_nothing);
+            }
+        }
+        // What it does not know is undefined here.
+        for (metric, value) in &weight.analyses["quantization"] {
+            if !value.is_null() && want.get(&**metric).is_none() {
+                self.wrong.push(format!("{} {metric}: {value:?} instead of nothing", weight.name));
+            }
+        }
+    }
+}
+
+fn is_near(found: f64, want: f64, tolerance: f64, least: f64) -> bool {
+    (found - want).abs() <= tolerance * found.abs().max(want.abs()).max(least)
+}
+
+/// Compares, and says how many numbers of schemes, other numbers, undefined ones and notes there were.
+fn check_quantization(input: &str, reference: &str) -> [usize; 4] {
+    let report = Scan::new([fixtures().join(input)]).analyzers(["quantization"]).run().unwrap();
+    assert_eq!(report.errors, []);
+    let text = std::fs::read_to_string(fixtures().join("references").join(reference)).unwrap();
+    let reference: Json = serde_json::from_str(&text).unwrap();
+    let wanted = reference["weights"].as_object().unwrap();
+    let mut compared = Quantized::default();
+    let measured = report.weights.iter().filter(|w| w.analyses.contains_key("quantization"));
+    for weight in measured.clone() {
+        compared.weight(weight, &wanted[&weight.name]);
+    }
+    assert_eq!(measured.count(), wanted.len());
+    let wrong = &compared.wrong;
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    [compared.of_schemes, compared.others, compared.undefined, compared.notes]
+}
+
+#[test]
+fn schemes_of_tiny_gpt2() {
+    assert_eq!(check_quantization("tiny-gpt2", "tiny-gpt2-quantization.json"), [7450, 1550, 0, 0]);
+}
+
+#[test]
+fn schemes_of_tiny_llama() {
+    assert_eq!(
+        check_quantization("tiny-llama", "tiny-llama-quantization.json"),
+        [8952, 1595, 173, 173]
+    );
+}
+
+#[test]
+fn schemes_of_every_element_type() {
+    let compared = check_quantization("references/dtypes.safetensors", "dtypes-quantization.json");
+    assert_eq!(compared, [1898, 410, 107, 52]);
 }
 
 #[test]
