@@ -103,6 +103,7 @@ impl Test<'_> {
         let drawn = self.number("document.querySelectorAll('#dashboards .figure').length")?;
         ensure!(drawn >= 4.0, "only {drawn} dashboards are drawn");
         self.shoot("dashboards")?;
+        self.schemes()?;
         self.sees("#trends .plot svg.main-svg", "trends")?;
         self.shoot("trends")?;
         self.heat_map("#heads")?;
@@ -147,6 +148,30 @@ impl Test<'_> {
         self.lines.push(
             "report: no request, no console message, no policy violation, no dialog".to_owned(),
         );
+        Ok(())
+    }
+
+    /// Quantization schemes: a table of the model that sorts, a dashboard, and a table of each weight.
+    fn schemes(&mut self) -> Result<()> {
+        self.sees("#schemes .plot svg.main-svg", "schemes")?;
+        let table = "document.querySelector('#schemes table')";
+        let rows = self.number(&format!("{table}.tBodies[0].rows.length"))?;
+        ensure!(rows >= 18.0, "{rows} schemes are listed");
+        let lowest = format!(
+            "[...{table}.tBodies[0].rows].map((r) => Number(r.cells[2].textContent)).filter((x) => !Number.isNaN(x))"
+        );
+        self.chrome.evaluate(&format!("{table}.tHead.rows[0].cells[2].id = 'lowest'"))?;
+        self.chrome.click("#lowest button")?;
+        let sorted = numbers(&self.chrome.evaluate(&lowest)?);
+        ensure!(
+            sorted.len() >= 18 && sorted.is_sorted_by(|a, b| a >= b),
+            "a click does not sort the schemes: {sorted:?}"
+        );
+        self.shoot("schemes")?;
+        let dots = "document.querySelectorAll('[data-figure=\"own.quantization\"] .point').length";
+        self.sees("[data-figure=\"own.quantization\"] .point", "accuracy against outliers")?;
+        let dots = self.number(dots)?;
+        ensure!(dots > 40.0, "{dots} weights stand in accuracy against outliers");
         Ok(())
     }
 
@@ -265,7 +290,10 @@ impl Test<'_> {
         let hint = self.text("document.querySelector('#hint').hidden ? '' : document.querySelector('#hint').textContent")?;
         ensure!(hint.len() > 10, "a metric explains itself as {hint:?}");
         self.chrome.evaluate("document.activeElement.blur()")?;
-        self.heat_map("#weight")?;
+        self.heat_map("#weight [data-figure=\"distribution.heatmap\"]")?;
+        let schemes = "[...document.querySelectorAll('#weight .spread')].find((t) => t.textContent.includes('gguf_q4_0')).querySelectorAll('tbody tr').length";
+        let schemes = self.number(schemes)?;
+        ensure!(schemes == 20.0, "the page of a weight has {schemes} schemes");
         self.chrome.evaluate("scrollTo(0, 0)")?;
         self.shoot("weight")?;
         self.chrome.click("#weight .pager a")?;

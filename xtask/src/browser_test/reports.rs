@@ -23,8 +23,7 @@ fn scanned(root: &Path, fixture: &str) -> Result<Report> {
     Ok(report)
 }
 
-/// GPT-2 in small, with two weights renamed by an attacker, a plugin's figures of every kind, and what the
-/// quantisation dashboard reads.
+/// GPT-2 in small, with two weights renamed by an attacker and a plugin's figures of every kind.
 pub(crate) fn demonstration(root: &Path) -> Result<Report> {
     let mut report = scanned(root, "tiny-gpt2")?;
     let places = ["h.0.attn.c_proj.weight", "h.3.mlp.c_fc.weight"];
@@ -32,16 +31,6 @@ pub(crate) fn demonstration(root: &Path) -> Result<Report> {
         rename(&mut report, old, new);
     }
     report.figures.extend(every_kind());
-    for (i, weight) in report.weights.iter_mut().enumerate().filter(|(_, w)| w.matrix.is_some()) {
-        let scheme =
-            |name: &str, db: f64| Value::map([("scheme", name.into()), ("sqnr_db", db.into())]);
-        let noise = (i as f64 * 0.7).sin();
-        let schemes =
-            [scheme("int8_absmax", 38.0 + 4.0 * noise), scheme("int4_group", 18.0 + 2.0 * noise)];
-        let metrics = weight.analyses.entry(Key::Borrowed("quantization")).or_default();
-        metrics.insert(Key::Borrowed("schemes"), schemes.into_iter().collect());
-        metrics.insert(Key::Borrowed("outliers_iqr_3"), ((40.0 - 30.0 * noise) as u64).into());
-    }
     Ok(report)
 }
 
