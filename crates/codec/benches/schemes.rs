@@ -15,8 +15,7 @@ fn schemes(c: &mut Criterion) {
     let mut normal = || (0..4).map(|_| uniform()).sum::<f32>();
     let columns: Vec<Lanes> = (0..SPAN).map(|_| Lanes(std::array::from_fn(|_| normal()))).collect();
     let cells = Extent::cells(&columns);
-    let mut channel = Extent::EMPTY;
-    cells.iter().for_each(|cell| channel.include(cell));
+    let channel = Extent::of(&columns);
     let block = Block { columns: &columns, cells: &cells, channel: &channel, tensor: 2.0 };
     let mut group = c.benchmark_group("schemes/16x128");
     group.throughput(Throughput::Bytes((LANES * SPAN * 2) as u64));
