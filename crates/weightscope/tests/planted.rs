@@ -734,7 +734,7 @@ fn a_super_weight() {
                 assert_eq!(is_known, pattern == subject.down, "{said}");
                 // One value is a direction of its own, far above those of matrices this small.
                 let judged = pattern != subject.embedding;
-                check(subject, plant, &expected[..1 + usize::from(judged)]);
+                check(subject, plant, &expected[..=usize::from(judged)]);
             }
         }
     }
