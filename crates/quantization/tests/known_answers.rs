@@ -289,7 +289,7 @@ fn values_that_are_not_finite() {
 
 #[test]
 fn zeros() {
-    let out = measure(&Quantization, DType::BF16, &[64, 80], &[0.0; 64 * 80], false);
+    let out = measure(&Quantization, DType::BF16, &[64, 80], &vec![0.0; 64 * 80], false);
     for key in ["dynamic_range", "crest_factor", "schemes", "super_weights", "channel_abs_max"] {
         assert_eq!(reason(&out, key), "all values are zero", "{key}");
     }
