@@ -62,6 +62,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             advice: "prune the head, or find out why training left it",
         },
     ],
+    ..Descriptor::EMPTY
 };
 
 impl Analyzer for Attention {

@@ -191,7 +191,7 @@ fn prepare(args: ScanArgs, registry: &Registry) -> Result<Request, (Exit, String
     flags(&args, registry, &mut settings);
     let choice =
         if args.analyzers.is_empty() { config.analyzers.clone() } else { args.analyzers.clone() };
-    registry.choose(&choice).map_err(|error| {
+    registry.choose(ReportKind::Scan, &choice).map_err(|error| {
         let file = args.config.as_ref().filter(|_| args.analyzers.is_empty());
         let place = file.map_or_else(String::new, |path| format!("{}: ", path.display()));
         usage(format!("{place}{error}"))

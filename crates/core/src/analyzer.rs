@@ -6,8 +6,8 @@ use std::sync::Arc;
 use weightscope_codec::DecodeError;
 
 use crate::{
-    Figure, Key, Metrics, ModelGraph, ParameterSpec, Report, Severity, SourceError, Unit, Value,
-    Verdicts,
+    Figure, Key, Metrics, ModelGraph, ParameterSpec, Parameters, Report, Severity, SourceError,
+    Unit, Value, Verdicts, WeightRecord,
 };
 
 /// Index of a weight in [`ModelGraph::weights`].
@@ -68,11 +68,24 @@ pub trait Analyzer: Debug + Send + Sync {
     }
 
     /// What a unit costs besides the shared summary, for scheduling, memory admission and progress. The
-    /// engine adds what the summary takes, once for every weight. Nothing unless overridden: right for
+    /// engine adds what the summary takes, once for every weight of a scan. Nothing unless overridden: right for
     /// whoever asks for the summary, or looks at every value once.
     fn cost(&self, unit: &UnitSpec, graph: &ModelGraph) -> Cost {
         let _ = (unit, graph);
         Cost::default()
+    }
+
+    /// What to measure now that everything else is: an analyzer whose units depend on what was found, for example the
+    /// spectra of the weights that moved most. It runs as this one did, and its results join this one's.
+    /// `weights` are the records so far, in model order.
+    fn follow_up(
+        &self,
+        graph: &ModelGraph,
+        weights: &[&WeightRecord],
+        parameters: &Parameters,
+    ) -> Option<Box<dyn Analyzer>> {
+        let _ = (graph, weights, parameters);
+        None
     }
 
     /// Figures that take another look at the values: drawn after judging, and only for the few weights that
@@ -107,6 +120,8 @@ pub struct Descriptor {
     pub version: u32,
     /// One line.
     pub summary: &'static str,
+    /// Whether it measures the pairs of a comparison ([`crate::Pairing`]) instead of the weights of one checkpoint.
+    pub compares: bool,
     /// Every metric it can produce, in report order.
     pub metrics: &'static [MetricSpec],
     /// Every number a user may change.
@@ -117,8 +132,15 @@ pub struct Descriptor {
 
 impl Descriptor {
     /// All fields empty, version 1: fill in what applies with `..Descriptor::EMPTY`.
-    pub const EMPTY: Self =
-        Self { id: "", version: 1, summary: "", metrics: &[], parameters: &[], findings: &[] };
+    pub const EMPTY: Self = Self {
+        id: "",
+        version: 1,
+        summary: "",
+        compares: false,
+        metrics: &[],
+        parameters: &[],
+        findings: &[],
+    };
 
     /// The metric with this key.
     pub fn metric(&self, key: &str) -> Option<&'static MetricSpec> {
@@ -189,6 +211,12 @@ impl UnitSpec {
         ids.filter(|(_, w)| w.dtype.is_some() && wanted(w))
             .map(|(id, _)| Self { weights: vec![id] })
             .collect()
+    }
+
+    /// One unit for each pair of a comparison, BASE's weight first; none in a scan.
+    pub fn pairs(graph: &ModelGraph) -> Vec<Self> {
+        let pairs = graph.pairing.iter().flat_map(|pairing| &pairing.pairs);
+        pairs.map(|pair| Self { weights: pair.to_vec() }).collect()
     }
 }
 

@@ -14,7 +14,7 @@ pub const PORTRAITS: usize = 60;
 
 /// Parameters by category, and by block over depth.
 pub fn architecture_figures(report: &Report) -> Vec<Figure> {
-    let categories = report.models.iter().flat_map(|model| &model.categories);
+    let categories = report.models.iter().take(1).flat_map(|model| &model.categories);
     let categories: Vec<(String, f64)> =
         categories.map(|c| (c.category.name().to_owned(), c.parameters as f64)).collect();
     let mut blocks: IndexMap<String, f64> = IndexMap::new();

@@ -177,17 +177,25 @@ impl WeightView<'_> {
         Ok(())
     }
 
-    /// Copies the stored bytes of rows `rows` and columns `columns` (as stored) into `into`.
-    pub(crate) fn read_block(
+    /// Copies the stored bytes of rows `rows` and columns `columns` of the matrix as it is stored (see
+    /// [`crate::Layout`]) into `into`, row after row; it is resized to fit.
+    ///
+    /// # Errors
+    /// When the block is outside of the weight, the element type is unknown, or the bytes cannot be read.
+    pub fn read_block(
         &self,
         rows: Range<u64>,
         columns: Range<u64>,
         into: &mut Vec<u8>,
     ) -> Result<(), AnalyzeError> {
         let element = self.dtype()?.bytes() as u64;
+        let layout = &self.weight().layout;
+        let is_within = rows.start <= rows.end && columns.start <= columns.end;
+        if !is_within || rows.end > layout.rows() || columns.end > layout.columns() {
+            return Err(self.shape_error("block outside of the weight"));
+        }
         let width = columns.end - columns.start;
         into.resize(((rows.end - rows.start) * width * element) as usize, 0);
-        let layout = &self.weight().layout;
         let whole = width == layout.columns();
         let (mut row, mut filled) = (rows.start, 0usize);
         while row < rows.end {
@@ -207,7 +215,11 @@ impl WeightView<'_> {
         Ok(())
     }
 
-    pub(crate) fn decode<T: Scalar>(
+    /// Decodes stored elements, as [`WeightView::read_block`] has them.
+    ///
+    /// # Errors
+    /// [`AnalyzeError::Decode`] when the lengths do not agree.
+    pub fn decode<T: Scalar>(
         &self,
         dtype: DType,
         bytes: &[u8],

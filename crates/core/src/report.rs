@@ -253,6 +253,9 @@ pub struct IgnoreRule {
 pub struct WeightRecord {
     /// Unique name.
     pub name: String,
+    /// In a comparison, the name that the same weight has in the second checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<String>,
     /// The stored tensor it lies in.
     pub source_tensor: String,
     /// What it does.

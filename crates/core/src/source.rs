@@ -57,6 +57,11 @@ pub trait TensorSource: Send + Sync {
     /// What else is known of the checkpoint.
     fn metadata(&self) -> &Metadata;
 
+    /// What is known of each checkpoint that the bytes come from: of this one, or of the two of a comparison.
+    fn sources(&self) -> Vec<&Metadata> {
+        vec![self.metadata()]
+    }
+
     /// Copies the bytes `range` of a tensor (relative to its start) into `into`, which has that length.
     ///
     /// # Errors

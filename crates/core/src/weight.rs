@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DType, EntryId, Kind, ModelSummary, Part, Role, Stack};
+use crate::{DType, EntryId, Kind, ModelSummary, Part, Role, Stack, WeightId};
 
 /// One weight: a stored tensor, one expert of a stack, or one part of a fused tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,6 +160,35 @@ pub struct ModelGraph {
     pub weights: Vec<Weight>,
     /// Family, sizes, categories, tied and missing tensors.
     pub summary: ModelSummary,
+    /// In a comparison, which weights of the two checkpoints are the same; `None` in a scan.
+    pub pairing: Option<Pairing>,
+}
+
+/// Two checkpoints weight by weight: BASE, and TUNED that is held against it.
+///
+/// The graph's weights are those of BASE, then those of TUNED, each in the order of its model. A weight of which only
+/// a part has a counterpart (the common rows of two vocabularies) has the layout of that part and its own shape.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pairing {
+    /// BASE's weight and TUNED's, in the order of BASE.
+    pub pairs: Vec<[WeightId; 2]>,
+    /// Weights without a counterpart that can be compared, and why: BASE's, then TUNED's.
+    pub unpaired: Vec<Unpaired>,
+    /// What TUNED is; the graph's own summary is BASE's.
+    pub tuned: ModelSummary,
+}
+
+/// A weight without a counterpart that it can be compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpaired {
+    /// BASE's or TUNED's.
+    pub weight: WeightId,
+    /// The name of the counterpart, where there is one that does not fit.
+    pub other: Option<String>,
+    /// Why there is no comparison.
+    pub reason: String,
+    /// Whether that is an error of the file rather than a difference of the models.
+    pub is_error: bool,
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! From finished weights to a judged report.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use globset::GlobMatcher;
 use weightscope_core::{
-    Analyzer, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, ModelGraph, PORTRAITS,
-    Report, ReportKind, SchemaRecord, SeriesDetail, Settings, SourceRecord, Status, TensorSource,
-    Totals, Verdicts, WeightId, WeightRecord, WeightStatus, architecture_figures, judge_siblings,
-    portraits, trend_figures,
+    Analyzer, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, Metadata, ModelGraph,
+    PORTRAITS, Report, ReportKind, SchemaRecord, SeriesDetail, Settings, SourceRecord, Status,
+    TensorSource, Totals, Unpaired, Verdicts, WeightId, WeightRecord, WeightStatus,
+    architecture_figures, judge_siblings, portraits, trend_figures,
 };
 
 use crate::RunOptions;
@@ -22,6 +23,7 @@ pub(crate) struct Measured<'a> {
     /// Chosen weights in model order, and whether any analyzer wants them.
     chosen: Vec<(WeightId, bool)>,
     finished: Vec<Option<Finished>>,
+    interrupted: bool,
 }
 
 impl<'a> Measured<'a> {
@@ -34,11 +36,41 @@ impl<'a> Measured<'a> {
         }
         let is_wanted = |id: &WeightId| wanted.get(id.0 as usize).copied().unwrap_or(false);
         let chosen = plan.weights.iter().map(|id| (*id, is_wanted(id))).collect();
-        Self { graph, source, chosen, finished: graph.weights.iter().map(|_| None).collect() }
+        let finished = graph.weights.iter().map(|_| None).collect();
+        Self { graph, source, chosen, finished, interrupted: false }
     }
 
-    pub(crate) fn has(&self, id: WeightId) -> bool {
-        self.finished.get(id.0 as usize).is_some_and(Option::is_some)
+    /// Whether it has been through so many rounds of measuring.
+    pub(crate) fn has(&self, id: WeightId, rounds: u32) -> bool {
+        self.get(id).is_some_and(|finished| finished.rounds >= rounds)
+    }
+
+    pub(crate) fn get(&self, id: WeightId) -> Option<&Finished> {
+        self.finished.get(id.0 as usize)?.as_ref()
+    }
+
+    /// What is known of it so far: the last round's, or nothing but its name.
+    pub(crate) fn take(&mut self, id: WeightId) -> Option<Finished> {
+        let earlier = self.finished.get_mut(id.0 as usize).and_then(Option::take);
+        earlier.or_else(|| {
+            let weight = record_of(id, self.graph, self.source)?;
+            Some(Finished { weight, figures: Vec::new(), errors: Vec::new(), rounds: 0 })
+        })
+    }
+
+    /// Chosen weights.
+    pub(crate) fn chosen(&self) -> impl Iterator<Item = WeightId> {
+        self.chosen.iter().map(|(id, _)| *id)
+    }
+
+    /// Records of what is measured, in model order.
+    pub(crate) fn records(&self) -> Vec<&WeightRecord> {
+        self.chosen.iter().filter_map(|(id, _)| Some(&self.get(*id)?.weight)).collect()
+    }
+
+    /// Says that something is left undone.
+    pub(crate) fn interrupt(&mut self) {
+        self.interrupted = true;
     }
 
     pub(crate) fn add(&mut self, id: WeightId, finished: Finished) {
@@ -50,7 +82,7 @@ impl<'a> Measured<'a> {
     /// Takes over weights of an earlier run; those the plan does not have are dropped.
     pub(crate) fn take_over(&mut self, journal: Vec<Finished>) {
         // Names alone could clash: a tensor may be called what a part of another one is.
-        let mut by_place: std::collections::BTreeMap<(String, String), Finished> = journal
+        let mut by_place: BTreeMap<(String, String), Finished> = journal
             .into_iter()
             .map(|f| ((f.weight.source_tensor.clone(), f.weight.name.clone()), f))
             .collect();
@@ -70,8 +102,17 @@ impl<'a> Measured<'a> {
         settings: Settings,
         options: &RunOptions,
     ) -> Report {
-        let metadata = self.source.metadata();
-        let mut errors = metadata.errors.clone();
+        let sources = self.source.sources();
+        let named = |metadata: &Metadata, name: &str| match sources.len() {
+            1 => name.to_owned(),
+            _ => format!("{}: {name}", metadata.path),
+        };
+        let of_source = |metadata: &&Metadata| -> Vec<ErrorRecord> {
+            let named =
+                |e: &ErrorRecord| ErrorRecord { name: named(metadata, &e.name), ..e.clone() };
+            metadata.errors.iter().map(named).collect()
+        };
+        let mut errors: Vec<ErrorRecord> = sources.iter().flat_map(of_source).collect();
         for name in self.source.changed_files() {
             let message = format!("{name} changed while it was read");
             errors.push(ErrorRecord {
@@ -83,15 +124,29 @@ impl<'a> Measured<'a> {
             });
         }
         let (mut weights, mut figures) = (Vec::with_capacity(self.chosen.len()), Vec::new());
-        let mut interrupted = false;
+        let pairing = self.graph.pairing.as_ref();
+        let unpaired: BTreeMap<WeightId, &Unpaired> = pairing
+            .iter()
+            .flat_map(|pairing| pairing.unpaired.iter().map(|unpaired| (unpaired.weight, unpaired)))
+            .collect();
+        let mut interrupted = self.interrupted;
         for (id, wanted) in std::mem::take(&mut self.chosen) {
             let finished = self.finished.get_mut(id.0 as usize).and_then(Option::take);
             let finished = finished.or_else(|| {
                 let weight = self.graph.weights.get(id.0 as usize)?;
-                let mut record = record_of(weight, self.source);
+                let mut record = record_of(id, self.graph, self.source)?;
                 let mut errors = Vec::new();
                 record.status = WeightStatus::Skipped;
-                record.reason = Some(if weight.dtype.is_none() {
+                record.reason = Some(if let Some(unpaired) = unpaired.get(&id) {
+                    record.other.clone_from(&unpaired.other);
+                    let reason = unpaired.reason.clone();
+                    if unpaired.is_error {
+                        let error =
+                            tensor_error(&weight.name, None, "unknown-dtype", reason.clone());
+                        errors.push(error);
+                    }
+                    reason
+                } else if weight.dtype.is_none() {
                     let reason = format!("unknown element type \"{}\"", record.dtype);
                     errors.push(tensor_error(&weight.name, None, "unknown-dtype", reason.clone()));
                     reason
@@ -101,7 +156,7 @@ impl<'a> Measured<'a> {
                 } else {
                     "no chosen analyzer measures it".to_owned()
                 });
-                Some(Finished { weight: record, figures: Vec::new(), errors })
+                Some(Finished { weight: record, figures: Vec::new(), errors, rounds: 1 })
             });
             if let Some(finished) = finished {
                 weights.push(finished.weight);
@@ -109,18 +164,20 @@ impl<'a> Measured<'a> {
                 errors.extend(finished.errors);
             }
         }
-        let source = SourceRecord {
+        let record = |metadata: &&Metadata| SourceRecord {
             path: metadata.path.clone(),
             format: metadata.format.clone(),
             files: metadata.files.clone(),
         };
+        let mut models = vec![self.graph.summary.clone()];
+        models.extend(pairing.map(|pairing| pairing.tuned.clone()));
         let mut report = Report {
             schema: SchemaRecord::default(),
             tool: options.tool.clone(),
-            kind: ReportKind::Scan,
+            kind: if pairing.is_some() { ReportKind::Compare } else { ReportKind::Scan },
             status: Status::Complete,
-            sources: vec![source],
-            models: vec![self.graph.summary.clone()],
+            sources: sources.iter().map(record).collect(),
+            models,
             settings,
             weights,
             findings: Vec::new(),
@@ -187,7 +244,7 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
     let trends = trend_figures(report, analyzers);
     report.figures.extend(architecture.into_iter().chain(figures).chain(trends));
     ignore(&mut findings, &report.settings);
-    let order: std::collections::BTreeMap<&str, usize> =
+    let order: BTreeMap<&str, usize> =
         report.weights.iter().enumerate().map(|(index, w)| (w.name.as_str(), index)).collect();
     let place = |f: &Finding| {
         f.weight.as_deref().map(|name| order.get(name).copied().unwrap_or(usize::MAX))

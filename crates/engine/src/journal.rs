@@ -27,6 +27,8 @@ pub(crate) struct Finished {
     pub(crate) weight: WeightRecord,
     pub(crate) figures: Vec<Figure>,
     pub(crate) errors: Vec<ErrorRecord>,
+    /// Rounds of measuring that it has been through: follow-ups come in the second.
+    pub(crate) rounds: u32,
 }
 
 /// Why a journal cannot be used.

@@ -40,13 +40,17 @@ impl Plan {
         exclude: &[String],
     ) -> Result<Self, EngineError> {
         let (include, exclude) = (globs(include)?, globs(exclude)?);
-        let chosen: Vec<bool> = graph
-            .weights
-            .iter()
-            .map(|w| {
-                (include.is_empty() || include.is_match(&w.name)) && !exclude.is_match(&w.name)
-            })
-            .collect();
+        let matches = |w: &Weight| {
+            (include.is_empty() || include.is_match(&w.name)) && !exclude.is_match(&w.name)
+        };
+        let mut chosen: Vec<bool> = graph.weights.iter().map(matches).collect();
+        // A pair goes by its first name.
+        for [base, tuned] in graph.pairing.iter().flat_map(|pairing| &pairing.pairs) {
+            let first = chosen.get(base.0 as usize).copied().unwrap_or(false);
+            if let Some(flag) = chosen.get_mut(tuned.0 as usize) {
+                *flag = first;
+            }
+        }
         let is_chosen = |id: &WeightId| chosen.get(id.0 as usize).copied().unwrap_or(false);
         let mut units: BTreeMap<UnitSpec, Vec<usize>> = BTreeMap::new();
         for (index, analyzer) in analyzers.iter().enumerate() {
@@ -72,14 +76,22 @@ impl Plan {
                 Task { unit, analyzers: indices, work, stored_bytes: 0, bytes }
             })
             .collect();
-        let weights = (0..)
-            .map(WeightId)
-            .zip(&chosen)
-            .filter(|(_, chosen)| **chosen)
-            .map(|(id, _)| id)
-            .collect();
+        let weights = rows(graph).into_iter().filter(is_chosen).collect();
         Ok(Self { weights, tasks })
     }
+}
+
+/// Weights that have a row in the report: all of a scan, and of a comparison the first of each pair and those without
+/// a counterpart.
+fn rows(graph: &ModelGraph) -> Vec<WeightId> {
+    let Some(pairing) = &graph.pairing else {
+        return (0..graph.weights.len() as u32).map(WeightId).collect();
+    };
+    let firsts = pairing.pairs.iter().map(|[base, _]| *base);
+    let mut rows: Vec<WeightId> =
+        firsts.chain(pairing.unpaired.iter().map(|unpaired| unpaired.weight)).collect();
+    rows.sort_unstable();
+    rows
 }
 
 /// Adds what the summaries cost and orders the tasks, most work first. Ties keep model order, so that the
@@ -99,7 +111,10 @@ pub(crate) fn arrange(tasks: &mut [Task], graph: &ModelGraph) {
                 };
                 *flag = true;
                 if let Some(weight) = graph.weights.get(id.0 as usize) {
-                    summaries += summary_work(weight);
+                    // Nothing of a pair is asked of one side alone.
+                    if graph.pairing.is_none() {
+                        summaries += summary_work(weight);
+                    }
                     task.stored_bytes = task.stored_bytes.saturating_add(stored_bytes(weight));
                 }
             }

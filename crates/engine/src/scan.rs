@@ -1,7 +1,7 @@
 //! One scan from plan to report.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Barrier;
@@ -10,11 +10,11 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
-use rayon::{ThreadPoolBuilder, Yield};
+use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 use weightscope_core::{
     AnalyzeError, Analyzer, Cancel, ErrorRecord, ErrorScope, Event, Figure, Key, ModelGraph,
-    Output, Report, SIBLINGS, Settings, Status, TensorSource, Timings, ToolRecord, Unit, Weight,
-    WeightId, WeightRecord, WeightStatus, WeightView,
+    Output, Report, SIBLINGS, Settings, Status, TensorSource, Timings, ToolRecord, Unit, WeightId,
+    WeightRecord, WeightStatus, WeightView,
 };
 
 use crate::JournalError;
@@ -124,12 +124,13 @@ pub fn scan(
     let mut measured = Measured::new(graph, source, &plan);
     let mut journal = None;
     if let Some(file) = &options.journal {
-        let source = source.metadata().fingerprint.clone();
+        let sources = source.sources();
+        let fingerprints: Vec<&str> = sources.iter().map(|m| m.fingerprint.as_str()).collect();
         let header = Header {
             journal: VERSION,
             tool: options.tool.clone(),
             settings: settings.clone(),
-            source,
+            source: fingerprints.join(" "),
         };
         let (opened, done) = if file.resume {
             Journal::resume(&file.path, &header)?
@@ -139,75 +140,22 @@ pub fn scan(
         journal = Some(opened);
         measured.take_over(done);
     }
-    let resumed = plan.weights.iter().filter(|id| measured.has(**id)).count() as u64;
-    let mut tasks =
-        admit(plan.tasks, graph, source, options.memory, &mut measured, journal.as_mut(), observe)?;
-    arrange(&mut tasks, graph);
-    let weights: BTreeSet<_> = tasks.iter().filter_map(|t| t.unit.weights.first()).collect();
-    let total_bytes: u64 = tasks.iter().map(|t| t.stored_bytes).sum();
-    observe(Event::Started {
-        weights: weights.len() as u64,
-        bytes: total_bytes,
-        work: tasks.iter().map(|t| t.work).sum(),
-        resumed,
-    });
-
-    let threads = pool.current_num_threads();
-    let queue = Queue::new(tasks, graph.weights.len(), options.memory, threads);
-    let meter = Meter::default();
-    let worker = Worker {
-        source,
-        graph,
-        analyzers,
-        settings: &settings,
-        cancel: &options.cancel,
-        queue: &queue,
-        meter: &meter,
-        start: Barrier::new(threads),
-    };
-    let (sender, receiver) = mpsc::channel();
-    let (mut told_bytes, mut told_work) = (0, 0);
-    let mut tell_progress = |observe: &mut dyn FnMut(Event<'_>)| {
-        let [bytes, work] = [&meter.bytes, &meter.work].map(|total| total.load(Ordering::Relaxed));
-        if bytes > told_bytes || work > told_work {
-            observe(Event::Progress { bytes: bytes - told_bytes, work: work - told_work });
-            (told_bytes, told_work) = (bytes, work);
-        }
-    };
-    pool.in_place_scope(|scope| -> Result<(), EngineError> {
-        let (worker, own) = (&worker, sender.clone());
-        scope.spawn_broadcast(move |_, _| worker.run(&own));
-        drop(sender);
-        let mut parts = Parts::new(graph.weights.len());
-        loop {
-            tell_progress(observe);
-            match receiver.recv_timeout(TICK) {
-                Ok(Message::Part { first, part }) => parts.add(first, part),
-                Ok(Message::Last(id)) => {
-                    let Some(weight) = graph.weights.get(id.0 as usize) else { continue };
-                    let finished = parts.finish(id, record_of(weight, source), analyzers);
-                    if let Some(journal) = &mut journal
-                        && let Err(error) = journal.push(&finished)
-                    {
-                        options.cancel.cancel();
-                        return Err(error.into());
-                    }
-                    for error in &finished.errors {
-                        observe(Event::Error { error });
-                    }
-                    observe(Event::Finished { weight: &finished.weight });
-                    measured.add(id, finished);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        tell_progress(observe);
-        Ok(())
-    })?;
+    let mut rounds =
+        Rounds { source, graph, settings: &settings, options, pool: &pool, measured, journal };
+    let total_bytes = rounds.run(1, analyzers, plan.tasks, observe)?;
+    let records = rounds.measured.records();
+    let follow =
+        |analyzer: &&dyn Analyzer| analyzer.follow_up(graph, &records, &settings.parameters);
+    let follow_ups: Vec<Box<dyn Analyzer>> = analyzers.iter().filter_map(follow).collect();
+    if !follow_ups.is_empty() {
+        let follow_ups: Vec<&dyn Analyzer> = follow_ups.iter().map(AsRef::as_ref).collect();
+        let plan = Plan::new(graph, &follow_ups, &settings.include, &settings.exclude)?;
+        rounds.run(2, &follow_ups, plan.tasks, observe)?;
+    }
 
     observe(Event::Judging);
-    let mut report = measured.into_report(analyzers, settings, options);
+    let measured = rounds.measured;
+    let mut report = measured.into_report(analyzers, settings.clone(), options);
     if options.portraits > 0 && report.status != Status::Interrupted {
         let studio = Studio { source, graph, analyzers, cancel: &options.cancel };
         pool.install(|| studio.portray(&mut report, options.portraits));
@@ -241,47 +189,148 @@ fn complete(settings: &Settings, analyzers: &[&dyn Analyzer]) -> Settings {
     settings
 }
 
-/// Drops tasks of weights that are already done and records those that can never fit in memory.
-fn admit(
-    tasks: Vec<Task>,
-    graph: &ModelGraph,
-    source: &dyn TensorSource,
-    budget: u64,
-    measured: &mut Measured<'_>,
-    mut journal: Option<&mut Journal>,
-    observe: &mut dyn FnMut(Event<'_>),
-) -> Result<Vec<Task>, EngineError> {
-    let mut admitted = Vec::with_capacity(tasks.len());
-    let mut too_large: Vec<(WeightId, u64)> = Vec::new();
-    for task in tasks {
-        let Some(first) = task.unit.weights.first().copied() else { continue };
-        if measured.has(first) {
-            continue;
-        }
-        if task.bytes > budget {
-            too_large.push((first, task.bytes));
-        } else {
-            admitted.push(task);
-        }
-    }
-    for (id, bytes) in too_large {
-        let Some(weight) = graph.weights.get(id.0 as usize).filter(|_| !measured.has(id)) else {
-            continue;
+/// Rounds of measuring: what the analyzers want first, then their follow-ups.
+struct Rounds<'a> {
+    source: &'a dyn TensorSource,
+    graph: &'a ModelGraph,
+    settings: &'a Settings,
+    options: &'a RunOptions,
+    pool: &'a ThreadPool,
+    measured: Measured<'a>,
+    journal: Option<Journal>,
+}
+
+impl Rounds<'_> {
+    /// Runs the tasks of one round, numbered from 1, and takes their results; the stored bytes that they read.
+    fn run(
+        &mut self,
+        round: u32,
+        analyzers: &[&dyn Analyzer],
+        tasks: Vec<Task>,
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<u64, EngineError> {
+        let (source, graph, options) = (self.source, self.graph, self.options);
+        let resumed = self.measured.chosen().filter(|id| self.measured.has(*id, round));
+        let resumed = resumed.count() as u64;
+        let mut tasks = self.admit(round, tasks, observe)?;
+        arrange(&mut tasks, graph);
+        let weights: BTreeSet<_> = tasks.iter().filter_map(|t| t.unit.weights.first()).collect();
+        let mut left = weights.len();
+        let total_bytes: u64 = tasks.iter().map(|t| t.stored_bytes).sum();
+        observe(Event::Started {
+            weights: weights.len() as u64,
+            bytes: total_bytes,
+            work: tasks.iter().map(|t| t.work).sum(),
+            resumed,
+        });
+
+        let threads = self.pool.current_num_threads();
+        let queue = Queue::new(tasks, graph.weights.len(), options.memory, threads);
+        let meter = Meter::default();
+        let worker = Worker {
+            source,
+            graph,
+            analyzers,
+            settings: self.settings,
+            cancel: &options.cancel,
+            queue: &queue,
+            meter: &meter,
+            start: Barrier::new(threads),
         };
-        let reason = format!("needs {bytes} bytes of memory, --memory allows {budget}");
-        let mut record = record_of(weight, source);
-        record.status = WeightStatus::Skipped;
-        record.reason = Some(reason.clone());
-        let error = tensor_error(&weight.name, None, "no-memory", reason);
-        observe(Event::Error { error: &error });
-        let finished = Finished { weight: record, figures: Vec::new(), errors: vec![error] };
-        if let Some(journal) = journal.as_deref_mut() {
-            journal.push(&finished)?;
+        let (sender, receiver) = mpsc::channel();
+        let (mut told_bytes, mut told_work) = (0, 0);
+        let mut tell_progress = |observe: &mut dyn FnMut(Event<'_>)| {
+            let [bytes, work] =
+                [&meter.bytes, &meter.work].map(|total| total.load(Ordering::Relaxed));
+            if bytes > told_bytes || work > told_work {
+                observe(Event::Progress { bytes: bytes - told_bytes, work: work - told_work });
+                (told_bytes, told_work) = (bytes, work);
+            }
+        };
+        self.pool.in_place_scope(|scope| -> Result<(), EngineError> {
+            let (worker, own) = (&worker, sender.clone());
+            scope.spawn_broadcast(move |_, _| worker.run(&own));
+            drop(sender);
+            let mut parts = Parts::new(graph.weights.len());
+            loop {
+                tell_progress(observe);
+                match receiver.recv_timeout(TICK) {
+                    Ok(Message::Part { first, part }) => parts.add(first, part),
+                    Ok(Message::Last(id)) => {
+                        let Some(earlier) = self.measured.take(id) else { continue };
+                        let finished = parts.finish(id, earlier, round, analyzers);
+                        if let Some(journal) = self.journal.as_mut()
+                            && let Err(error) = journal.push(&finished)
+                        {
+                            options.cancel.cancel();
+                            return Err(error.into());
+                        }
+                        for error in &finished.errors {
+                            observe(Event::Error { error });
+                        }
+                        observe(Event::Finished { weight: &finished.weight });
+                        self.measured.add(id, finished);
+                        left = left.saturating_sub(1);
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            tell_progress(observe);
+            Ok(())
+        })?;
+        if left > 0 {
+            self.measured.interrupt();
         }
-        measured.add(id, finished);
+        Ok(total_bytes)
     }
-    admitted.retain(|task| task.unit.weights.first().is_some_and(|id| !measured.has(*id)));
-    Ok(admitted)
+
+    /// Drops tasks of weights that are already done and records those that can never fit in memory.
+    fn admit(
+        &mut self,
+        round: u32,
+        tasks: Vec<Task>,
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Vec<Task>, EngineError> {
+        let budget = self.options.memory;
+        let mut admitted = Vec::with_capacity(tasks.len());
+        let mut too_large: BTreeMap<WeightId, u64> = BTreeMap::new();
+        for task in tasks {
+            let Some(first) = task.unit.weights.first().copied() else { continue };
+            // What could not be measured is not followed up.
+            let follows = round == 1
+                || self.measured.get(first).is_some_and(|f| f.weight.status == WeightStatus::Ok);
+            if !follows || self.measured.has(first, round) {
+                continue;
+            }
+            if task.bytes > budget {
+                let needs = too_large.entry(first).or_default();
+                *needs = task.bytes.max(*needs);
+            } else {
+                admitted.push(task);
+            }
+        }
+        for (id, bytes) in &too_large {
+            let Some(mut finished) = self.measured.take(*id) else { continue };
+            let reason = format!("needs {bytes} bytes of memory, --memory allows {budget}");
+            let error = tensor_error(&finished.weight.name, None, "no-memory", reason.clone());
+            observe(Event::Error { error: &error });
+            // What an earlier round measured stays.
+            if round == 1 {
+                finished.weight.status = WeightStatus::Skipped;
+                finished.weight.reason = Some(reason);
+            }
+            finished.errors.push(error);
+            finished.rounds = round;
+            if let Some(journal) = self.journal.as_mut() {
+                journal.push(&finished)?;
+            }
+            self.measured.add(*id, finished);
+        }
+        admitted
+            .retain(|task| task.unit.weights.first().is_some_and(|id| !too_large.contains_key(id)));
+        Ok(admitted)
+    }
 }
 
 /// What one task yields for the weight that its results belong to.
@@ -428,17 +477,23 @@ impl Parts {
     fn finish(
         &mut self,
         id: WeightId,
-        mut record: WeightRecord,
+        earlier: Finished,
+        rounds: u32,
         analyzers: &[&dyn Analyzer],
     ) -> Finished {
+        let Finished { weight: mut record, mut figures, mut errors, .. } = earlier;
         let mut outputs =
             self.0.get_mut(id.0 as usize).map(std::mem::take).unwrap_or_default().outputs;
         outputs.sort_by_key(|(index, _)| *index);
-        let (mut figures, mut errors): (Vec<Figure>, Vec<ErrorRecord>) = (Vec::new(), Vec::new());
         for (index, result) in outputs {
             let Some(descriptor) = analyzers.get(index).map(|a| a.descriptor()) else { continue };
             match result {
                 Ok(output) => {
+                    // What an earlier round could not say may be known now.
+                    for key in output.metrics.iter().filter(|(_, v)| !v.is_null()).map(|(k, _)| k) {
+                        let place = format!("{}.{key}", descriptor.id);
+                        record.undefined.shift_remove(place.as_str());
+                    }
                     record
                         .analyses
                         .entry(Key::Borrowed(descriptor.id))
@@ -479,7 +534,7 @@ impl Parts {
                 }
             }
         }
-        Finished { weight: record, figures, errors }
+        Finished { weight: record, figures, errors, rounds }
     }
 }
 
@@ -500,10 +555,22 @@ pub(crate) fn tensor_error(
 }
 
 /// A record without measurements.
-pub(crate) fn record_of(weight: &Weight, source: &dyn TensorSource) -> WeightRecord {
+pub(crate) fn record_of(
+    id: WeightId,
+    graph: &ModelGraph,
+    source: &dyn TensorSource,
+) -> Option<WeightRecord> {
+    let weight = graph.weights.get(id.0 as usize)?;
     let entry = source.entries().get(weight.entry.0 as usize);
-    WeightRecord {
+    // Pairs are in the order of their first weights.
+    let partner = graph.pairing.as_ref().and_then(|pairing| {
+        let place = pairing.pairs.binary_search_by_key(&id, |[base, _]| *base).ok()?;
+        let [_, tuned] = pairing.pairs.get(place)?;
+        graph.weights.get(tuned.0 as usize)
+    });
+    Some(WeightRecord {
         name: weight.name.clone(),
+        other: partner.map(|partner| partner.name.clone()),
         source_tensor: weight.source_tensor.clone(),
         role: weight.role,
         part: weight.part,
@@ -521,5 +588,5 @@ pub(crate) fn record_of(weight: &Weight, source: &dyn TensorSource) -> WeightRec
         reason: None,
         analyses: IndexMap::new(),
         undefined: IndexMap::new(),
-    }
+    })
 }

@@ -56,6 +56,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         doc: "",
         advice: "",
     }],
+    ..Descriptor::EMPTY
 };
 
 /// Finds something in some weights, and draws all, but some in vain.

@@ -45,11 +45,14 @@ mod index;
 mod name;
 mod order;
 mod orient;
+mod pair;
 mod side;
 mod split;
 mod summary;
 
 use weightscope_core::{Metadata, ModelGraph, TensorEntry};
+
+pub use crate::pair::pair;
 
 /// What the walker does beside naming.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,5 +98,5 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
     if is_foreign {
         summary.unexpected = check::parameters(in_order);
     }
-    ModelGraph { weights, summary }
+    ModelGraph { weights, summary, pairing: None }
 }

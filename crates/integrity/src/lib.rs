@@ -154,6 +154,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             advice: "often a pooler or head that training never touched; fine-tune it before use",
         },
     ],
+    ..Descriptor::EMPTY
 };
 
 impl Analyzer for Integrity {

@@ -39,11 +39,13 @@ mod chase;
 mod gram;
 mod matrix;
 mod monitor;
+mod nearest;
 mod panel_qr;
 mod parallel;
 mod principal;
 mod reader;
 mod route;
+mod shape;
 mod spectrum;
 #[doc(hidden)]
 pub mod stages;
@@ -57,6 +59,8 @@ mod window;
 
 pub use matrix::{Dense, Matrix, Order};
 pub use monitor::{Monitor, Threads, Watch};
+pub use nearest::{Nearest, nearest_bytes, nearest_rows};
 pub use principal::{PrincipalComponents, principal_components, principal_cost};
 pub use route::{Cost, Options, SpectrumError, cost, singular_values};
+pub use shape::{SpectrumShape, above, spread_ranks, storage_noise, sum};
 pub use spectrum::{Route, Spectrum};

@@ -64,6 +64,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     ],
     parameters: &[MAX_SIDE],
     findings: &[],
+    ..Descriptor::EMPTY
 };
 
 /// Most rows whose coordinates a report holds; attention matrices have a tenth of it.

@@ -79,6 +79,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         doc: "At least two positions at the end of a learned table show no correlation with their neighbours, while those before do: training never reached them.",
         advice: "keep inputs shorter than that, or train on longer ones first",
     }],
+    ..Descriptor::EMPTY
 };
 
 fn is_table(weight: &Weight) -> bool {

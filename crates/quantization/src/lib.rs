@@ -72,6 +72,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             advice: "keep it exact: changing this one value changes the model",
         },
     ],
+    ..Descriptor::EMPTY
 };
 
 /// Work for every value, in the units of [`Cost::work`]: as many operations of a matrix product take as long.

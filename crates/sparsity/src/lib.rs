@@ -85,6 +85,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             advice: "expected for padding and reserved tokens; keep them out of quantization statistics",
         },
     ],
+    ..Descriptor::EMPTY
 };
 
 impl Analyzer for Sparsity {

@@ -2,6 +2,8 @@
 
 use weightscope_core::{Axes, Figure, FigureData, Key, Series};
 
+use weightscope_linalg::spread_ranks;
+
 use crate::{MarchenkoPastur, SpectralMetrics};
 
 /// Most points of a curve.
@@ -18,17 +20,6 @@ pub(crate) fn figures(m: &SpectralMetrics, sigma: &[f64], shape: [u64; 2]) -> Ve
     }
     let law = MarchenkoPastur::new(shape[0] as f64, shape[1] as f64);
     vec![spectrum(m, sigma, law), density(m, sigma, law)]
-}
-
-/// Ranks from 1 to `count`, evenly spaced on a logarithmic axis, each once.
-fn ranks(count: usize) -> Vec<usize> {
-    let step = (count as f64).ln() / (POINTS - 1) as f64;
-    let mut ranks: Vec<usize> = (0..POINTS)
-        .map(|i| ((step * i as f64).exp().round() as usize).clamp(1, count))
-        .chain(std::iter::once(count))
-        .collect();
-    ranks.dedup();
-    ranks
 }
 
 fn series(name: &str, points: impl Iterator<Item = (f64, f64)>) -> Series {
@@ -52,7 +43,7 @@ fn figure(id: &'static str, title: &str, axes: Axes, series: Vec<Series>) -> Fig
 /// rounded them away.
 fn spectrum(m: &SpectralMetrics, sigma: &[f64], law: MarchenkoPastur) -> Figure {
     let count = sigma.len();
-    let ranks = ranks(count);
+    let ranks = spread_ranks(count, POINTS);
     let own = ranks.iter().filter_map(|r| Some((*r as f64, *sigma.get(r - 1)?)));
     let mut curves = vec![series("singular values", own)];
     if let Some(bulk) = &m.bulk {

@@ -8,7 +8,9 @@ use weightscope_core::{
     WeightRecord,
 };
 
-use crate::measure::{Bulk, above, median, negligible};
+use weightscope_linalg::above;
+
+use crate::measure::{Bulk, median, negligible};
 use crate::parameters::{
     ABSOLUTE_KAPPA, ABSOLUTE_KAPPA_CRITICAL, ABSOLUTE_KAPPA_INFO, ABSOLUTE_LINES,
     ABSOLUTE_STABLE_RANK, ALPHA_HIGH, ALPHA_LOW, ALPHA_MAX_KS, ALPHA_MIN_GOF, ALPHA_MIN_TAIL,

@@ -27,18 +27,17 @@ mod measure;
 mod parameters;
 pub mod power_law;
 mod record;
-mod storage;
 
 use weightscope_core::{
     AnalyzeError, Analyzer, Cost, DType, Descriptor, FindingSpec, MetricSpec, ModelGraph, Output,
     Report, Severity, Unit, UnitSpec, Verdicts,
 };
 use weightscope_linalg::{Options, Watch, singular_values};
+pub use weightscope_linalg::{SpectrumShape, storage_noise};
 
 pub use marchenko_pastur::MarchenkoPastur;
-pub use measure::{Bulk, ConditionReference, SpectralMetrics, SpectrumShape, measure, trimmed};
+pub use measure::{Bulk, ConditionReference, SpectralMetrics, measure, trimmed};
 pub use power_law::PowerLaw;
-pub use storage::storage_noise;
 
 use matrix::{ViewMatrix, analyze_error};
 
@@ -133,6 +132,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             advice: "compare it with its neighbours: a restored, rescaled or badly merged layer looks like this",
         },
     ],
+    ..Descriptor::EMPTY
 };
 
 /// Rows of a panel that are read at once, as far as raw bytes count.
@@ -171,7 +171,7 @@ impl Analyzer for Spectral {
             }
             return Ok(());
         }
-        let grid = storage::grid(&view)?;
+        let grid = view.storage_grid()?;
         let magnitude = summary.extremes.map_or(0.0, |(min, max)| min.abs().max(max.abs()));
         let matrix = ViewMatrix { view, magnitude };
         let options = Options { exact: unit.value(&parameters::EXACT) != 0.0 };

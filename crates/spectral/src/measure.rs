@@ -1,9 +1,9 @@
 //! Every number that a list of singular values has.
 
-use weightscope_linalg::Spectrum;
+use weightscope_linalg::{Spectrum, SpectrumShape, above, storage_noise, sum};
 
 use crate::power_law::{self, PowerLaw};
-use crate::{MarchenkoPastur, condition, gavish_donoho, storage_noise};
+use crate::{MarchenkoPastur, condition, gavish_donoho};
 
 /// What [`measure`] finds. Dimensionless unless said otherwise; lambda is sigma squared, M the number of singular
 /// values.
@@ -41,23 +41,6 @@ pub struct SpectralMetrics {
     pub bulk: Option<Bulk>,
     /// The power law in the tail of lambda; `None` with fewer than two different values above zero.
     pub power_law: Option<PowerLaw>,
-}
-
-/// Means and effective numbers of directions.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SpectrumShape {
-    /// `sum lambda/lambda_1`, 1 to M.
-    pub stable_rank: f64,
-    /// `exp(-sum p ln p)`, `p = sigma/sum sigma`, 1 to M (Roy & Vetterli 2007).
-    pub effective_rank: f64,
-    /// `-sum p ln p/ln rank`, `p = lambda/sum lambda`, 0 to 1; `None` for rank 1.
-    pub matrix_entropy: Option<f64>,
-    /// `(sum lambda)^2/sum lambda^2`, 1 to M.
-    pub participation_ratio: f64,
-    /// Fewest singular values that hold 50, 90, 95 and 99 % of the energy.
-    pub energy_ranks: [u64; 4],
-    /// `log10 sum lambda`.
-    pub log_norm: f64,
 }
 
 /// The condition number against chance.
@@ -120,11 +103,6 @@ pub(crate) fn negligible(largest: f64, long: f64) -> f64 {
     largest * long * f64::EPSILON
 }
 
-/// Number of values above `line` in a descending list.
-pub(crate) fn above(sigma: &[f64], line: f64) -> u64 {
-    sigma.partition_point(|s| *s > line) as u64
-}
-
 /// Median of a descending list.
 pub(crate) fn median(sigma: &[f64]) -> Option<f64> {
     let middle = *sigma.get(sigma.len() / 2)?;
@@ -132,11 +110,6 @@ pub(crate) fn median(sigma: &[f64]) -> Option<f64> {
         return Some(middle);
     }
     Some(0.5 * (middle + sigma.get(sigma.len() / 2 - 1)?))
-}
-
-/// Sum of `f` over a descending list, smallest terms first.
-fn sum(sigma: &[f64], f: impl Fn(f64) -> f64) -> f64 {
-    sigma.iter().rev().map(|s| f(*s)).sum()
 }
 
 /// Measures a spectrum.
@@ -174,7 +147,7 @@ pub fn measure(spectrum: &Spectrum, shape: [u64; 2], unit_roundoff: f64) -> Spec
         storage_noise: noise,
         rank_above_storage_noise: above(sigma, noise),
         condition_number_resolvable: (noise > 0.0).then(|| largest / noise),
-        shape: (largest > 0.0).then(|| SpectrumShape::of(sigma, numerical_rank)),
+        shape: SpectrumShape::of(sigma, numerical_rank),
         condition: ConditionReference {
             null_median: condition::median(rows, columns),
             p_value: condition_number.map(|kappa| condition::exceedance(rows, columns, kappa)),
@@ -193,36 +166,6 @@ pub fn measure(spectrum: &Spectrum, shape: [u64; 2], unit_roundoff: f64) -> Spec
 /// Natural logarithms of the eigenvalues that count, ascending.
 pub(crate) fn logs(sigma: &[f64], numerical_rank: u64) -> Vec<f64> {
     sigma.iter().take(numerical_rank as usize).rev().map(|s| 2.0 * s.ln()).collect()
-}
-
-impl SpectrumShape {
-    fn of(sigma: &[f64], numerical_rank: u64) -> Self {
-        let largest = sigma.first().copied().unwrap_or(0.0);
-        let square = |s: f64| (s / largest).powi(2);
-        let energy = sum(sigma, square);
-        let nuclear = sum(sigma, |s| s / largest);
-        let information = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
-        let entropy = sum(sigma, |s| information(square(s) / energy));
-        Self {
-            stable_rank: energy,
-            effective_rank: sum(sigma, |s| information(s / largest / nuclear)).exp(),
-            matrix_entropy: (numerical_rank > 1).then(|| entropy / (numerical_rank as f64).ln()),
-            participation_ratio: energy * energy / sum(sigma, |s| square(s).powi(2)),
-            energy_ranks: [0.5, 0.9, 0.95, 0.99].map(|share| energy_rank(sigma, share, energy)),
-            log_norm: 2.0 * largest.log10() + energy.log10(),
-        }
-    }
-}
-
-/// Fewest of the largest values with a share of the energy (which is in units of the largest squared).
-fn energy_rank(sigma: &[f64], share: f64, energy: f64) -> u64 {
-    let largest = sigma.first().copied().unwrap_or(0.0);
-    let mut held = 0.0;
-    let missing = sigma.iter().take_while(|s| {
-        held += (**s / largest).powi(2);
-        held < share * energy
-    });
-    (missing.count() as u64 + 1).min(sigma.len() as u64)
 }
 
 impl SpectralMetrics {

@@ -25,14 +25,14 @@ mod scan;
 
 pub use plot::{MOST_EXACT, PlotError, PlotRequest, plot};
 pub use registry::{Registry, RegistryError, builtin_registry};
-pub use scan::{Opened, Scan, ScanError, open};
+pub use scan::{Compare, One, Opened, Run, Scan, ScanError, Two, open};
 
 pub use weightscope_core::*;
 pub use weightscope_engine::{
     EngineError, JournalError, JournalFile, RunOptions, available_memory, check_globs,
     default_budget, rejudge,
 };
-pub use weightscope_graph::{WalkOptions, walk};
+pub use weightscope_graph::{WalkOptions, pair, walk};
 pub use weightscope_load as load;
 pub use weightscope_plan as plan;
 pub use weightscope_report as report;

@@ -1,6 +1,6 @@
 //! Which analyzers there are and which of them run.
 
-use weightscope_core::{Analyzer, Descriptor, ParameterSpec, SIBLINGS};
+use weightscope_core::{Analyzer, Descriptor, ParameterSpec, ReportKind, SIBLINGS};
 
 /// Analyzers by id, in the order they run and report.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub fn builtin_registry() -> Registry {
         .with(weightscope_attention::Attention)
         .with(weightscope_pca::Pca)
         .with(weightscope_position::Position)
+        .with(weightscope_compare::Compare)
+        .with(weightscope_compare::Lineage)
 }
 
 /// A name that the registry does not have.
@@ -45,6 +47,14 @@ pub enum RegistryError {
         name: String,
         /// The most similar key.
         nearest: Option<String>,
+    },
+    /// It belongs to the other kind of run.
+    #[error("analyzer \"{name}\" {}", if *.compares { "measures one checkpoint, not a comparison" } else { "compares two checkpoints: it runs in a comparison" })]
+    Kind {
+        /// The analyzer.
+        name: String,
+        /// Whether the run is a comparison.
+        compares: bool,
     },
     /// Names with and without a sign were mixed.
     #[error(
@@ -94,12 +104,16 @@ impl Registry {
         self.analyzers.iter().map(|a| a.descriptor()).collect()
     }
 
-    /// The analyzers of a choice such as `distribution,sparsity`, or `+mine,-sparsity` (all but, and also);
-    /// all of them for an empty choice. Registry order, whatever the order of the choice.
+    /// The analyzers for this kind of run, by a choice such as `distribution,sparsity`, or `+mine,-sparsity` (all
+    /// but, and also); all of them for an empty choice. Registry order, whatever the order of the choice.
     ///
     /// # Errors
-    /// [`RegistryError`] for an unknown name, a mixture of the two forms, or nothing left.
-    pub fn choose(&self, choice: &[String]) -> Result<Vec<&dyn Analyzer>, RegistryError> {
+    /// [`RegistryError`] for an unknown name, one of another kind of run, a mixture of the two forms, or nothing left.
+    pub fn choose(
+        &self,
+        kind: ReportKind,
+        choice: &[String],
+    ) -> Result<Vec<&dyn Analyzer>, RegistryError> {
         let whole = || choice.join(",");
         let names: Vec<&str> = choice.iter().map(|n| n.trim()).filter(|n| !n.is_empty()).collect();
         if names.is_empty() && !choice.is_empty() {
@@ -109,10 +123,17 @@ impl Registry {
         if signed != 0 && signed != names.len() {
             return Err(RegistryError::Mixed { choice: whole() });
         }
-        let mut chosen: Vec<bool> = vec![signed == names.len(); self.analyzers.len()];
+        let compares = kind == ReportKind::Compare;
+        let fits = |analyzer: &dyn Analyzer| analyzer.descriptor().compares == compares;
+        let all = signed == names.len();
+        let mut chosen: Vec<bool> =
+            self.analyzers.iter().map(|a| all && fits(a.as_ref())).collect();
         for name in &names {
             let id = name.trim_start_matches(['+', '-']);
             let index = self.index(id)?;
+            if self.analyzers.get(index).is_some_and(|a| !fits(a.as_ref())) {
+                return Err(RegistryError::Kind { name: id.to_owned(), compares });
+            }
             if let Some(flag) = chosen.get_mut(index) {
                 *flag = !name.starts_with('-');
             }
@@ -161,14 +182,17 @@ mod tests {
     fn choose(choice: &str) -> Result<Vec<&'static str>, String> {
         let registry = builtin_registry();
         let choice: Vec<String> = choice.split(',').map(str::to_owned).collect();
-        let chosen = registry.choose(&choice).map_err(|e| e.to_string())?;
+        let chosen = registry.choose(ReportKind::Scan, &choice).map_err(|e| e.to_string())?;
         Ok(chosen.iter().map(|a| a.descriptor().id).collect())
     }
 
     #[test]
     fn choices() {
-        assert_eq!(builtin_registry().choose(&[]).unwrap().len(), 8);
+        assert_eq!(builtin_registry().choose(ReportKind::Scan, &[]).unwrap().len(), 8);
         assert!(choose("").unwrap_err().contains("leaves no analyzer"));
+        let compare = builtin_registry();
+        assert_eq!(compare.choose(ReportKind::Compare, &[]).unwrap().len(), 2);
+        assert!(choose("compare").unwrap_err().contains("compares two checkpoints"));
         assert_eq!(choose("sparsity,integrity").unwrap(), ["integrity", "sparsity"]);
         assert_eq!(
             choose("-sparsity").unwrap(),

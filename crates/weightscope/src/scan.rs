@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use weightscope_core::{Event, ModelGraph, Report, SeriesDetail, Settings, TensorSource};
+use weightscope_core::{
+    Event, ModelGraph, PairSource, Report, ReportKind, SeriesDetail, Settings, TensorSource,
+};
 use weightscope_engine::{EngineError, RunOptions};
-use weightscope_graph::{WalkOptions, walk};
+use weightscope_graph::{WalkOptions, pair, walk};
 use weightscope_load::{Checkpoint, LoadError};
 
 use crate::{Registry, RegistryError, builtin_registry};
@@ -47,10 +49,32 @@ pub enum ScanError {
 /// Above this many weights long series are thinned unless asked otherwise.
 const MANY_WEIGHTS: usize = 1000;
 
-/// A scan to be run.
+/// What a run is about: one checkpoint.
 #[derive(Debug)]
-pub struct Scan {
-    paths: Vec<PathBuf>,
+pub struct One(Vec<PathBuf>);
+
+/// What a run is about: BASE, and TUNED that is held against it.
+#[derive(Debug)]
+pub struct Two([PathBuf; 2]);
+
+/// A scan of one checkpoint, to be run.
+pub type Scan = Run<One>;
+
+/// A comparison of two checkpoints, to be run.
+///
+/// ```no_run
+/// let report = weightscope::Compare::new("base/", "tuned/").run()?;
+/// for conclusion in &report.conclusions {
+///     println!("{}", conclusion.message);
+/// }
+/// # Ok::<(), weightscope::ScanError>(())
+/// ```
+pub type Compare = Run<Two>;
+
+/// A run with its settings: see [`Scan`] and [`Compare`].
+#[derive(Debug)]
+pub struct Run<Input> {
+    input: Input,
     registry: Registry,
     choice: Vec<String>,
     settings: Settings,
@@ -59,11 +83,64 @@ pub struct Scan {
     mapped: bool,
 }
 
-impl Scan {
-    /// A scan of a file, a folder, or the shards of one checkpoint, with every built-in analyzer.
+impl Run<One> {
+    /// A scan of a file, a folder, or the shards of one checkpoint, with every built-in analyzer of scans.
     pub fn new(paths: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        Self::of(One(paths.into_iter().map(Into::into).collect()))
+    }
+
+    /// Runs the scan.
+    ///
+    /// # Errors
+    /// [`ScanError`] when nothing could be measured; what goes wrong on the way is in the report.
+    pub fn run(self) -> Result<Report, ScanError> {
+        self.run_with(&mut |_| {})
+    }
+
+    /// Runs the scan and tells `observe` how it goes, on this thread.
+    ///
+    /// # Errors
+    /// As [`Scan::run`].
+    pub fn run_with(self, observe: &mut dyn FnMut(Event<'_>)) -> Result<Report, ScanError> {
+        self.registry.choose(ReportKind::Scan, &self.choice)?;
+        let opened = self.open(&self.input.0)?;
+        self.measure(ReportKind::Scan, &opened.checkpoint, &opened.graph, observe)
+    }
+}
+
+impl Run<Two> {
+    /// A comparison of two checkpoints, each a file or a folder, with every built-in analyzer of comparisons.
+    pub fn new(base: impl Into<PathBuf>, tuned: impl Into<PathBuf>) -> Self {
+        Self::of(Two([base.into(), tuned.into()]))
+    }
+
+    /// Runs the comparison.
+    ///
+    /// # Errors
+    /// [`ScanError`] when nothing could be measured; what goes wrong on the way is in the report.
+    pub fn run(self) -> Result<Report, ScanError> {
+        self.run_with(&mut |_| {})
+    }
+
+    /// Runs the comparison and tells `observe` how it goes, on this thread.
+    ///
+    /// # Errors
+    /// As [`Compare::run`].
+    pub fn run_with(self, observe: &mut dyn FnMut(Event<'_>)) -> Result<Report, ScanError> {
+        self.registry.choose(ReportKind::Compare, &self.choice)?;
+        let Two([base, tuned]) = &self.input;
+        let (base, tuned) =
+            (self.open(std::slice::from_ref(base))?, self.open(std::slice::from_ref(tuned))?);
+        let graph = pair(&base.graph, &tuned.graph, base.checkpoint.entries().len());
+        let source = PairSource::new(&base.checkpoint, &tuned.checkpoint);
+        self.measure(ReportKind::Compare, &source, &graph, observe)
+    }
+}
+
+impl<Input> Run<Input> {
+    fn of(input: Input) -> Self {
         Self {
-            paths: paths.into_iter().map(Into::into).collect(),
+            input,
             registry: builtin_registry(),
             choice: Vec::new(),
             settings: Settings::default(),
@@ -115,33 +192,23 @@ impl Scan {
         self
     }
 
-    /// Runs the scan.
-    ///
-    /// # Errors
-    /// [`ScanError`] when nothing could be measured; what goes wrong on the way is in the report.
-    pub fn run(self) -> Result<Report, ScanError> {
-        self.run_with(&mut |_| {})
+    fn open(&self, paths: &[PathBuf]) -> Result<Opened, LoadError> {
+        open(paths, WalkOptions { split_fused: self.settings.split_fused }, self.mapped)
     }
 
-    /// Runs the scan and tells `observe` how it goes, on this thread.
-    ///
-    /// # Errors
-    /// As [`Scan::run`].
-    pub fn run_with(mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<Report, ScanError> {
-        let analyzers = self.registry.choose(&self.choice)?;
-        let opened =
-            open(&self.paths, WalkOptions { split_fused: self.settings.split_fused }, self.mapped)?;
-        let many = opened.graph.weights.len() > MANY_WEIGHTS;
+    fn measure(
+        &self,
+        kind: ReportKind,
+        source: &dyn TensorSource,
+        graph: &ModelGraph,
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Report, ScanError> {
+        let analyzers = self.registry.choose(kind, &self.choice)?;
+        let many = graph.weights.len() > MANY_WEIGHTS;
         let automatic = if many { SeriesDetail::Summary } else { SeriesDetail::Full };
-        self.settings.series = self.series.unwrap_or(automatic);
-        let (source, graph) = (&opened.checkpoint, &opened.graph);
-        Ok(weightscope_engine::scan(
-            source,
-            graph,
-            &analyzers,
-            &self.settings,
-            &self.options,
-            observe,
-        )?)
+        let mut settings = self.settings.clone();
+        settings.series = self.series.unwrap_or(automatic);
+        let options = &self.options;
+        Ok(weightscope_engine::scan(source, graph, &analyzers, &settings, options, observe)?)
     }
 }

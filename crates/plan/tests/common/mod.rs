@@ -110,6 +110,7 @@ fn record(name: &str, role: Role, part: Part, shape: &[u64]) -> WeightRecord {
     let elements = shape.iter().product();
     WeightRecord {
         name: name.to_owned(),
+        other: None,
         source_tensor: name.to_owned(),
         role,
         part,

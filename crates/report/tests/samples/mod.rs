@@ -26,6 +26,7 @@ pub(crate) static DISTRIBUTION: Descriptor = Descriptor {
     ],
     parameters: &[],
     findings: &[],
+    ..Descriptor::EMPTY
 };
 
 pub(crate) static INTEGRITY: Descriptor = Descriptor {
@@ -78,6 +79,7 @@ pub(crate) static SPARSITY: Descriptor = Descriptor {
         doc: "Rows or columns of a matrix whose norm is at most 1e-3 of the median norm. Random weights of 16 entries or more never show this (probability below 1e-40).",
         advice: "Prune them without loss, or look for a unit that training never reached.",
     }],
+    ..Descriptor::EMPTY
 };
 
 pub(crate) static DESCRIPTORS: [&Descriptor; 3] = [&DISTRIBUTION, &INTEGRITY, &SPARSITY];
@@ -144,6 +146,7 @@ pub(crate) fn weight(name: &str, role: Role, block: Option<u32>, shape: &[u64]) 
     };
     WeightRecord {
         name: name.to_owned(),
+        other: None,
         source_tensor: name.to_owned(),
         role,
         part,
@@ -654,7 +657,7 @@ pub(crate) fn graph() -> ModelGraph {
             push(&mask, Part::Buffer);
         }
     }
-    ModelGraph { weights, summary: gpt2_summary() }
+    ModelGraph { weights, summary: gpt2_summary(), pairing: None }
 }
 
 pub(crate) fn gpt2_source() -> SourceRecord {

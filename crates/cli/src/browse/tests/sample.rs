@@ -83,6 +83,7 @@ fn weight(name: &str, role: Role, block: Option<u32>, seed: u64) -> WeightRecord
     let metrics = |list: &[(&str, Value)]| list.iter().map(|(k, v)| (key(k), v.clone())).collect();
     WeightRecord {
         name: name.to_owned(),
+        other: None,
         source_tensor: name.to_owned(),
         role,
         part: Part::Weight,

@@ -1,0 +1,276 @@
+//! What changed between two checkpoints: which weights moved, how far above the rounding of their formats, and in what
+//! shape; and whether one descends from the other.
+//!
+//! A comparison pairs weights ([`weightscope_core::Pairing`]) and measures pairs with the engine of scans. Numbers are
+//! TUNED against BASE: A is BASE's weight `[out, in]`, B is TUNED's.
+#![forbid(unsafe_code)]
+
+mod elementwise;
+mod judge;
+mod lineage;
+mod parameters;
+mod spectra;
+
+use weightscope_core::{
+    AnalyzeError, Analyzer, Cost, Descriptor, FindingSpec, MetricSpec, ModelGraph, Output,
+    Parameters, Report, Severity, Unit, UnitSpec, Verdicts, Weight, WeightRecord, element_count,
+};
+
+pub use elementwise::{Differences, differences, is_identical};
+pub use lineage::{Lineage, fisher};
+
+/// The analyzer `compare`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Compare;
+
+const ID: &str = "compare";
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    id: ID,
+    version: 1,
+    summary: "What changed between two checkpoints, weight by weight",
+    compares: true,
+    metrics: &[
+        MetricSpec::new(
+            "l2_distance",
+            "weight",
+            "||B - A||, the root of the sum of squares of all differences. 0 for the same bytes, whatever they are.",
+        ),
+        MetricSpec::new(
+            "relative_l2",
+            "",
+            "||B - A||/||A||. Undefined when A is zero and B is not.",
+        )
+        .trend(),
+        MetricSpec::new(
+            "cosine_similarity",
+            "",
+            "Cosine of the angle between A and B as vectors, -1 to 1; 1 for the same bytes. Independent matrices of n values have about 1/sqrt n.",
+        ),
+        MetricSpec::new("mean_abs_difference", "weight", "Mean of |B - A|."),
+        MetricSpec::new("max_abs_difference", "weight", "Largest |B - A|."),
+        MetricSpec::new(
+            "changed_fraction",
+            "",
+            "Share of values whose bits differ after casting the wider element type to the narrower, 0 to 1.",
+        ),
+        MetricSpec::new(
+            "rounding_floor",
+            "",
+            "Relative L2 that this cast alone makes: 0 for equal types. Of BF16 and F16, neither of which holds the other, A is cast to B's.",
+        ),
+        MetricSpec::new(
+            "above_floor",
+            "",
+            "relative_l2/rounding_floor: 1 where rounding explains everything. Undefined where the floor is 0.",
+        ),
+        MetricSpec::new(
+            "sign_flip_fraction",
+            "",
+            "Share of values whose sign is the opposite, 0 to 1; zeros have none.",
+        ),
+        MetricSpec::new("other_dtype", "", "Element type of B as its file spells it."),
+        MetricSpec::new(
+            "compared_rows",
+            "count",
+            "Rows that both have, where one table is longer (vocabularies): the first ones are compared. Undefined where all are.",
+        ),
+        MetricSpec::new(
+            "delta_stable_rank",
+            "",
+            "sum lambda/lambda_1 of B - A, lambda its squared singular values: 1 for a single direction. Spectra are measured of all pairs that changed when that costs less than delta_flops, else of the delta_movers largest movers, with --spectral of all.",
+        ),
+        MetricSpec::new(
+            "delta_effective_rank",
+            "",
+            "exp(-sum p ln p) of B - A, p = sigma/sum sigma (Roy & Vetterli 2007).",
+        ),
+        MetricSpec::new(
+            "delta_energy_rank_90",
+            "count",
+            "Fewest directions that hold 90 % of the squared change: the rank of a LoRA that reproduces as much.",
+        ),
+        MetricSpec::new(
+            "delta_rank_above_rounding",
+            "count",
+            "Singular values of B - A above 1.5 times the noise of storing B (0.43 u rms (sqrt N + sqrt M), u the unit roundoff of the coarsest format that holds B): the rank of a merged adapter.",
+        ),
+        MetricSpec::new(
+            "delta_rank_gap",
+            "",
+            "The last of these over the next singular value: large where the rank is exact, near 1 where a full spectrum crosses the line. Undefined when all or none are above.",
+        ),
+        MetricSpec::new("delta_spectral_norm", "weight", "Largest singular value of B - A."),
+        MetricSpec::new(
+            "spectral_shift",
+            "",
+            "||sigma(A) - sigma(B)||/||sigma(A)||: how far the singular values moved, whatever the directions did. With --spectral.",
+        ),
+    ],
+    parameters: parameters::COMPARE,
+    findings: &[FindingSpec {
+        code: "compare.not-finite",
+        severities: &[Severity::Critical],
+        doc: "A weight of TUNED has NaN or infinite values where BASE has none.",
+        advice: "training or merging diverged here: go back to an earlier checkpoint",
+    }],
+};
+
+impl Analyzer for Compare {
+    fn descriptor(&self) -> &Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn units(&self, graph: &ModelGraph) -> Vec<UnitSpec> {
+        UnitSpec::pairs(graph)
+    }
+
+    fn cost(&self, unit: &UnitSpec, graph: &ModelGraph) -> Cost {
+        let weight = unit.weights.first().and_then(|id| graph.weights.get(id.0 as usize));
+        let elements = weight.map_or(0, |weight| weight.elements());
+        Cost {
+            work: elements as f64 * elementwise::WORK,
+            scratch_bytes: elementwise::SCRATCH_BYTES,
+        }
+    }
+
+    fn analyze(&self, unit: &Unit<'_>, out: &mut Output) -> Result<(), AnalyzeError> {
+        let [base, tuned] = unit.views() else { return Ok(()) };
+        let found = if is_identical(unit, base, tuned)? == Some(true) {
+            None
+        } else {
+            Some(differences(unit, base, tuned)?)
+        };
+        record(base.weight(), tuned.weight(), found.as_ref(), out);
+        Ok(())
+    }
+
+    fn follow_up(
+        &self,
+        graph: &ModelGraph,
+        weights: &[&WeightRecord],
+        parameters: &Parameters,
+    ) -> Option<Box<dyn Analyzer>> {
+        let spectra = spectra::Spectra::of(graph, weights, parameters)?;
+        Some(Box::new(spectra))
+    }
+
+    fn measuring_parameters(&self) -> &'static [&'static str] {
+        &[
+            parameters::SPECTRAL.key,
+            parameters::NO_SPECTRA.key,
+            parameters::BUDGET.key,
+            parameters::MOVERS.key,
+        ]
+    }
+
+    fn judge(&self, report: &Report, out: &mut Verdicts) {
+        judge::judge(report, out);
+    }
+}
+
+/// Records what was found of a pair; `None` stands for the same bytes.
+fn record(base: &Weight, tuned: &Weight, found: Option<&Differences>, out: &mut Output) {
+    let same = PairFacts::SAME;
+    let facts = found.map_or(Ok(same), PairFacts::of);
+    const KEYS: [&str; 5] = [
+        "l2_distance",
+        "relative_l2",
+        "cosine_similarity",
+        "mean_abs_difference",
+        "max_abs_difference",
+    ];
+    match &facts {
+        Ok(facts) => {
+            out.metric("l2_distance", facts.distance);
+            out.metric_or("relative_l2", facts.relative, "every value of BASE is zero");
+            out.metric_or("cosine_similarity", facts.cosine, "one of the two is zero");
+            out.metric("mean_abs_difference", facts.mean);
+            out.metric("max_abs_difference", facts.largest);
+        }
+        Err(why) => KEYS.into_iter().for_each(|key| out.undefined(key, why.as_str())),
+    }
+    let pairs = found.map_or(0, |found| found.totals.pairs);
+    let share = |count: u64| if pairs == 0 { 0.0 } else { count as f64 / pairs as f64 };
+    out.metric("changed_fraction", share(found.map_or(0, |found| found.changed)));
+    match &facts {
+        Ok(facts) => {
+            out.metric_or("rounding_floor", facts.floor, "every value of BASE is zero");
+            out.metric_or("above_floor", facts.above_floor, "the rounding floor is 0");
+        }
+        Err(why) => ["rounding_floor", "above_floor"]
+            .into_iter()
+            .for_each(|key| out.undefined(key, why.as_str())),
+    }
+    out.metric("sign_flip_fraction", share(found.map_or(0, |found| found.totals.flips)));
+    out.metric("other_dtype", tuned.dtype.map_or("", |dtype| dtype.name()));
+    let rows = base.layout.rows() * base.layout.columns();
+    let full = |weight: &Weight| element_count(&weight.shape).unwrap_or(0);
+    let width = base.matrix.map_or(1, |[_, input]| input).max(1);
+    let is_part = rows < full(base) || rows < full(tuned);
+    out.metric_or("compared_rows", is_part.then_some(rows / width), "all of both are compared");
+    let moved = facts.as_ref().is_ok_and(|facts| facts.distance > 0.0);
+    let why = match &facts {
+        Err(why) => why.as_str(),
+        Ok(_) if !moved => spectra::UNCHANGED,
+        Ok(_) if base.matrix.is_none_or(|[out, input]| out.min(input) < 2) => "not a matrix",
+        Ok(_) => spectra::NOT_ASKED,
+    };
+    for key in spectra::METRICS {
+        out.undefined(key, why);
+    }
+}
+
+/// Numbers of one pair.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct PairFacts {
+    distance: f64,
+    relative: Option<f64>,
+    cosine: Option<f64>,
+    mean: f64,
+    largest: f64,
+    floor: Option<f64>,
+    above_floor: Option<f64>,
+}
+
+impl PairFacts {
+    /// Of a pair whose bytes are the same.
+    const SAME: Self = Self {
+        distance: 0.0,
+        relative: Some(0.0),
+        cosine: Some(1.0),
+        mean: 0.0,
+        largest: 0.0,
+        floor: Some(0.0),
+        above_floor: None,
+    };
+
+    /// The reason when the sums are not numbers.
+    fn of(found: &Differences) -> Result<Self, String> {
+        let totals = &found.totals;
+        let [base, tuned] = found.not_finite;
+        if base + tuned > 0 {
+            return Err(format!(
+                "values that are NaN or infinite: {base} of BASE, {tuned} of TUNED"
+            ));
+        }
+        let distance = totals.difference_energy.sqrt();
+        let norm = totals.energies[0].sqrt();
+        if !(distance + norm + found.rounding_energy).is_finite() {
+            return Err("the sum of squares is out of the range of F64".to_owned());
+        }
+        let ratio = |x: f64| {
+            if x == 0.0 { Some(0.0) } else { (norm > 0.0).then(|| x / norm) }
+        };
+        let (relative, floor) = (ratio(distance), ratio(found.rounding_energy.sqrt()));
+        Ok(Self {
+            distance,
+            relative,
+            cosine: totals.cosine(),
+            mean: totals.absolute / totals.pairs.max(1) as f64,
+            largest: totals.largest,
+            floor,
+            above_floor: relative.zip(floor).filter(|(_, floor)| *floor > 0.0).map(|(r, f)| r / f),
+        })
+    }
+}

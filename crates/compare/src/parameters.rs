@@ -1,0 +1,55 @@
+//! What a user may change.
+
+use weightscope_core::ParameterSpec;
+
+const fn spec(key: &'static str, default: f64, doc: &'static str) -> ParameterSpec {
+    ParameterSpec { key, default, doc }
+}
+
+pub(crate) const SPECTRAL: ParameterSpec = spec(
+    "spectral",
+    0.0,
+    "1 measures spectra of every pair that changed, and how far those of the weights shifted.",
+);
+pub(crate) const NO_SPECTRA: ParameterSpec = spec("no_spectra", 0.0, "1 measures no spectra.");
+pub(crate) const BUDGET: ParameterSpec = spec(
+    "delta_flops",
+    5e12,
+    "Floating-point operations from which on only the largest movers have spectra.",
+);
+pub(crate) const MOVERS: ParameterSpec =
+    spec("delta_movers", 16.0, "How many largest movers those are.");
+pub(crate) const UNRELATED: ParameterSpec = spec(
+    "unrelated_cosine",
+    0.1,
+    "Median cosine of the matrices below which two checkpoints are unrelated.",
+);
+pub(crate) const RECAST: ParameterSpec = spec(
+    "recast_floor",
+    1.01,
+    "Multiple of the rounding floor up to which a difference of element types is its rounding.",
+);
+pub(crate) const GAP: ParameterSpec = spec(
+    "adapter_gap",
+    2.0,
+    "Factor between the last direction above the rounding and the next that makes an exact rank.",
+);
+pub(crate) const SHARE: ParameterSpec = spec(
+    "adapter_share",
+    0.25,
+    "Largest exact rank of an adapter, as a share of the shorter side.",
+);
+pub(crate) const DERIVED: ParameterSpec =
+    spec("derived_p", 1e-6, "Chance below which matching neurons show common descent.");
+
+/// Those of `compare`.
+pub(crate) const COMPARE: &[ParameterSpec] =
+    &[SPECTRAL, NO_SPECTRA, BUDGET, MOVERS, UNRELATED, RECAST, GAP, SHARE, DERIVED];
+
+pub(crate) const NEURONS: ParameterSpec =
+    spec("neurons", 256.0, "Neurons of a block that are matched.");
+pub(crate) const BLOCKS: ParameterSpec =
+    spec("blocks", 8.0, "Blocks whose MLPs are matched, evenly spread over depth.");
+
+/// Those of `lineage`.
+pub(crate) const LINEAGE: &[ParameterSpec] = &[NEURONS];

@@ -1,0 +1,237 @@
+//! Singular values of what changed.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use weightscope_core::{
+    AnalyzeError, Analyzer, Axes, Cost, Descriptor, Figure, FigureData, Key, ModelGraph, Order,
+    Output, Parameters, Series, Unit, UnitSpec, WeightRecord, WeightView,
+};
+use weightscope_linalg::{
+    Matrix, Options, Spectrum, SpectrumError, SpectrumShape, Watch, above, cost, singular_values,
+    spread_ranks, storage_noise,
+};
+
+use crate::parameters::{BUDGET, MOVERS, NO_SPECTRA, SPECTRAL};
+use crate::{DESCRIPTOR, ID};
+
+/// Metrics of the spectra, with the one that only `--spectral` asks for.
+pub(crate) const METRICS: [&str; 7] = [
+    "delta_stable_rank",
+    "delta_effective_rank",
+    "delta_energy_rank_90",
+    "delta_rank_above_rounding",
+    "delta_rank_gap",
+    "delta_spectral_norm",
+    "spectral_shift",
+];
+/// What is said of the spectra of equal matrices.
+pub(crate) const UNCHANGED: &str = "nothing changed";
+/// What is said of those that are not asked for.
+pub(crate) const NOT_ASKED: &str = "not among the largest movers; --spectral measures every pair";
+const NOT_SHIFT: &str = "computed on request: --spectral";
+/// How far above the rounding of storing TUNED a direction of the change must stand, as a multiple.
+const ABOVE_NOISE: f64 = 1.5;
+/// Points of a drawn spectrum at most.
+const POINTS: usize = 256;
+
+/// The follow-up: spectra of the pairs that changed, or of those that changed most.
+#[derive(Debug)]
+pub(crate) struct Spectra {
+    units: Vec<UnitSpec>,
+}
+
+/// A pair of matrices that changed.
+struct Mover {
+    unit: UnitSpec,
+    relative: f64,
+    flops: f64,
+}
+
+impl Spectra {
+    /// The pairs whose spectra are worth their cost; `None` when there are none.
+    pub(crate) fn of(
+        graph: &ModelGraph,
+        weights: &[&WeightRecord],
+        parameters: &Parameters,
+    ) -> Option<Self> {
+        let value = |spec| parameters.value(ID, spec);
+        if value(&NO_SPECTRA) != 0.0 {
+            return None;
+        }
+        let pairs = graph.pairing.iter().flat_map(|pairing| &pairing.pairs);
+        let records: BTreeMap<(&str, &str), &WeightRecord> =
+            weights.iter().map(|w| ((w.source_tensor.as_str(), w.name.as_str()), *w)).collect();
+        let mut movers = Vec::new();
+        for pair in pairs {
+            let [base, tuned] = pair.map(|id| graph.weights.get(id.0 as usize));
+            let (Some(base), Some(tuned)) = (base, tuned) else { continue };
+            let place = (base.source_tensor.as_str(), base.name.as_str());
+            let Some(record) = records.get(&place) else { continue };
+            let Some(relative) = record.number(ID, "relative_l2").filter(|x| *x > 0.0) else {
+                continue;
+            };
+            let [rows, columns] = [base.layout.rows(), base.layout.columns()];
+            let is_float = [base, tuned].iter().all(|w| w.dtype.is_some_and(|d| d.is_float()));
+            if base.matrix.is_some()
+                && rows.min(columns) >= 2
+                && is_float
+                && base.part.is_parameter()
+            {
+                let flops = cost(rows as usize, columns as usize, &Options::default()).flops;
+                movers.push(Mover { unit: UnitSpec { weights: pair.to_vec() }, relative, flops });
+            }
+        }
+        let total: f64 = movers.iter().map(|mover| mover.flops).sum();
+        if value(&SPECTRAL) == 0.0 && total >= value(&BUDGET) {
+            // Ties stay in the order of the model.
+            movers.sort_by(|a, b| b.relative.total_cmp(&a.relative));
+            movers.truncate(value(&MOVERS) as usize);
+        }
+        let units: Vec<UnitSpec> = movers.into_iter().map(|mover| mover.unit).collect();
+        (!units.is_empty()).then_some(Self { units })
+    }
+}
+
+impl Analyzer for Spectra {
+    fn descriptor(&self) -> &Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn units(&self, _: &ModelGraph) -> Vec<UnitSpec> {
+        self.units.clone()
+    }
+
+    fn cost(&self, unit: &UnitSpec, graph: &ModelGraph) -> Cost {
+        let weight = unit.weights.first().and_then(|id| graph.weights.get(id.0 as usize));
+        let Some(layout) = weight.map(|weight| &weight.layout) else { return Cost::default() };
+        let cost = cost(layout.rows() as usize, layout.columns() as usize, &Options::default());
+        // A second panel beside the one that is multiplied.
+        let panel = 16 * 512 * layout.rows().min(layout.columns());
+        Cost { work: cost.flops, scratch_bytes: cost.bytes.saturating_add(panel) }
+    }
+
+    fn analyze(&self, unit: &Unit<'_>, out: &mut Output) -> Result<(), AnalyzeError> {
+        let [base, tuned] = unit.views() else { return Ok(()) };
+        let monitor = Watch(|| unit.threads(), |flops| unit.advance(flops).is_ok());
+        let spectrum = |matrix: &Difference<'_>| -> Result<Spectrum, AnalyzeError> {
+            singular_values(matrix, &Options::default(), &monitor).map_err(analyze_error)
+        };
+        let zero = |view| Difference { base: None, tuned: view };
+        let delta = spectrum(&Difference { base: Some(*base), tuned: *tuned })?.singular_values;
+        let [rows, columns] = base.size().map(|side| side as f64);
+        let noise = storage_noise(
+            tuned.storage_grid()?.unit_roundoff().unwrap_or(0.0),
+            rms(tuned)?,
+            rows,
+            columns,
+        );
+        let line = ABOVE_NOISE * noise;
+        let rank = above(&delta, line);
+        let negligible = delta.first().copied().unwrap_or(0.0) * rows.max(columns) * f64::EPSILON;
+        let shape = SpectrumShape::of(&delta, above(&delta, negligible));
+        out.metric_or("delta_stable_rank", shape.map(|s| s.stable_rank), UNCHANGED);
+        out.metric_or("delta_effective_rank", shape.map(|s| s.effective_rank), UNCHANGED);
+        out.metric_or("delta_energy_rank_90", shape.map(|s| s.energy_ranks[1]), UNCHANGED);
+        out.metric("delta_rank_above_rounding", rank);
+        let at = |place: u64| delta.get(place as usize).copied().filter(|s| *s > 0.0);
+        let gap = rank.checked_sub(1).and_then(at).zip(at(rank)).map(|(last, next)| last / next);
+        out.metric_or("delta_rank_gap", gap, "no direction on one side of the line");
+        out.metric("delta_spectral_norm", delta.first().copied().unwrap_or(0.0));
+        if unit.value(&SPECTRAL) != 0.0 {
+            let (a, b) = (spectrum(&zero(*base))?, spectrum(&zero(*tuned))?);
+            let shift = shift(&a.singular_values, &b.singular_values);
+            out.metric_or("spectral_shift", shift, "BASE is zero");
+        } else {
+            out.undefined("spectral_shift", NOT_SHIFT);
+        }
+        out.figure(figure(&delta, line));
+        Ok(())
+    }
+}
+
+/// `||sigma(A) - sigma(B)|| / ||sigma(A)||`; `None` when A is zero.
+fn shift(a: &[f64], b: &[f64]) -> Option<f64> {
+    let distance: f64 = a.iter().zip(b).rev().map(|(a, b)| (a - b).powi(2)).sum();
+    let norm: f64 = a.iter().rev().map(|a| a * a).sum();
+    (norm > 0.0).then(|| (distance / norm).sqrt())
+}
+
+/// Root mean square of a view.
+fn rms(view: &WeightView<'_>) -> Result<f64, AnalyzeError> {
+    let (mut energy, mut count) = (0.0, 0u64);
+    view.for_each_row(|_, row: &[f64]| {
+        energy += row.iter().map(|x| x * x).sum::<f64>();
+        count += row.len() as u64;
+    })?;
+    Ok((energy / count.max(1) as f64).sqrt())
+}
+
+/// TUNED - BASE, or TUNED alone.
+struct Difference<'a> {
+    base: Option<WeightView<'a>>,
+    tuned: WeightView<'a>,
+}
+
+impl Matrix for Difference<'_> {
+    type Error = AnalyzeError;
+
+    fn shape(&self) -> [usize; 2] {
+        self.tuned.size().map(|side| side as usize)
+    }
+
+    fn read(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        order: weightscope_linalg::Order,
+        into: &mut [f64],
+    ) -> Result<(), AnalyzeError> {
+        let lines = |range: Range<usize>| range.start as u64..range.end as u64;
+        let order = match order {
+            weightscope_linalg::Order::RowMajor => Order::RowMajor,
+            weightscope_linalg::Order::ColumnMajor => Order::ColumnMajor,
+        };
+        self.tuned.block(lines(rows.clone()), lines(columns.clone()), order, into)?;
+        if let Some(base) = &self.base {
+            let mut other = vec![0.0; into.len()];
+            base.block(lines(rows), lines(columns), order, &mut other)?;
+            for (x, base) in into.iter_mut().zip(&other) {
+                *x -= base;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the engine is told.
+pub(crate) fn analyze_error(error: SpectrumError<AnalyzeError>) -> AnalyzeError {
+    match error {
+        SpectrumError::Read(error) => error,
+        SpectrumError::Stopped => AnalyzeError::Cancelled,
+        other => AnalyzeError::Other(other.to_string().into()),
+    }
+}
+
+/// Singular values of the change by rank, with the line that rounding stays below.
+fn figure(delta: &[f64], line: f64) -> Figure {
+    let ranks = spread_ranks(delta.len(), POINTS);
+    let point = |rank: &usize| Some((*rank as f64, *delta.get(rank - 1)?));
+    let (x, y) =
+        ranks.iter().filter_map(point).map(|(x, y)| (x, Some(y).filter(|y| *y > 0.0))).unzip();
+    let mut series = vec![Series { name: "TUNED - BASE".to_owned(), x, y }];
+    // Far below everything it would only press the curve together.
+    let last = delta.iter().rev().copied().find(|s| *s > 0.0).unwrap_or(0.0);
+    if line > 0.1 * last {
+        let x = vec![1.0, delta.len() as f64];
+        series.push(Series { name: "rounding of TUNED".to_owned(), x, y: vec![Some(line); 2] });
+    }
+    Figure {
+        id: Key::Borrowed("compare.delta_spectrum"),
+        weight: None,
+        analyzer: Key::Borrowed(ID),
+        title: "Singular values of the change".to_owned(),
+        axes: Axes { log_x: true, log_y: true, ..Axes::new("rank", "singular value") },
+        data: FigureData::Line { series },
+    }
+}
