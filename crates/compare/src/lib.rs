@@ -93,7 +93,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new(
             "delta_rank_above_rounding",
             "count",
-            "Singular values of B - A above 1.5 times the noise of storing B (0.43 u rms (sqrt N + sqrt M), u the unit roundoff of the coarsest format that holds B): the rank of a merged adapter.",
+            "Singular values of B - A above 1.5 times the noise of storing B: 0.43 u (largest row norm + largest column norm), u the unit roundoff of the coarsest format that holds B (as storage_noise where all rows and columns are alike; Bandeira & van Handel 2016). The rank of a merged adapter.",
         ),
         MetricSpec::new(
             "delta_rank_gap",

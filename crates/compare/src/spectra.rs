@@ -8,8 +8,8 @@ use weightscope_core::{
     Output, Parameters, Series, Unit, UnitSpec, WeightRecord, WeightView,
 };
 use weightscope_linalg::{
-    Matrix, Options, Spectrum, SpectrumError, SpectrumShape, Watch, above, cost, singular_values,
-    spread_ranks, storage_noise,
+    Matrix, Options, Spectrum, SpectrumError, SpectrumShape, Watch, above, cost, rounding_norm,
+    singular_values, spread_ranks,
 };
 
 use crate::parameters::{BUDGET, MOVERS, NO_SPECTRA, SPECTRAL};
@@ -120,13 +120,9 @@ impl Analyzer for Spectra {
         let zero = |view| Difference { base: None, tuned: view };
         let delta = spectrum(&Difference { base: Some(*base), tuned: *tuned })?.singular_values;
         let [rows, columns] = base.size().map(|side| side as f64);
-        let noise = storage_noise(
-            tuned.storage_grid()?.unit_roundoff().unwrap_or(0.0),
-            rms(tuned)?,
-            rows,
-            columns,
-        );
-        let line = ABOVE_NOISE * noise;
+        let roundoff = tuned.storage_grid()?.unit_roundoff().unwrap_or(0.0);
+        let [row, column] = largest_norms(tuned)?;
+        let line = ABOVE_NOISE * rounding_norm(roundoff, row, column);
         let rank = above(&delta, line);
         let negligible = delta.first().copied().unwrap_or(0.0) * rows.max(columns) * f64::EPSILON;
         let shape = SpectrumShape::of(&delta, above(&delta, negligible));
@@ -157,14 +153,18 @@ fn shift(a: &[f64], b: &[f64]) -> Option<f64> {
     (norm > 0.0).then(|| (distance / norm).sqrt())
 }
 
-/// Root mean square of a view.
-fn rms(view: &WeightView<'_>) -> Result<f64, AnalyzeError> {
-    let (mut energy, mut count) = (0.0, 0u64);
+/// Norms of the largest row and of the largest column.
+fn largest_norms(view: &WeightView<'_>) -> Result<[f64; 2], AnalyzeError> {
+    let (mut row_energy, mut columns) = (0.0f64, vec![0.0f64; view.size()[1] as usize]);
     view.for_each_row(|_, row: &[f64]| {
-        energy += row.iter().map(|x| x * x).sum::<f64>();
-        count += row.len() as u64;
+        let mut energy = 0.0;
+        for (x, column) in row.iter().zip(&mut columns) {
+            energy += x * x;
+            *column += x * x;
+        }
+        row_energy = row_energy.max(energy);
     })?;
-    Ok((energy / count.max(1) as f64).sqrt())
+    Ok([row_energy.sqrt(), columns.into_iter().fold(0.0, f64::max).sqrt()])
 }
 
 /// TUNED - BASE, or TUNED alone.

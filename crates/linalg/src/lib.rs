@@ -62,5 +62,5 @@ pub use monitor::{Monitor, Threads, Watch};
 pub use nearest::{Nearest, nearest_bytes, nearest_rows};
 pub use principal::{PrincipalComponents, principal_components, principal_cost};
 pub use route::{Cost, Options, SpectrumError, cost, singular_values};
-pub use shape::{SpectrumShape, above, spread_ranks, storage_noise, sum};
+pub use shape::{SpectrumShape, above, rounding_norm, spread_ranks, storage_noise, sum};
 pub use spectrum::{Route, Spectrum};

@@ -77,5 +77,11 @@ pub fn sum(sigma: &[f64], f: impl Fn(f64) -> f64) -> f64 {
 /// spread as those of a normal are; a matrix of such errors has its edge there (the one of Marchenko and Pastur).
 /// Within 2 % of what rounding Gaussian matrices to BF16 and F16 shows.
 pub fn storage_noise(unit_roundoff: f64, rms: f64, rows: f64, columns: f64) -> f64 {
-    0.43 * unit_roundoff * rms * (rows.sqrt() + columns.sqrt())
+    rounding_norm(unit_roundoff, rms * columns.sqrt(), rms * rows.sqrt())
+}
+
+/// The same of a matrix whose rows and columns differ in size: `0.43 u (largest row norm + largest column norm)`, which
+/// independent errors stay near or below (Bandeira & van Handel 2016, theorem 1.1).
+pub fn rounding_norm(unit_roundoff: f64, largest_row: f64, largest_column: f64) -> f64 {
+    0.43 * unit_roundoff * (largest_row + largest_column)
 }
