@@ -1,5 +1,486 @@
-//! Conclusions from saved numbers.
+//! Conclusions from saved numbers: what TUNED is to BASE, where it changed, and what would reproduce the change.
 
-use weightscope_core::{Report, Verdicts};
+use std::collections::BTreeSet;
 
-pub(crate) fn judge(_: &Report, _: &mut Verdicts) {}
+use indexmap::IndexMap;
+use weightscope_core::stats::median;
+use weightscope_core::{
+    Category, Conclusion, Evidence, Finding, Key, Kind, ParameterSpec, Part, Report, Severity,
+    Verdicts, WeightRecord, without_numbers,
+};
+
+use crate::adapter::{LoraConfig, Target, module_of};
+use crate::movement::{Fate, Lines, Pair, by_category, grouped, has_towers, relative_of, role_of};
+use crate::parameters::{DERIVED, GAP, RECAST, SHARE, UNRELATED};
+use crate::{ID, figures, fisher, lineage};
+
+/// Fewest values of a matrix whose cosine says something.
+const ENOUGH_VALUES: u64 = 1024;
+/// Most weights that stand as evidence.
+const EVIDENCE: usize = 256;
+/// Share of the squared change below which a kind of module is left out of a suggested adapter.
+const WORTH: f64 = 0.01;
+
+pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
+    let line = |spec: &ParameterSpec| report.settings.parameters.value(ID, spec);
+    let lines = Lines { recast: line(&RECAST), gap: line(&GAP), share: line(&SHARE) };
+    let pairs = Pair::all(report, lines);
+    if pairs.is_empty() {
+        // A report of something else has nothing to say here.
+        if report.weights.iter().any(|w| w.other.is_some()) {
+            let message = "no trained weight has a counterpart that it can be compared with";
+            conclude(out, "compare.nothing-common", message.to_owned(), Vec::new());
+        }
+        return;
+    }
+    let context =
+        Context { report, pairs: &pairs, derived: derived(report), derived_line: line(&DERIVED) };
+    not_finite(&pairs, out);
+    context.verdict(line(&UNRELATED), out);
+    context.common_rows(out);
+    figures::judge(report, &pairs, out);
+}
+
+fn conclude(out: &mut Verdicts, code: &'static str, message: String, evidence: Vec<Evidence>) {
+    out.conclude(Conclusion {
+        code: Key::Borrowed(code),
+        analyzer: Key::Borrowed(ID),
+        scope: "model".to_owned(),
+        message,
+        evidence,
+    });
+}
+
+fn evidence(weight: Option<&WeightRecord>, metric: &'static str, value: f64) -> Evidence {
+    Evidence { weight: weight.map(|w| w.name.clone()), metric: Key::Borrowed(metric), value }
+}
+
+/// One metric of some pairs as evidence.
+fn evidence_of(pairs: &[&Pair<'_>], metric: &'static str) -> Vec<Evidence> {
+    let one = |pair: &&Pair<'_>| Some(evidence(Some(pair.record), metric, pair.number(metric)?));
+    pairs.iter().filter_map(one).take(EVIDENCE).collect()
+}
+
+/// Where something diverged.
+fn not_finite(pairs: &[Pair<'_>], out: &mut Verdicts) {
+    for pair in pairs {
+        let count = pair.number("not_finite").unwrap_or(0.0);
+        if count > 0.0 && pair.number("base_not_finite") == Some(0.0) {
+            let values = if count == 1.0 { "value is" } else { "values are" };
+            let message = format!("{count} {values} NaN or infinite, and none in BASE");
+            let name = Some(pair.record.name.as_str());
+            let finding = Finding::new("compare.not-finite", Severity::Critical, name, message);
+            let advice = "training or merging diverged here: go back to an earlier checkpoint";
+            out.push(finding.metric("not_finite", count).threshold(0.0).advice(advice));
+        }
+    }
+}
+
+/// Blocks whose neurons were matched, and the logarithm to base 10 of the combined probability.
+fn derived(report: &Report) -> Option<(usize, f64)> {
+    let p = |w: &WeightRecord| w.number(lineage::ID, "match_p_value");
+    let p: Vec<f64> = report.weights.iter().filter_map(p).collect();
+    Some((p.len(), fisher(&p)?))
+}
+
+/// What all conclusions read.
+struct Context<'a> {
+    report: &'a Report,
+    pairs: &'a [Pair<'a>],
+    derived: Option<(usize, f64)>,
+    derived_line: f64,
+}
+
+impl<'a> Context<'a> {
+    fn verdict(&self, unrelated: f64, out: &mut Verdicts) {
+        let changed: Vec<&Pair<'_>> = self.pairs.iter().filter(|p| p.has_changed()).collect();
+        let recast: Vec<&Pair<'_>> = self.pairs.iter().filter(|p| p.fate == Fate::Recast).collect();
+        if changed.is_empty() && recast.is_empty() {
+            self.identical(out);
+        } else if changed.is_empty() {
+            self.recast(&recast, out);
+        } else if let Some((cosine, count)) = self.low_cosine(&changed, unrelated) {
+            if !self.is_derived() {
+                let message = format!(
+                    "unrelated: the median cosine of {count} matrices is {}, as of weights trained apart",
+                    number(cosine)
+                );
+                let proof = vec![evidence(None, "median_cosine_similarity", cosine)];
+                conclude(out, "compare.unrelated", message, proof);
+            }
+            self.lineage(true, out);
+        } else {
+            self.changed(&changed, out);
+            self.lineage(false, out);
+        }
+    }
+
+    fn identical(&self, out: &mut Verdicts) {
+        let count = self.pairs.len();
+        let unpaired = self.report.weights.iter().filter(|w| w.parameters > 0).count() - count;
+        let rest = match unpaired {
+            0 => String::new(),
+            n => format!("; {n} without a counterpart, see below"),
+        };
+        let message = format!("identical: all {count} pairs of weights hold the same values{rest}");
+        conclude(out, "compare.identical", message, vec![evidence(None, "pairs", count as f64)]);
+    }
+
+    fn recast(&self, recast: &[&Pair<'_>], out: &mut Verdicts) {
+        let mut casts: IndexMap<(&str, &str), usize> = IndexMap::new();
+        for pair in recast {
+            *casts.entry((pair.record.dtype.as_str(), pair.other_dtype())).or_default() += 1;
+        }
+        let cast =
+            |((from, to), count): (&(&str, &str), &usize)| format!("{from} to {to} ({count})");
+        let casts: Vec<String> = casts.iter().map(cast).collect();
+        let ratios: Vec<f64> = recast.iter().filter_map(|p| p.number("above_floor")).collect();
+        let because = match median(&ratios) {
+            None => "nothing is lost".to_owned(),
+            Some(ratio) => format!(
+                "the difference is the rounding (relative L2 {}, {ratio:.3} times the floor)",
+                number(relative_of(recast.iter().copied()).unwrap_or(0.0)),
+            ),
+        };
+        let message = format!(
+            "the same weights recast: {} of {} weights from {}; {because}",
+            recast.len(),
+            self.pairs.len(),
+            casts.join(", ")
+        );
+        conclude(out, "compare.recast", message, evidence_of(recast, "above_floor"));
+    }
+
+    /// The median cosine of changed matrices, where it is below `line`, and of how many.
+    fn low_cosine(&self, changed: &[&Pair<'_>], line: f64) -> Option<(f64, usize)> {
+        let tells = |p: &&&Pair<'_>| {
+            p.record.kind() == Kind::Matrix && p.record.parameters >= ENOUGH_VALUES
+        };
+        let cosines: Vec<f64> =
+            changed.iter().filter(tells).filter_map(|p| p.number("cosine_similarity")).collect();
+        // Weights that are the same count, too.
+        let same =
+            self.pairs.iter().filter(|p| !p.has_changed() && p.record.kind() == Kind::Matrix);
+        if same.count() > cosines.len() {
+            return None;
+        }
+        median(&cosines).filter(|cosine| cosine.abs() < line).map(|cosine| (cosine, cosines.len()))
+    }
+
+    fn is_derived(&self) -> bool {
+        self.derived.is_some_and(|(_, log_p)| log_p < self.derived_line.log10())
+    }
+
+    /// Whether neurons show common descent. `reordered`: the weights themselves look unrelated.
+    fn lineage(&self, reordered: bool, out: &mut Verdicts) {
+        let Some((blocks, log_p)) = self.derived else { return };
+        let chance = if log_p < -3.0 {
+            format!("p = 1e{}", log_p.ceil())
+        } else {
+            format!("p = {:.3}", 10f64.powf(log_p))
+        };
+        let blocks = if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") };
+        let message = if self.is_derived() {
+            let order = if reordered {
+                ", though in another order, so that weights cannot be compared place by place"
+            } else {
+                ""
+            };
+            format!(
+                "derived: MLP neurons of {blocks} match{order}; one comes from the other, or both from one ancestor ({chance})"
+            )
+        } else if log_p < -2.0 {
+            format!("MLP neurons of {blocks} hint at common descent ({chance})")
+        } else {
+            format!("MLP neurons of {blocks} show no common descent ({chance})")
+        };
+        let code = if self.is_derived() { "compare.derived" } else { "compare.not-derived" };
+        conclude(out, code, message, vec![evidence(None, "log10_p_value", log_p)]);
+    }
+
+    /// Trained further, by an adapter or as a whole.
+    fn changed(&self, changed: &[&Pair<'a>], out: &mut Verdicts) {
+        let low: Vec<&Pair<'a>> =
+            changed.iter().copied().filter(|p| matches!(p.fate, Fate::LowRank(_))).collect();
+        // Matrices within blocks that moved in every direction, or whose spectra are not known.
+        let in_blocks =
+            |p: &&&Pair<'_>| p.record.kind() == Kind::Matrix && p.record.block.is_some();
+        let full = changed.iter().filter(in_blocks).filter(|p| p.fate == Fate::Moved);
+        let (measured, unknown): (Vec<&&Pair<'a>>, Vec<&&Pair<'a>>) =
+            full.partition(|p| p.number("delta_rank_above_rounding").is_some());
+        if !low.is_empty() && measured.is_empty() {
+            self.adapter(&low, changed, unknown.len(), out);
+        } else {
+            self.fine_tuned(changed, out);
+            self.suggestion(changed, out);
+        }
+        let rest = self.pairs.len() - changed.len() - low.len();
+        if rest > 0 && (low.is_empty() || !measured.is_empty()) {
+            self.frozen(out);
+        }
+    }
+
+    fn adapter(
+        &self,
+        low: &[&Pair<'a>],
+        changed: &[&Pair<'a>],
+        unknown: usize,
+        out: &mut Verdicts,
+    ) {
+        let rank = |pair: &Pair<'_>| match pair.fate {
+            Fate::LowRank(rank) => rank,
+            _ => 0,
+        };
+        let targets: Vec<Target> = low
+            .iter()
+            .map(|p| Target { module: module_of(&p.record.name).to_owned(), rank: rank(p) })
+            .collect();
+        let Some(config) = self.config(&targets, low) else { return };
+        let ranks: BTreeSet<u64> = targets.iter().map(|t| t.rank).collect();
+        let ranks = match (ranks.first(), ranks.last()) {
+            (Some(a), Some(b)) if a != b => format!("ranks {a} to {b}"),
+            (Some(a), _) => format!("rank {a}"),
+            _ => String::new(),
+        };
+        let modules = config.target_modules.join(", ");
+        let others = changed.len() - low.len() - unknown;
+        let mut rest = Vec::new();
+        if unknown > 0 {
+            rest.push(format!("{unknown} more matrices changed, whose ranks --spectral measures"));
+        }
+        if others > 0 {
+            rest.push(format!("{others} other weights changed as a whole"));
+        }
+        let same = self.pairs.iter().filter(|p| p.fate == Fate::Same).count();
+        rest.push(match self.pairs.len() - changed.len() {
+            0 => "nothing is as it was".to_owned(),
+            n if n == same => format!("the other {n} weights are bit-identical"),
+            n => format!("the other {n} weights differ by rounding at most"),
+        });
+        let message = format!(
+            "adapter merged: an exact change of {ranks} above the rounding in {} matrices ({modules}); {}; {config} would reproduce it",
+            low.len(),
+            rest.join("; ")
+        );
+        conclude(
+            out,
+            "compare.merged-adapter",
+            message,
+            evidence_of(low, "delta_rank_above_rounding"),
+        );
+    }
+
+    fn config(&self, targets: &[Target], members: &[&Pair<'_>]) -> Option<LoraConfig> {
+        let is_module = |w: &&WeightRecord| w.part == Part::Weight;
+        let modules = self.report.weights.iter().filter(is_module);
+        let modules = modules.map(|w| module_of(&w.name).to_owned()).collect();
+        LoraConfig::of(targets, &modules, members.iter().all(|p| p.record.transposed))
+    }
+
+    fn fine_tuned(&self, changed: &[&Pair<'a>], out: &mut Verdicts) {
+        let relatives: Vec<f64> = changed.iter().filter_map(|p| p.relative()).collect();
+        let largest = changed
+            .iter()
+            .max_by(|a, b| a.relative().unwrap_or(0.0).total_cmp(&b.relative().unwrap_or(0.0)));
+        let mut parts =
+            vec![format!("fine-tuned: {} of {} weights changed", changed.len(), self.pairs.len())];
+        let mut proof = Vec::new();
+        if let (Some(middle), Some(largest)) = (median(&relatives), largest) {
+            let most = largest.relative().unwrap_or(0.0);
+            parts.push(format!(
+                "relative L2 {} in the median, {} at most ({})",
+                number(middle),
+                number(most),
+                largest.record.name
+            ));
+            proof.push(evidence(None, "median_relative_l2", middle));
+            proof.push(evidence(Some(largest.record), "relative_l2", most));
+        }
+        let towers = has_towers(self.report);
+        let of_changed: Vec<Pair<'_>> = changed.iter().map(|pair| **pair).collect();
+        let matrices: Vec<Pair<'_>> =
+            of_changed.iter().copied().filter(|p| p.record.kind() == Kind::Matrix).collect();
+        let mut roles: Vec<(String, f64)> =
+            grouped(&matrices, |w| Some(role_of(w, towers))).into_iter().collect();
+        roles.sort_by(|a, b| b.1.total_cmp(&a.1));
+        if let ([first, .., last], true) = (&roles[..], roles.len() > 1) {
+            parts.push(format!(
+                "most in {} ({}), least in {} ({})",
+                first.0,
+                number(first.1),
+                last.0,
+                number(last.1)
+            ));
+        }
+        let attention = by_category(&of_changed, Category::Attention);
+        let mlp = by_category(&of_changed, Category::FeedForward);
+        if let (Some(attention), Some(mlp)) = (attention, mlp) {
+            parts.push(format!("attention {}, MLP {}", number(attention), number(mlp)));
+            proof.push(evidence(None, "attention_relative_l2", attention));
+            proof.push(evidence(None, "mlp_relative_l2", mlp));
+        }
+        let depth = grouped(&of_changed, |w| w.block);
+        let extreme = |least: bool| {
+            depth.iter().max_by(|a, b| {
+                let order = a.1.total_cmp(b.1);
+                if least { order.reverse() } else { order }
+            })
+        };
+        if let (Some(most), Some(least)) = (extreme(false), extreme(true))
+            && depth.len() > 1
+        {
+            parts.push(format!(
+                "block {} moved most ({}), block {} least ({})",
+                most.0,
+                number(*most.1),
+                least.0,
+                number(*least.1)
+            ));
+        }
+        let recast = changed.iter().filter(|p| p.record.dtype != p.other_dtype()).count();
+        if recast > 0 {
+            parts.push(format!("{recast} of them were recast as well, which does not explain it"));
+        }
+        conclude(out, "compare.fine-tuned", parts.join("; "), proof);
+    }
+
+    /// What a LoRA would have to be to do what a full fine-tune did.
+    fn suggestion(&self, changed: &[&Pair<'a>], out: &mut Verdicts) {
+        let energy = |p: &Pair<'_>| p.number("l2_distance").unwrap_or(0.0).powi(2);
+        let total: f64 = changed.iter().map(|p| energy(p)).sum();
+        let mut kinds: IndexMap<String, Vec<&Pair<'a>>> = IndexMap::new();
+        for pair in
+            changed.iter().filter(|p| p.record.kind() == Kind::Matrix && p.record.block.is_some())
+        {
+            if pair.number("delta_energy_rank_90").is_some() {
+                kinds.entry(without_numbers(&pair.record.name)).or_default().push(pair);
+            }
+        }
+        kinds.retain(|_, members| members.iter().map(|p| energy(p)).sum::<f64>() >= WORTH * total);
+        let rank = |members: &[&Pair<'_>]| {
+            let ranks = members.iter().filter_map(|p| p.number("delta_energy_rank_90"));
+            ranks.fold(0.0, f64::max) as u64
+        };
+        let mut targets = Vec::new();
+        let (mut held, mut parameters) = (0.0, 0.0);
+        for members in kinds.values() {
+            let rank = rank(members);
+            for pair in members {
+                let [out, input] = pair.record.matrix.unwrap_or_default();
+                parameters += rank as f64 * (out + input) as f64;
+                held += energy(pair);
+                targets.push(Target { module: module_of(&pair.record.name).to_owned(), rank });
+            }
+        }
+        let members: Vec<&Pair<'_>> = kinds.into_values().flatten().collect();
+        let Some(config) = self.config(&targets, &members).filter(|_| total > 0.0) else { return };
+        let share = 0.9 * held / total;
+        let model: u64 = self.pairs.iter().map(|p| p.record.parameters).sum();
+        let message = format!(
+            "a LoRA that holds at least {:.0} % of the squared change: {config}, {:.1} % of the model's parameters",
+            100.0 * share,
+            100.0 * parameters / model.max(1) as f64
+        );
+        let mut proof = vec![evidence(None, "share_of_change", share)];
+        proof.extend(evidence_of(&members, "delta_energy_rank_90"));
+        conclude(out, "compare.lora-suggestion", message, proof);
+    }
+
+    /// What did not change while something else did.
+    fn frozen(&self, out: &mut Verdicts) {
+        let is_frozen = |p: &Pair<'_>| !p.has_changed();
+        let towers = has_towers(self.report);
+        let mut roles: IndexMap<String, bool> = IndexMap::new();
+        let mut blocks: IndexMap<(String, u32), bool> = IndexMap::new();
+        for pair in self.pairs {
+            let frozen = is_frozen(pair);
+            *roles.entry(role_of(pair.record, towers)).or_insert(true) &= frozen;
+            if let Some(block) = pair.record.block {
+                let stack = pair.record.stack.filter(|_| towers);
+                let stack = stack.map_or_else(String::new, |s| format!("{s} "));
+                *blocks.entry((stack, block)).or_insert(true) &= frozen;
+            }
+        }
+        let whole_roles: Vec<&str> =
+            roles.iter().filter(|(_, frozen)| **frozen).map(|(role, _)| role.as_str()).collect();
+        let whole_blocks: Vec<&(String, u32)> =
+            blocks.iter().filter(|(_, frozen)| **frozen).map(|(place, _)| place).collect();
+        let told = |p: &&Pair<'_>| {
+            let role = role_of(p.record, towers);
+            let block = p.record.block;
+            whole_roles.contains(&role.as_str())
+                || block.is_some_and(|block| {
+                    let stack = p.record.stack.filter(|_| towers);
+                    let stack = stack.map_or_else(String::new, |s| format!("{s} "));
+                    whole_blocks.iter().any(|(s, b)| *s == stack && *b == block)
+                })
+        };
+        let frozen: Vec<&Pair<'_>> = self.pairs.iter().filter(|p| is_frozen(p)).collect();
+        let others = frozen.iter().filter(|p| !told(p)).count();
+        let mut parts: Vec<String> = whole_roles.iter().map(|role| (*role).to_owned()).collect();
+        parts.extend(ranges(&whole_blocks));
+        if others > 0 {
+            let noun = if others == 1 { "weight" } else { "weights" };
+            parts.push(if parts.is_empty() {
+                format!("{others} {noun}")
+            } else {
+                format!("{others} other {noun}")
+            });
+        }
+        let message = format!("frozen: {} did not change", parts.join(", "));
+        conclude(
+            out,
+            "compare.frozen",
+            message,
+            vec![evidence(None, "weights", frozen.len() as f64)],
+        );
+    }
+
+    fn common_rows(&self, out: &mut Verdicts) {
+        for pair in self.pairs {
+            if let Some(rows) = pair.number("compared_rows") {
+                let record = pair.record;
+                let message = format!(
+                    "{}: the two have different numbers of rows, and the first {rows} are compared",
+                    record.name
+                );
+                let proof = vec![evidence(Some(record), "compared_rows", rows)];
+                conclude(out, "compare.common-rows", message, proof);
+            }
+        }
+    }
+}
+
+/// `blocks 0 to 5, block 9`, for each tower.
+fn ranges(blocks: &[&(String, u32)]) -> Vec<String> {
+    let mut towers: IndexMap<&str, BTreeSet<u32>> = IndexMap::new();
+    for (stack, block) in blocks {
+        towers.entry(stack).or_default().insert(*block);
+    }
+    let mut words = Vec::new();
+    for (stack, blocks) in towers {
+        let mut runs: Vec<[u32; 2]> = Vec::new();
+        for block in blocks {
+            match runs.last_mut() {
+                Some([_, last]) if last.checked_add(1) == Some(block) => *last = block,
+                _ => runs.push([block; 2]),
+            }
+        }
+        words.extend(runs.into_iter().map(|[a, b]| {
+            if a == b { format!("{stack}block {a}") } else { format!("{stack}blocks {a} to {b}") }
+        }));
+    }
+    words
+}
+
+/// A number in a sentence: three significant digits.
+fn number(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".to_owned(),
+        size if (1e-3..1e4).contains(&size) => {
+            let decimals = (2.0 - size.log10().floor()).max(0.0) as usize;
+            format!("{x:.decimals$}")
+        }
+        _ => format!("{x:.2e}"),
+    }
+}

@@ -5,9 +5,12 @@
 //! TUNED against BASE: A is BASE's weight `[out, in]`, B is TUNED's.
 #![forbid(unsafe_code)]
 
+mod adapter;
 mod elementwise;
+mod figures;
 mod judge;
 mod lineage;
+mod movement;
 mod parameters;
 mod spectra;
 
@@ -76,6 +79,12 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "Rows that both have, where one table is longer (vocabularies): the first ones are compared. Undefined where all are.",
         ),
         MetricSpec::new(
+            "base_not_finite",
+            "count",
+            "Values of A that are NaN or infinite; undefined for the same bytes, which are not decoded.",
+        ),
+        MetricSpec::new("not_finite", "count", "The same of B."),
+        MetricSpec::new(
             "delta_stable_rank",
             "",
             "sum lambda/lambda_1 of B - A, lambda its squared singular values: 1 for a single direction. Spectra are measured of all pairs that changed when that costs less than delta_flops, else of the delta_movers largest movers, with --spectral of all.",
@@ -127,7 +136,7 @@ impl Analyzer for Compare {
 
     fn cost(&self, unit: &UnitSpec, graph: &ModelGraph) -> Cost {
         let weight = unit.weights.first().and_then(|id| graph.weights.get(id.0 as usize));
-        let elements = weight.map_or(0, |weight| weight.elements());
+        let elements = weight.map_or(0, Weight::elements);
         Cost {
             work: elements as f64 * elementwise::WORK,
             scratch_bytes: elementwise::SCRATCH_BYTES,
@@ -169,17 +178,19 @@ impl Analyzer for Compare {
     }
 }
 
+/// What is not known where values are not finite.
+const DISTANCES: [&str; 5] = [
+    "l2_distance",
+    "relative_l2",
+    "cosine_similarity",
+    "mean_abs_difference",
+    "max_abs_difference",
+];
+
 /// Records what was found of a pair; `None` stands for the same bytes.
 fn record(base: &Weight, tuned: &Weight, found: Option<&Differences>, out: &mut Output) {
     let same = PairFacts::SAME;
     let facts = found.map_or(Ok(same), PairFacts::of);
-    const KEYS: [&str; 5] = [
-        "l2_distance",
-        "relative_l2",
-        "cosine_similarity",
-        "mean_abs_difference",
-        "max_abs_difference",
-    ];
     match &facts {
         Ok(facts) => {
             out.metric("l2_distance", facts.distance);
@@ -188,7 +199,7 @@ fn record(base: &Weight, tuned: &Weight, found: Option<&Differences>, out: &mut 
             out.metric("mean_abs_difference", facts.mean);
             out.metric("max_abs_difference", facts.largest);
         }
-        Err(why) => KEYS.into_iter().for_each(|key| out.undefined(key, why.as_str())),
+        Err(why) => DISTANCES.into_iter().for_each(|key| out.undefined(key, why.as_str())),
     }
     let pairs = found.map_or(0, |found| found.totals.pairs);
     let share = |count: u64| if pairs == 0 { 0.0 } else { count as f64 / pairs as f64 };
@@ -209,6 +220,9 @@ fn record(base: &Weight, tuned: &Weight, found: Option<&Differences>, out: &mut 
     let width = base.matrix.map_or(1, |[_, input]| input).max(1);
     let is_part = rows < full(base) || rows < full(tuned);
     out.metric_or("compared_rows", is_part.then_some(rows / width), "all of both are compared");
+    let not_finite = |side: usize| found.map(|found| found.not_finite[side]);
+    out.metric_or("base_not_finite", not_finite(0), "the same bytes");
+    out.metric_or("not_finite", not_finite(1), "the same bytes");
     let moved = facts.as_ref().is_ok_and(|facts| facts.distance > 0.0);
     let why = match &facts {
         Err(why) => why.as_str(),

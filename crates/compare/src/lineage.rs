@@ -7,10 +7,11 @@
 
 use std::ops::Range;
 
+use indexmap::IndexMap;
 use weightscope_core::stats::{normal_cdf, spearman};
 use weightscope_core::{
-    AnalyzeError, Analyzer, Cost, Descriptor, MetricSpec, ModelGraph, Order, Output, Part, Role,
-    Stack, Unit, UnitSpec, Weight, WeightId, WeightView,
+    AnalyzeError, Analyzer, Cost, DType, Descriptor, MetricSpec, ModelGraph, Order, Output, Part,
+    Role, Unit, UnitSpec, Weight, WeightId, WeightView,
 };
 use weightscope_linalg::{Matrix, Watch, nearest_bytes, nearest_rows};
 
@@ -134,10 +135,7 @@ pub fn fisher(p_values: &[f64]) -> Option<f64> {
 /// The matrices of up to [`BLOCKS`] MLPs, evenly spread over depth.
 fn blocks(graph: &ModelGraph) -> Vec<[WeightId; 4]> {
     let pairs = graph.pairing.iter().flat_map(|pairing| &pairing.pairs);
-    let mut mlps: indexmap::IndexMap<
-        (Option<Stack>, u32, Option<u32>),
-        [Option<[WeightId; 2]>; 3],
-    > = indexmap::IndexMap::new();
+    let mut mlps: IndexMap<_, [Option<[WeightId; 2]>; 3]> = IndexMap::new();
     for pair in pairs {
         let Some(weight) = graph.weights.get(pair[0].0 as usize) else { continue };
         let slot = match weight.role {
@@ -154,8 +152,7 @@ fn blocks(graph: &ModelGraph) -> Vec<[WeightId; 4]> {
             }
         }
     }
-    let mut chosen: indexmap::IndexMap<(Option<Stack>, u32), [WeightId; 4]> =
-        indexmap::IndexMap::new();
+    let mut chosen = IndexMap::new();
     for ((stack, block, _), [gate, up, down]) in mlps {
         let (Some([a, b]), Some([c, d])) =
             (gate.or(up), if gate.is_some() { up.or(down) } else { down })
@@ -177,7 +174,7 @@ fn blocks(graph: &ModelGraph) -> Vec<[WeightId; 4]> {
 fn fits(graph: &ModelGraph, ids: [WeightId; 4]) -> bool {
     let weights = ids.map(|id| graph.weights.get(id.0 as usize));
     let [Some(a), Some(b), Some(c), Some(d)] = weights else { return false };
-    let float = [a, b, c, d].iter().all(|w| w.dtype.is_some_and(|dtype| dtype.is_float()));
+    let float = [a, b, c, d].iter().all(|w| w.dtype.is_some_and(DType::is_float));
     float
         && lines(a, true).is_some()
         && lines(b, true).is_some()

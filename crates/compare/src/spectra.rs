@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use weightscope_core::{
-    AnalyzeError, Analyzer, Axes, Cost, Descriptor, Figure, FigureData, Key, ModelGraph, Order,
-    Output, Parameters, Series, Unit, UnitSpec, WeightRecord, WeightView,
+    AnalyzeError, Analyzer, Axes, Cost, DType, Descriptor, Figure, FigureData, Key, ModelGraph,
+    Order, Output, Parameters, Series, Unit, UnitSpec, WeightRecord, WeightView,
 };
 use weightscope_linalg::{
     Matrix, Options, Spectrum, SpectrumError, SpectrumShape, Watch, above, cost, rounding_norm,
@@ -72,7 +72,7 @@ impl Spectra {
                 continue;
             };
             let [rows, columns] = [base.layout.rows(), base.layout.columns()];
-            let is_float = [base, tuned].iter().all(|w| w.dtype.is_some_and(|d| d.is_float()));
+            let is_float = [base, tuned].iter().all(|w| w.dtype.is_some_and(DType::is_float));
             if base.matrix.is_some()
                 && rows.min(columns) >= 2
                 && is_float
@@ -134,12 +134,12 @@ impl Analyzer for Spectra {
         let gap = rank.checked_sub(1).and_then(at).zip(at(rank)).map(|(last, next)| last / next);
         out.metric_or("delta_rank_gap", gap, "no direction on one side of the line");
         out.metric("delta_spectral_norm", delta.first().copied().unwrap_or(0.0));
-        if unit.value(&SPECTRAL) != 0.0 {
+        if unit.value(&SPECTRAL) == 0.0 {
+            out.undefined("spectral_shift", NOT_SHIFT);
+        } else {
             let (a, b) = (spectrum(&zero(*base))?, spectrum(&zero(*tuned))?);
             let shift = shift(&a.singular_values, &b.singular_values);
             out.metric_or("spectral_shift", shift, "BASE is zero");
-        } else {
-            out.undefined("spectral_shift", NOT_SHIFT);
         }
         out.figure(figure(&delta, line));
         Ok(())

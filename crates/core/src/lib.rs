@@ -47,6 +47,7 @@ pub use report::{
 pub use role::{Category, Kind, Part, Role, Stack};
 pub use siblings::{
     DepthQuestion, SIBLINGS, Siblings, judge_siblings, sibling_groups, trend_figures,
+    without_numbers,
 };
 pub use source::{EntryId, Metadata, SourceError, TensorEntry, TensorSource};
 pub use summarize::{SUMMARY_WORK, summary_scratch, summary_work};

@@ -121,8 +121,8 @@ impl Siblings<'_> {
     }
 }
 
-/// A name with every number in it (blocks, experts) replaced.
-fn without_numbers(name: &str) -> String {
+/// A name with every number in it (blocks, experts) replaced: the same for a module in every block.
+pub fn without_numbers(name: &str) -> String {
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
     let words = name.split(['.', '#']).map(|word| if is_number(word) { "*" } else { word });
     words.collect::<Vec<_>>().join(".")
