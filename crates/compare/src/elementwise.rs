@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use weightscope_codec::{DType, encode_f32};
-use weightscope_core::stats::{PairSums, PairTotals};
+use weightscope_core::stats::{PairSums, PairTotals, differing};
 use weightscope_core::{AnalyzeError, Order, Scalar, Unit, WeightView};
 
 /// Values that are decoded and added up at a time: they stay in the first two levels of cache.
@@ -88,31 +88,19 @@ pub fn differences(
     }
 }
 
-/// Values that can be cast to a narrower float type and compared bit for bit.
+/// Values that can be cast to a narrower float type.
 trait Value: Scalar + Into<f64> {
-    /// Whether the bits differ.
-    fn differs(self, other: Self) -> bool;
     /// The value as the nearest of 32 bits.
     fn narrow(self) -> f32;
 }
 
 impl Value for f32 {
-    #[inline(always)]
-    fn differs(self, other: Self) -> bool {
-        self.to_bits() != other.to_bits()
-    }
-
     fn narrow(self) -> f32 {
         self
     }
 }
 
 impl Value for f64 {
-    #[inline(always)]
-    fn differs(self, other: Self) -> bool {
-        self.to_bits() != other.to_bits()
-    }
-
     fn narrow(self) -> f32 {
         self as f32
     }
@@ -244,7 +232,7 @@ impl<T: Value> Pass<T> {
         self.sums.push(&self.a, &self.b);
         let (wide, other, dtype, view) = match self.cast {
             Cast::Neither => {
-                self.changed += changed(&self.a, &self.b);
+                self.changed += differing(&self.a, &self.b);
                 self.count_not_finite();
                 return Ok(());
             }
@@ -259,7 +247,7 @@ impl<T: Value> Pass<T> {
         self.narrow.resize(wide.len(), T::default());
         view.decode(dtype, &self.bytes, &mut self.narrow)?;
         self.rounding.push(wide, &self.narrow);
-        self.changed += changed(&self.narrow, other);
+        self.changed += differing(&self.narrow, other);
         self.count_not_finite();
         Ok(())
     }
@@ -277,9 +265,4 @@ impl<T: Value> Pass<T> {
             }
         }
     }
-}
-
-/// Places whose bits differ.
-fn changed<T: Value>(a: &[T], b: &[T]) -> u64 {
-    a.iter().zip(b).map(|(a, b)| u64::from(a.differs(*b))).sum()
 }

@@ -16,7 +16,7 @@ type Lanes = [f64; LANES];
 #[derive(Clone, Debug, Default)]
 pub struct PairSums {
     pairs: u64,
-    /// Squares of b - a, of a and of b; a b; magnitudes of b - a.
+    /// Squares of b - a, of a and of b; a b; magnitudes of b - a. Narrow vectors use the first lanes alone.
     sums: [Lanes; 5],
     largest: Lanes,
     flips: Lanes,
@@ -73,6 +73,31 @@ impl PairSums {
     }
 }
 
+/// Places at which the bits of two runs differ, as far as both go.
+pub fn differing<T: PrefixKey>(a: &[T], b: &[T]) -> u64 {
+    Arch::new().dispatch(Differing { a, b })
+}
+
+struct Differing<'a, T> {
+    a: &'a [T],
+    b: &'a [T],
+}
+
+impl<T: PrefixKey> WithSimd for Differing<'_, T> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> u64 {
+        // A narrow counter is one that vectors have many of; a part is too short to overflow it.
+        const PART: usize = 1 << 20;
+        let mut total = 0;
+        for (a, b) in self.a.chunks(PART).zip(self.b.chunks(PART)) {
+            total += u64::from(a.iter().zip(b).map(|(a, b)| u32::from(a.differs(*b))).sum::<u32>());
+        }
+        total
+    }
+}
+
 /// One run: a structure, because a closure would not be compiled into the vector code that calls it.
 struct Push<'a, T> {
     sums: &'a mut PairSums,
@@ -84,36 +109,83 @@ impl<T: PrefixKey> WithSimd for Push<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { sums, a, b } = self;
         let count = a.len().min(b.len());
         let (a, a_rest) = a[..count].as_chunks::<LANES>();
         let (b, b_rest) = b[..count].as_chunks::<LANES>();
-        // Copies of their own stay in registers.
-        let PairSums { sums: mut totals, mut largest, mut flips, .. } = *sums;
+        let [mut even, mut odd] = [0, 1].map(|place| Totals::<S>::load(sums, place));
         for (a, b) in a.iter().zip(b) {
-            for lane in 0..LANES {
-                add(&mut totals, &mut largest, &mut flips, lane, a[lane].into(), b[lane].into());
+            let (a, b) = (a.map(T::into), b.map(T::into));
+            step(simd, [&mut even, &mut odd], &a, &b);
+        }
+        if !a_rest.is_empty() {
+            // Zeros add nothing.
+            let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
+            for (lane, (x, y)) in a_rest.iter().zip(b_rest).enumerate() {
+                (a[lane], b[lane]) = ((*x).into(), (*y).into());
             }
+            step(simd, [&mut even, &mut odd], &a, &b);
         }
-        for (lane, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
-            add(&mut totals, &mut largest, &mut flips, lane, (*a).into(), (*b).into());
-        }
-        *sums = PairSums { pairs: sums.pairs + count as u64, sums: totals, largest, flips };
+        even.store(sums, 0);
+        odd.store(sums, 1);
+        sums.pairs += count as u64;
     }
 }
 
+/// Adds two vectors at a time.
 #[inline(always)]
-fn add(sums: &mut [Lanes; 5], largest: &mut Lanes, flips: &mut Lanes, lane: usize, a: f64, b: f64) {
-    let difference = b - a;
-    let product = a * b;
-    sums[0][lane] += difference * difference;
-    sums[1][lane] += a * a;
-    sums[2][lane] += b * b;
-    sums[3][lane] += product;
-    sums[4][lane] += difference.abs();
-    largest[lane] = if difference.abs() > largest[lane] { difference.abs() } else { largest[lane] };
-    flips[lane] += if product < 0.0 { 1.0 } else { 0.0 };
+fn step<S: Simd>(simd: S, [even, odd]: [&mut Totals<S>; 2], a: &Lanes, b: &Lanes) {
+    let ((a, _), (b, _)) = (S::as_simd_f64s(a), S::as_simd_f64s(b));
+    for (a, b) in a.as_chunks::<2>().0.iter().zip(b.as_chunks::<2>().0) {
+        even.add(simd, a[0], b[0]);
+        odd.add(simd, a[1], b[1]);
+    }
+}
+
+/// The totals of one vector, in registers.
+struct Totals<S: Simd> {
+    sums: [S::f64s; 5],
+    largest: S::f64s,
+    flips: S::f64s,
+}
+
+impl<S: Simd> Totals<S> {
+    #[inline(always)]
+    fn load(from: &PairSums, place: usize) -> Self {
+        let vector = |lanes: &Lanes| S::as_simd_f64s(lanes).0[place];
+        Self {
+            sums: std::array::from_fn(|i| vector(&from.sums[i])),
+            largest: vector(&from.largest),
+            flips: vector(&from.flips),
+        }
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut PairSums, place: usize) {
+        for (lanes, sum) in to.sums.iter_mut().zip(self.sums) {
+            S::as_mut_simd_f64s(lanes).0[place] = sum;
+        }
+        S::as_mut_simd_f64s(&mut to.largest).0[place] = self.largest;
+        S::as_mut_simd_f64s(&mut to.flips).0[place] = self.flips;
+    }
+
+    #[inline(always)]
+    fn add(&mut self, simd: S, a: S::f64s, b: S::f64s) {
+        let difference = simd.sub_f64s(b, a);
+        let magnitude = simd.abs_f64s(difference);
+        let product = simd.mul_f64s(a, b);
+        let [differences, first, second, products, absolute] = &mut self.sums;
+        *differences = simd.mul_add_f64s(difference, difference, *differences);
+        *first = simd.mul_add_f64s(a, a, *first);
+        *second = simd.mul_add_f64s(b, b, *second);
+        *products = simd.add_f64s(product, *products);
+        *absolute = simd.add_f64s(magnitude, *absolute);
+        self.largest = simd.max_f64s(magnitude, self.largest);
+        let (zero, one) = (simd.splat_f64s(0.0), simd.splat_f64s(1.0));
+        let is_flip = simd.less_than_f64s(product, zero);
+        self.flips = simd.add_f64s(self.flips, simd.select_f64s(is_flip, one, zero));
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +217,9 @@ mod tests {
             assert!(near(totals.absolute, sum(&|a, b| (b - a).abs())));
             let flips: f64 = sum(&|a, b| f64::from(u8::from((a < 0.0) != (b < 0.0))));
             assert_eq!((totals.flips as f64, totals.pairs), (flips, count as u64));
+            let mut c = a.clone();
+            c.iter_mut().step_by(3).for_each(|x| *x = -*x);
+            assert_eq!(differing(&a, &c), count.div_ceil(3) as u64);
             let largest = a.iter().zip(&b).map(|(a, b)| (b - a).abs()).fold(0.0, f64::max);
             assert_eq!(totals.largest, largest);
             // Cut at multiples of the lanes, the bits are the same.
