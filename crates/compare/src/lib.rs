@@ -187,6 +187,9 @@ const DISTANCES: [&str; 5] = [
     "max_abs_difference",
 ];
 
+/// What is said of a cast that makes values infinite.
+const BEYOND: &str = "values are beyond the range of the other element type";
+
 /// Records what was found of a pair; `None` stands for the same bytes.
 fn record(base: &Weight, tuned: &Weight, found: Option<&Differences>, out: &mut Output) {
     let same = PairFacts::SAME;
@@ -206,8 +209,11 @@ fn record(base: &Weight, tuned: &Weight, found: Option<&Differences>, out: &mut 
     out.metric("changed_fraction", share(found.map_or(0, |found| found.changed)));
     match &facts {
         Ok(facts) => {
-            out.metric_or("rounding_floor", facts.floor, "every value of BASE is zero");
-            out.metric_or("above_floor", facts.above_floor, "the rounding floor is 0");
+            let overflows = found.is_some_and(|found| !found.rounding_energy.is_finite());
+            let why = if overflows { BEYOND } else { "every value of BASE is zero" };
+            out.metric_or("rounding_floor", facts.floor, why);
+            let why = if facts.floor.is_some() { "the rounding floor is 0" } else { why };
+            out.metric_or("above_floor", facts.above_floor, why);
         }
         Err(why) => ["rounding_floor", "above_floor"]
             .into_iter()
@@ -270,13 +276,15 @@ impl PairFacts {
         }
         let distance = totals.difference_energy.sqrt();
         let norm = totals.energies[0].sqrt();
-        if !(distance + norm + found.rounding_energy).is_finite() {
+        if !(distance + norm).is_finite() {
             return Err("the sum of squares is out of the range of F64".to_owned());
         }
         let ratio = |x: f64| {
             if x == 0.0 { Some(0.0) } else { (norm > 0.0).then(|| x / norm) }
         };
-        let (relative, floor) = (ratio(distance), ratio(found.rounding_energy.sqrt()));
+        let relative = ratio(distance);
+        let rounding = Some(found.rounding_energy).filter(|energy| energy.is_finite());
+        let floor = rounding.and_then(|energy| ratio(energy.sqrt()));
         Ok(Self {
             distance,
             relative,

@@ -13,7 +13,7 @@ use weightscope_core::{
     AnalyzeError, Analyzer, Cost, DType, Descriptor, MetricSpec, ModelGraph, Order, Output, Part,
     Role, Unit, UnitSpec, Weight, WeightId, WeightView,
 };
-use weightscope_linalg::{Matrix, Watch, nearest_bytes, nearest_rows};
+use weightscope_linalg::{Matrix, SpectrumError, Watch, nearest_bytes, nearest_rows};
 
 use crate::parameters::{BLOCKS, LINEAGE, NEURONS};
 use crate::spectra::analyze_error;
@@ -87,8 +87,17 @@ impl Analyzer for Lineage {
         let [Some(a), Some(b), Some(c), Some(d)] = sides else { return Ok(()) };
         let hidden = a.count().min(c.count());
         let sample = sample(hidden, unit.value(&NEURONS) as u64);
-        let first = matched(unit, &a, &b, &sample)?;
-        let second = matched(unit, &c, &d, &sample)?;
+        let both = matched(unit, &a, &b, &sample)
+            .and_then(|first| Ok((first, matched(unit, &c, &d, &sample)?)));
+        let (first, second) = match both {
+            Err(SpectrumError::NotFinite) => {
+                for key in ["matched_neurons", "match_correlation", "match_p_value"] {
+                    out.undefined(key, "values that are NaN or infinite");
+                }
+                return Ok(());
+            }
+            both => both.map_err(analyze_error)?,
+        };
         let both =
             first.iter().zip(&second).filter_map(|(a, b)| Some(((*a)? as f64, (*b)? as f64)));
         let (x, y): (Vec<f64>, Vec<f64>) = both.unzip();
@@ -283,14 +292,17 @@ fn matched(
     base: &Neurons<'_>,
     tuned: &Neurons<'_>,
     sample: &[u64],
-) -> Result<Vec<Option<usize>>, AnalyzeError> {
+) -> Result<Vec<Option<usize>>, SpectrumError<AnalyzeError>> {
     if base.width() != tuned.width() {
         return Ok(vec![None; sample.len()]);
     }
     let monitor = Watch(|| unit.threads(), |flops| unit.advance(flops).is_ok());
-    let there = nearest_rows(&base.read_some(sample)?, tuned, &monitor).map_err(analyze_error)?;
+    let some = |neurons: &Neurons<'_>, which: &[u64]| {
+        neurons.read_some(which).map_err(SpectrumError::Read)
+    };
+    let there = nearest_rows(&some(base, sample)?, tuned, &monitor)?;
     let partners: Vec<u64> = there.iter().map(|n| n.map_or(0, |n| n.row as u64)).collect();
-    let back = nearest_rows(&tuned.read_some(&partners)?, base, &monitor).map_err(analyze_error)?;
+    let back = nearest_rows(&some(tuned, &partners)?, base, &monitor)?;
     let mutual =
         |((there, back), own): ((&Option<_>, &Option<weightscope_linalg::Nearest>), &u64)| {
             let there: &weightscope_linalg::Nearest = there.as_ref()?;

@@ -1,6 +1,6 @@
 //! Which weights of two checkpoints are the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weightscope_core::{
     EntryId, ModelGraph, Pairing, Part, Role, Stack, Unpaired, Weight, WeightId,
@@ -16,7 +16,7 @@ fn place(weight: &Weight) -> Place {
 /// Holds `tuned` against `base`: one graph of both, with the [`Pairing`] of their weights.
 ///
 /// * Weights pair by tower, role, part, block and expert, and where several share these by name, whatever is written
-///   before it (`transformer.h.0.ln_1.weight` and `h.0.ln_1.weight`). How they are stored does not matter: element
+///   before it (`transformer.h.0.ln_1.weight` and `h.0.ln_1.weight`); the rest by equal names. How they are stored does not matter: element
 ///   types, shards and orientation may differ.
 /// * Tables of tokens, positions and types, and heads, pair by their common rows when only the number of rows differs.
 /// * `base_entries`: number of tensors in BASE; TUNED's are numbered after them, as
@@ -103,7 +103,21 @@ fn matches(base: &[Weight], tuned: &[Weight]) -> Vec<Option<usize>> {
         }
         by_name(base, tuned, &mine, theirs, &mut found);
     }
+    by_equal_name(base, tuned, &mut found);
     found
+}
+
+/// Pairs what is left over by whole names: the same tensor as integers and as floats may be a buffer here and a weight
+/// there.
+fn by_equal_name(base: &[Weight], tuned: &[Weight], found: &mut [Option<usize>]) {
+    let taken: BTreeSet<usize> = found.iter().flatten().copied().collect();
+    let others = tuned.iter().enumerate().filter(|(index, _)| !taken.contains(index));
+    let left: BTreeMap<&str, usize> = others.map(|(index, w)| (w.name.as_str(), index)).collect();
+    for (slot, weight) in found.iter_mut().zip(base) {
+        if slot.is_none() {
+            *slot = left.get(weight.name.as_str()).copied();
+        }
+    }
 }
 
 fn set(found: &mut [Option<usize>], base: usize, tuned: usize) {

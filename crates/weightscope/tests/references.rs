@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
-use weightscope::{Scan, Value, WeightRecord};
+use weightscope::{Compare, Scan, Settings, Value, WeightRecord};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
@@ -348,6 +348,87 @@ fn schemes_of_tiny_llama() {
 fn schemes_of_every_element_type() {
     let compared = check_quantization("references/dtypes.safetensors", "dtypes-quantization.json");
     assert_eq!(compared, [1898, 410, 107, 52]);
+}
+
+/// Largest deviation allowed of a metric of a comparison; `None` where it must be the same number.
+fn comparison_tolerance(metric: &str, want: f64) -> Option<f64> {
+    match metric {
+        "base_not_finite" | "not_finite" | "delta_energy_rank_90" | "delta_rank_above_rounding" => {
+            None
+        }
+        // Terms of nearly orthogonal weights cancel.
+        "cosine_similarity" => Some(1e-9),
+        // Of a small shift the rounding of singular values is a larger part.
+        "spectral_shift" => Some(1e-9 * want.abs() + 1e-14),
+        _ => Some(1e-9 * want.abs()),
+    }
+}
+
+/// Compares with the reference, and says how many weights changed, and how many numbers were compared.
+fn check_comparison(tuned: &str, reference: &str) -> [usize; 2] {
+    let mut settings = Settings::default();
+    settings.parameters.set("compare", "spectral", 1.0);
+    let comparison = Compare::new(fixtures().join("tiny-gpt2"), fixtures().join(tuned));
+    let report = comparison.settings(settings).run().unwrap();
+    assert_eq!(report.errors, []);
+    let text = std::fs::read_to_string(fixtures().join("references").join(reference)).unwrap();
+    let reference: Json = serde_json::from_str(&text).unwrap();
+    let same: Vec<&str> =
+        reference["same"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let changed = reference["changed"].as_object().unwrap();
+    assert_eq!(report.weights.len(), same.len() + changed.len());
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for weight in &report.weights {
+        let ours = &weight.analyses["compare"];
+        if same.contains(&weight.name.as_str()) {
+            let is_one = |key: &str| key == "cosine_similarity";
+            for (metric, value) in ours.iter().filter(|(key, _)| **key != "other_dtype") {
+                let want = f64::from(u8::from(is_one(metric)));
+                if value.as_f64().is_some_and(|found| found != want) {
+                    wrong.push(format!("{} {metric}: {value:?} of the same bytes", weight.name));
+                }
+            }
+            assert_eq!(weight.number("compare", "l2_distance"), Some(0.0), "{}", weight.name);
+            continue;
+        }
+        let wanted = changed[&weight.name].as_object().unwrap();
+        for (metric, want) in wanted {
+            let found = weight.number("compare", metric);
+            let want = want.as_f64().unwrap();
+            let is_near = found.is_some_and(|found| {
+                comparison_tolerance(metric, want)
+                    .map_or(found == want, |allowed| (found - want).abs() <= allowed)
+            });
+            compared += 1;
+            if !is_near {
+                wrong.push(format!("{} {metric}: {found:?} instead of {want}", weight.name));
+            }
+        }
+        // What is undefined there is undefined here.
+        for (metric, value) in ours {
+            let own = ["other_dtype", "delta_rank_gap"];
+            if !value.is_null() && !own.contains(&&**metric) && !wanted.contains_key(&**metric) {
+                wrong.push(format!(
+                    "{} {metric}: {value:?} is undefined in the reference",
+                    weight.name
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    [changed.len(), compared]
+}
+
+#[test]
+fn comparison_of_tiny_gpt2_tuned() {
+    let compared = check_comparison("tiny-gpt2-tuned", "tiny-gpt2-tuned-compare.json");
+    assert_eq!(compared, [146, 1748]);
+}
+
+#[test]
+fn comparison_of_tiny_gpt2_lora() {
+    let compared = check_comparison("tiny-gpt2-lora", "tiny-gpt2-lora-compare.json");
+    assert_eq!(compared, [12, 192]);
 }
 
 #[test]
