@@ -19,7 +19,8 @@ const STYLES: Styles = Styles::styled()
 const EXIT_CODES: &str = "\
 Exit codes:
   0    complete
-  1    complete, with findings at or above --fail-on; a budget that cannot be met
+  1    complete, with findings at or above --fail-on or changes above --fail-on-change; a budget that
+       cannot be met
   2    the command line makes no sense, or --resume finds another run's journal
   3    partial: something could not be read or measured
   4    rejected: nothing could be used
@@ -38,6 +39,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Measure every weight of a checkpoint and say what is broken, odd or sparse
     Scan(Box<ScanArgs>),
+    /// Measure what changed from one checkpoint to another, weight by weight
+    Compare(Box<CompareArgs>),
     /// Say what a checkpoint is, from its headers alone
     Info(InfoArgs),
     /// Draw one weight, or a window of it, with exact values
@@ -60,13 +63,60 @@ pub(crate) enum Command {
     },
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Args)]
 pub(crate) struct ScanArgs {
     /// A .safetensors file, a model folder, or the shards of one checkpoint
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// Singular values by the direct route alone: certain for tiny ones too, and up to three times slower
+    #[arg(long, help_heading = "What to measure")]
+    pub(crate) exact: bool,
+    /// Test how well power laws fit, by a bootstrap of N samples [default without N: 250]
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "250", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "What to measure")]
+    pub(crate) alpha_gof: Option<u32>,
+    /// Lines that numbers are judged by: what chance makes of the shape, or the customary absolute ones
+    #[arg(
+        long,
+        value_name = "LINES",
+        default_value = "calibrated",
+        help_heading = "What counts",
+        display_order = 1
+    )]
+    pub(crate) thresholds: Thresholds,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The checkpoint to compare with: a .safetensors file or a model folder
+    #[arg(value_name = "BASE")]
+    pub(crate) base: PathBuf,
+    /// The checkpoint that may have changed: a .safetensors file or a model folder
+    #[arg(value_name = "TUNED")]
+    pub(crate) tuned: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// Spectra of every pair that changed, and how far the singular values of the weights moved
+    #[arg(long, help_heading = "What to measure")]
+    pub(crate) spectral: bool,
+    /// No spectra of what changed [default: of all pairs while that is quick, else of the largest movers]
+    #[arg(long, conflicts_with = "spectral", help_heading = "What to measure")]
+    pub(crate) no_spectra: bool,
+    /// Exit with 1 when the relative L2 change of a weight is above this, or a trained weight cannot be compared
+    #[arg(long, value_name = "RELATIVE_L2", value_parser = change, allow_negative_numbers = true, help_heading = "What counts", display_order = 3)]
+    pub(crate) fail_on_change: Option<f64>,
+}
+
+// What a scan and a comparison have in common. Numbers order those headings that have flags of one of them between.
+// (A doc comment would replace the command's.)
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
     /// Only these analyzers (a,b), or all with some added (+a) or left out (-b)
     #[arg(
         long,
@@ -85,24 +135,15 @@ pub(crate) struct ScanArgs {
     /// Measure q, k, v (and gate, up) of fused tensors apart
     #[arg(long, help_heading = "What to measure")]
     pub(crate) split_fused: bool,
-    /// Singular values by the direct route alone: certain for tiny ones too, and up to three times slower
-    #[arg(long, help_heading = "What to measure")]
-    pub(crate) exact: bool,
-    /// Test how well power laws fit, by a bootstrap of N samples [default without N: 250]
-    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "250", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "What to measure")]
-    pub(crate) alpha_gof: Option<u32>,
 
     /// Parameters, thresholds and ignored findings, from a TOML file
-    #[arg(long, value_name = "FILE", help_heading = "What counts")]
+    #[arg(long, value_name = "FILE", help_heading = "What counts", display_order = 0)]
     pub(crate) config: Option<PathBuf>,
-    /// Lines that numbers are judged by: what chance makes of the shape, or the customary absolute ones
-    #[arg(long, value_name = "LINES", default_value = "calibrated", help_heading = "What counts")]
-    pub(crate) thresholds: Thresholds,
     /// Exit with 1 when a finding is at least this severe
-    #[arg(long, value_name = "SEVERITY", help_heading = "What counts")]
+    #[arg(long, value_name = "SEVERITY", help_heading = "What counts", display_order = 2)]
     pub(crate) fail_on: Option<FailOn>,
     /// An earlier JSON report: only findings that it does not have count
-    #[arg(long, value_name = "REPORT", help_heading = "What counts")]
+    #[arg(long, value_name = "REPORT", help_heading = "What counts", display_order = 4)]
     pub(crate) baseline: Option<PathBuf>,
 
     /// Write a report here as well: .html, .json, .md, .csv or .txt says the format (repeatable)
@@ -145,7 +186,7 @@ pub(crate) struct ScanArgs {
     pub(crate) display: DisplayArgs,
 }
 
-impl ScanArgs {
+impl RunArgs {
     /// Whether the browser opens afterwards.
     #[cfg_attr(not(feature = "tui"), expect(clippy::unused_self, reason = "no flag asks for it"))]
     pub(crate) fn browses(&self) -> bool {
@@ -173,11 +214,11 @@ pub(crate) struct InfoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// A JSON report, as scan -o report.json writes it
+    /// A JSON report, as scan or compare -o report.json writes it
     #[arg(value_name = "REPORT")]
     pub(crate) path: PathBuf,
 
-    /// Judge the saved numbers anew by a TOML file, as a scan with it would
+    /// Judge the saved numbers anew by a TOML file, as a run with it would
     #[arg(long, value_name = "FILE", help_heading = "What counts")]
     pub(crate) config: Option<PathBuf>,
     /// Judge the saved numbers anew by these lines
@@ -210,7 +251,7 @@ pub(crate) struct ReportArgs {
 #[cfg(feature = "tui")]
 #[derive(Debug, Args)]
 pub(crate) struct BrowseArgs {
-    /// A JSON report, as scan -o report.json writes it
+    /// A JSON report, as scan or compare -o report.json writes it
     #[arg(value_name = "REPORT")]
     pub(crate) path: PathBuf,
     #[command(flatten)]
@@ -297,6 +338,14 @@ fn format(text: &str) -> Result<Format, String> {
     text.parse::<Format>().map_err(|error| error.to_string())
 }
 
+/// A change from which on a comparison fails.
+fn change(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.trim().parse().ok();
+    number
+        .filter(|x| x.is_finite() && *x >= 0.0)
+        .ok_or_else(|| "neither zero nor a positive number".to_owned())
+}
+
 /// `512MiB`, `2G`, `1.5gb`, `100000`: bytes. K, M, G and T are powers of 1024, as are KiB and the rest; KB and
 /// the rest are powers of 1000.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
@@ -339,11 +388,15 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn sizes_and_changes() {
         assert_eq!(size("512MiB"), Ok(512 << 20));
         assert_eq!(size("2G"), Ok(2 << 30));
         assert_eq!(size("1.5 kb"), Ok(1500));
         assert_eq!(size("77"), Ok(77));
+        assert_eq!((change("0"), change("1e-3")), (Ok(0.0), Ok(1e-3)));
+        for text in ["-1", "nan", "inf", "1e999", "", "a lot"] {
+            assert!(change(text).is_err(), "{text}");
+        }
         assert!(size("2 parsecs").is_err() && size("").is_err() && size("0").is_err());
     }
 }

@@ -8,7 +8,7 @@
 //! }
 //! ```
 //!
-//! Exit codes: 0 complete; 1 findings at or above `--fail-on`, or a budget that cannot be met; 2 usage (also globs that leave no weight, and
+//! Exit codes: 0 complete; 1 findings at or above `--fail-on`, changes above `--fail-on-change`, or a budget that cannot be met; 2 usage (also globs that leave no weight, and
 //! `--resume` with the journal of another run); 3 partial; 4 rejected; 5 a report or its journal could not be
 //! written; 130 and 143 interrupted. A later one wins: 130 over 5 over 4 over 3 over 1.
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@ mod config;
 mod exit;
 mod explain;
 mod info;
+mod job;
 mod output;
 mod plan;
 mod plot;
@@ -38,6 +39,7 @@ use weightscope::Registry;
 
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
+use crate::job::Job;
 
 /// Parses `arguments` (the first is the program's name), does what they say, and returns the exit code.
 /// `registry` makes the analyzers.
@@ -65,7 +67,8 @@ pub fn run(
 
 fn dispatch(cli: Cli, registry: &dyn Fn() -> Registry) -> Exit {
     match cli.command {
-        Command::Scan(args) => scan::run(args, registry()),
+        Command::Scan(args) => scan::run(Job::Scan(*args), registry()),
+        Command::Compare(args) => scan::run(Job::Compare(*args), registry()),
         Command::Info(args) => info::run(&args),
         Command::Plot(args) => plot::run(&args, &registry()),
         Command::Plan(args) => plan::run(&args, registry()),

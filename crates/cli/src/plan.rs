@@ -7,7 +7,9 @@ use weightscope::plan::{
     ANALYZER, Form, Goal, Plan, PlanError, Request, Rule, Scheme, Target, export, figures, plan,
 };
 use weightscope::report::{render_figure_page, write_atomic};
-use weightscope::{Registry, Report, RunOptions, Scan, ScanError, Status, default_budget};
+use weightscope::{
+    Registry, Report, ReportKind, RunOptions, Scan, ScanError, Status, default_budget,
+};
 
 use crate::args::{self, DisplayArgs};
 use crate::exit::Exit;
@@ -185,7 +187,12 @@ fn report(args: &QuantizeArgs, registry: Registry) -> Result<(Report, Exit), (Ex
     };
     let report = match args.paths.iter().find(is_report) {
         Some(path) if args.paths.len() == 1 => {
-            saved::read(path).map_err(|message| (Exit::Rejected, message))?
+            let report = saved::read(path).map_err(|message| (Exit::Rejected, message))?;
+            if report.kind == ReportKind::Compare {
+                let why = "compares two checkpoints; a plan needs the report of a scan";
+                return Err(usage(format!("{}: {why}", path.display())));
+            }
+            report
         }
         Some(path) => {
             return Err(usage(format!("{}: a report goes alone", path.display())));

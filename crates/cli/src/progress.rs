@@ -68,9 +68,11 @@ impl Progress {
     pub(crate) fn observe(&mut self, event: Event<'_>) {
         match event {
             Event::Started { weights, bytes, work, resumed } => {
-                (self.weights, self.bytes) = (weights, bytes);
+                // A second round begins anew.
+                (self.weights, self.finished) = (weights, 0);
+                (self.bytes, self.read) = (bytes, 0);
+                self.bar.reset();
                 self.bar.set_length(work);
-                self.bar.reset_elapsed();
                 self.tell();
                 self.bar.enable_steady_tick(Duration::from_millis(200));
                 if resumed > 0 {

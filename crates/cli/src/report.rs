@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use weightscope::report::Format;
 use weightscope::{
-    Analyzer, Descriptor, ErrorScope, Finding, Registry, Report, ReportKind, SIBLINGS, Settings,
-    Severity, Status, check_globs, rejudge,
+    Analyzer, Descriptor, ErrorScope, Finding, Registry, Report, SIBLINGS, Settings, Severity,
+    Status, check_globs, rejudge,
 };
 
 use crate::args::{ReportArgs, Thresholds};
@@ -45,7 +45,7 @@ fn finish(args: &ReportArgs, registry: &Registry, request: &Request) -> Exit {
     exit_of(report, request.fail_on).max(printed).max(written)
 }
 
-/// As the scan ended; one that was stopped left a part.
+/// As the run ended; one that was stopped left a part.
 fn exit_of(report: &Report, fail_on: Option<Severity>) -> Exit {
     match report.status {
         Status::Rejected => Exit::Rejected,
@@ -106,11 +106,8 @@ fn is_same(a: &Path, b: &Path) -> bool {
     fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
 }
 
-/// Judges `report` as a scan with these parameters and ignore rules would have. What measuring was told stays.
+/// Judges `report` as a run with these parameters and ignore rules would have. What measuring was told stays.
 fn judge(report: &mut Report, registry: &Registry, wanted: &Settings) -> Result<(), String> {
-    if report.kind != ReportKind::Scan {
-        return Err("only the report of a scan can be judged anew".to_owned());
-    }
     let analyzers = analyzers_of(report, registry)?;
     for (descriptor, fixed) in judged(&analyzers) {
         for spec in descriptor.parameters.iter().filter(|spec| !fixed.contains(&spec.key)) {

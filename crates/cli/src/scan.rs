@@ -1,20 +1,22 @@
-//! `ws-cli scan`.
+//! `ws-cli scan` and `ws-cli compare`: a run, its reports and its exit code.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use weightscope::load::LoadError;
 use weightscope::report::Format;
 use weightscope::{
     Descriptor, EngineError, ErrorRecord, ErrorScope, Finding, JournalError, JournalFile, Key,
-    PORTRAITS, Registry, Report, ReportKind, RunOptions, SIBLINGS, Scan, ScanError, SchemaRecord,
+    PORTRAITS, Registry, Report, Run, RunOptions, SIBLINGS, ScanError, SchemaRecord, SeriesDetail,
     Settings, Severity, SourceRecord, Status, ToolRecord, Totals, default_budget,
 };
 
-use crate::args::{ScanArgs, Thresholds};
+use crate::args::RunArgs;
 use crate::browse;
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::job::{Job, Setup};
 use crate::output::{self, complain};
 use crate::progress::Progress;
 use crate::saved;
@@ -23,7 +25,7 @@ use crate::write::{self, folder_of};
 
 /// What the command line asked for, checked.
 struct Request {
-    args: ScanArgs,
+    job: Job,
     settings: Settings,
     choice: Vec<String>,
     fail_on: Option<Severity>,
@@ -31,52 +33,81 @@ struct Request {
     outputs: Vec<(PathBuf, Format)>,
 }
 
-pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
-    if let Err(message) = if args.browses() { browse::ready() } else { Ok(()) } {
+impl Request {
+    fn args(&self) -> &RunArgs {
+        self.job.run_args()
+    }
+}
+
+/// What a run of the library is given.
+struct Prepared {
+    registry: Registry,
+    choice: Vec<String>,
+    settings: Settings,
+    options: RunOptions,
+    mapped: bool,
+    series: Option<SeriesDetail>,
+}
+
+impl Setup for Prepared {
+    fn set_up<Input>(self, run: Run<Input>) -> Run<Input> {
+        let run = run
+            .registry(self.registry)
+            .analyzers(self.choice)
+            .settings(self.settings)
+            .options(self.options)
+            .mapped(self.mapped);
+        match self.series {
+            Some(series) => run.series(series),
+            None => run,
+        }
+    }
+}
+
+pub(crate) fn run(job: Job, registry: Registry) -> Exit {
+    if let Err(message) = if job.run_args().browses() { browse::ready() } else { Ok(()) } {
         complain(&message);
         return Exit::Usage;
     }
-    let request = match prepare(*args, &registry) {
+    let request = match prepare(job, &registry) {
         Ok(request) => request,
         Err((exit, message)) => {
             complain(&message);
             return exit;
         }
     };
+    let args = request.args();
     let signals = Signals::install();
     let journal = request
         .outputs
         .first()
-        .map(|(path, _)| JournalFile { path: journal_path(path), resume: request.args.resume });
+        .map(|(path, _)| JournalFile { path: journal_path(path), resume: args.resume });
     let tool =
         ToolRecord { name: "ws-cli".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let mut formats = request.outputs.iter().map(|(_, format)| *format);
-    let draws = request.args.format.has_figures()
-        || formats.any(Format::has_figures)
-        || request.args.browses();
+    let draws = args.format.has_figures() || formats.any(Format::has_figures) || args.browses();
     let options = RunOptions {
         portraits: if draws { PORTRAITS } else { 0 },
-        threads: usize::from(request.args.threads.unwrap_or(0)),
-        memory: request.args.memory.unwrap_or_else(default_budget),
+        threads: usize::from(args.threads.unwrap_or(0)),
+        memory: args.memory.unwrap_or_else(default_budget),
         cancel: signals.cancel(),
         journal: journal.clone(),
-        timings: !request.args.no_timings,
+        timings: !args.no_timings,
         tool: tool.clone(),
     };
     let descriptors: Vec<Descriptor> =
         registry.descriptors().into_iter().copied().chain([SIBLINGS]).collect();
-    let mut scan = Scan::new(request.args.paths.clone())
-        .registry(registry)
-        .analyzers(request.choice.clone())
-        .settings(request.settings.clone())
-        .options(options)
-        .mapped(request.args.mmap);
-    if let Some(series) = request.args.series {
-        scan = scan.series(series.into());
-    }
-    let display = request.args.display;
-    let mut progress = Progress::new(!request.args.no_progress && !display.quiet, display.verbose);
-    let result = scan.run_with(&mut |event| progress.observe(event));
+    let prepared = Prepared {
+        registry,
+        choice: request.choice.clone(),
+        settings: request.settings.clone(),
+        options,
+        mapped: args.mmap,
+        series: args.series.map(Into::into),
+    };
+    let display = args.display;
+    let mut progress = Progress::new(!args.no_progress && !display.quiet, display.verbose);
+    let result = request.job.run(prepared, &mut |event| progress.observe(event));
     progress.finish();
     let (report, exit) = match result {
         Ok(mut report) => {
@@ -84,17 +115,18 @@ pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
                 saved::mark_known(&mut report.findings, &baseline.findings);
             }
             // An empty export must not pass a gate as a healthy model.
-            if report.models.first().is_some_and(|model| model.tensors == 0) {
-                let path = report.sources.first().map_or("", |source| source.path.as_str());
-                complain(&format!("{path}: holds no tensors"));
-                report.status = Status::Rejected;
+            for (source, model) in report.sources.iter().zip(&report.models) {
+                if model.tensors == 0 {
+                    complain(&format!("{}: holds no tensors", source.path));
+                    report.status = Status::Rejected;
+                }
             }
             let exit = exit_of(&report, request.fail_on, &signals);
             (report, exit)
         }
         Err(ScanError::Load(error)) => {
             complain(&error.to_string());
-            (rejected(&request, tool, error.code(), &error.to_string()), Exit::Rejected)
+            (rejected(&request, tool, &error), Exit::Rejected)
         }
         Err(ScanError::Engine(EngineError::Journal(error))) => {
             complain(&error.to_string());
@@ -117,10 +149,11 @@ pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
         return Exit::Usage;
     }
     let described: Vec<&Descriptor> = descriptors.iter().collect();
-    let render_options = output::render_options(display.color.color, request.args.top, &described);
-    let printed = write::print_report(&report, request.args.format, display.quiet, &render_options);
+    let render_options = output::render_options(display.color.color, args.top, &described);
+    let printed = write::print_report(&report, args.format, display.quiet, &render_options);
     let written = write::write_reports(&report, &request.outputs, &render_options);
     hint(&report, &request);
+    let exit = exit.max(changed(&report, &request.job));
     // The journal is for going on: a finished run with written reports needs it no more.
     if let Some(journal) = journal {
         if report.status != Status::Interrupted && written == Exit::Complete {
@@ -130,13 +163,13 @@ pub(crate) fn run(args: Box<ScanArgs>, registry: Registry) -> Exit {
             complain(&format!("{path}: keeps what was measured; --resume takes it over"));
         }
     }
-    exit.max(printed).max(written).max(look_around(report, &request.args, descriptors, &signals))
+    exit.max(printed).max(written).max(look_around(report, args, descriptors, &signals))
 }
 
 /// Opens the browser when it was asked for and there is something to see.
 fn look_around(
     report: Report,
-    args: &ScanArgs,
+    args: &RunArgs,
     descriptors: Vec<Descriptor>,
     signals: &Signals,
 ) -> Exit {
@@ -150,30 +183,31 @@ fn look_around(
 /// Globs that leave no weight are a slip: a report of nothing would look like a clean one.
 fn chose_nothing(report: &Report) -> Option<String> {
     let Settings { include, exclude, .. } = &report.settings;
-    let tensors = report.models.first().map_or(0, |model| model.tensors);
+    let tensors: u64 = report.models.iter().map(|model| model.tensors).sum();
     if tensors == 0 || !report.weights.is_empty() || (include.is_empty() && exclude.is_empty()) {
         return None;
     }
     let list = |globs: &[String]| {
         globs.iter().map(|glob| format!("\"{glob}\"")).collect::<Vec<_>>().join(", ")
     };
-    let path = report.sources.first().map_or("", |source| source.path.as_str());
+    let paths: Vec<&str> = report.sources.iter().map(|source| source.path.as_str()).collect();
+    let (paths, its) = (paths.join(" and "), if paths.len() > 1 { "their" } else { "its" });
     Some(if include.is_empty() {
-        format!("{path}: all of its {tensors} weights are excluded by {}", list(exclude))
+        format!("{paths}: all of {its} {tensors} weights are excluded by {}", list(exclude))
     } else {
         let but = if exclude.is_empty() {
             String::new()
         } else {
             format!(" and is not excluded by {}", list(exclude))
         };
-        format!("{path}: none of its {tensors} weights matches {}{but}", list(include))
+        format!("{paths}: none of {its} {tensors} weights matches {}{but}", list(include))
     })
 }
 
 /// Checks everything that can be wrong before a byte is read.
-fn prepare(args: ScanArgs, registry: &Registry) -> Result<Request, (Exit, String)> {
+fn prepare(job: Job, registry: &Registry) -> Result<Request, (Exit, String)> {
     let usage = |message: String| (Exit::Usage, message);
-    output::check_inputs(&args.paths).map_err(usage)?;
+    let (args, inputs) = (job.run_args(), job.inputs());
     let config = Config::read(args.config.as_deref()).map_err(|error| usage(error.to_string()))?;
     let mut settings = Settings {
         include: if args.include.is_empty() {
@@ -188,38 +222,36 @@ fn prepare(args: ScanArgs, registry: &Registry) -> Result<Request, (Exit, String
     config
         .apply(args.config.as_deref(), registry, &mut settings)
         .map_err(|error| usage(error.to_string()))?;
-    flags(&args, registry, &mut settings);
+    flags(&job, registry, &mut settings);
     let choice =
         if args.analyzers.is_empty() { config.analyzers.clone() } else { args.analyzers.clone() };
-    registry.choose(ReportKind::Scan, &choice).map_err(|error| {
+    let chosen = registry.choose(job.kind(), &choice).map_err(|error| {
         let file = args.config.as_ref().filter(|_| args.analyzers.is_empty());
         let place = file.map_or_else(String::new, |path| format!("{}: ", path.display()));
         usage(format!("{place}{error}"))
     })?;
+    let chosen: Vec<&str> = chosen.iter().map(|analyzer| analyzer.descriptor().id).collect();
+    job.check(&chosen).map_err(usage)?;
     let baseline = args.baseline.as_deref().map(saved::read).transpose().map_err(usage)?;
     let mut outputs = Vec::new();
     for path in &args.output {
         let format = Format::from_path(path).map_err(|error| usage(error.to_string()))?;
-        check_output(path, &args.paths)?;
-        check_output(&journal_path(path), &args.paths)?;
+        check_output(path, &inputs)?;
+        check_output(&journal_path(path), &inputs)?;
         outputs.push((path.clone(), format));
     }
     let fail_on = args.fail_on.or(config.fail_on).map(Severity::from);
-    Ok(Request { args, settings, choice, fail_on, baseline, outputs })
+    Ok(Request { job, settings, choice, fail_on, baseline, outputs })
 }
 
 /// Flags that stand for parameters, for every analyzer that has them. They win over the configuration.
-fn flags(args: &ScanArgs, registry: &Registry, settings: &mut Settings) {
-    let wanted = [
-        ("exact", args.exact.then_some(1.0)),
-        ("alpha_gof", args.alpha_gof.map(f64::from)),
-        ("absolute_lines", (args.thresholds == Thresholds::Absolute).then_some(1.0)),
-    ];
+fn flags(job: &Job, registry: &Registry, settings: &mut Settings) {
+    let wanted = job.parameters();
     for descriptor in registry.descriptors() {
-        for (key, value) in wanted {
-            let has = descriptor.parameters.iter().any(|spec| spec.key == key);
+        for (key, value) in &wanted {
+            let has = descriptor.parameters.iter().any(|spec| spec.key == *key);
             if let Some(value) = value.filter(|_| has) {
-                settings.parameters.set(descriptor.id, key, value);
+                settings.parameters.set(descriptor.id, *key, value);
             }
         }
     }
@@ -278,6 +310,18 @@ fn exit_of(report: &Report, fail_on: Option<Severity>, signals: &Signals) -> Exi
     }
 }
 
+/// Says why more changed than is allowed. What cut the run short says more.
+fn changed(report: &Report, job: &Job) -> Exit {
+    let is_judged = matches!(report.status, Status::Complete | Status::Partial);
+    match job.too_much_changed(report).filter(|_| is_judged) {
+        Some(message) => {
+            complain(&message);
+            Exit::Findings
+        }
+        None => Exit::Complete,
+    }
+}
+
 /// Says that a run was interrupted, and how it goes on.
 fn hint(report: &Report, request: &Request) {
     if report.status == Status::Interrupted {
@@ -295,21 +339,27 @@ fn hint(report: &Report, request: &Request) {
 }
 
 /// The report of an input that could not be used.
-fn rejected(request: &Request, tool: ToolRecord, code: &'static str, message: &str) -> Report {
-    let path = request.args.paths.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>().join(" ");
+fn rejected(request: &Request, tool: ToolRecord, error: &LoadError) -> Report {
+    let sources = request.job.sources();
+    // Of two, the error knows which.
+    let name = match &sources[..] {
+        [one] => one.clone(),
+        _ => error.path().map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
+    };
     let error = ErrorRecord {
         scope: ErrorScope::Shard,
-        name: path.clone(),
+        name,
         analyzer: None,
-        code: Key::Borrowed(code),
-        message: message.to_owned(),
+        code: Key::Borrowed(error.code()),
+        message: error.to_string(),
     };
+    let source = |path| SourceRecord { path, format: String::new(), files: Vec::new() };
     Report {
         schema: SchemaRecord::default(),
         tool,
-        kind: ReportKind::Scan,
+        kind: request.job.kind(),
         status: Status::Rejected,
-        sources: vec![SourceRecord { path, format: String::new(), files: Vec::new() }],
+        sources: sources.into_iter().map(source).collect(),
         models: Vec::new(),
         settings: request.settings.clone(),
         weights: Vec::new(),

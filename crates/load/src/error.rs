@@ -85,6 +85,19 @@ impl LoadError {
             Self::NothingUsable { .. } => "nothing-usable",
         }
     }
+
+    /// The path that cannot be used; `None` when none was given.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::NoInput => None,
+            Self::NotFound { path }
+            | Self::Unreadable { path, .. }
+            | Self::NoWeights { path }
+            | Self::UnsupportedFormat { path, .. }
+            | Self::File { path, .. }
+            | Self::NothingUsable { path, .. } => Some(path),
+        }
+    }
 }
 
 fn shown(path: &Path) -> String {

@@ -122,8 +122,10 @@ pub(crate) enum Rows {
     All,
     /// Those with rows and columns, and those with findings.
     Matrices,
-    /// Those of which one of these is above zero, and those with findings.
+    /// Those of which one of these is above zero, and those with findings; the others are fine.
     Above(&'static [Pick]),
+    /// The same; the others did not change.
+    Changed(&'static [Pick]),
 }
 
 /// One row of the declarative list below.
@@ -261,6 +263,32 @@ static KNOWN: &[Known] = &[
         ],
         order: lowest(scheme("int8_channel"), "lowest SQNR with one int8 scale a row"),
         rows: Rows::Matrices,
+    },
+    Known {
+        analyzer: "compare",
+        columns: &[
+            column("relative L2", metric("relative_l2"), Number, 0),
+            column("cosine", metric("cosine_similarity"), Number, 1),
+            column("changed", metric("changed_fraction"), Share, 1),
+            column("times rounding", metric("above_floor"), Number, 2),
+            column("sign flips", metric("sign_flip_fraction"), Share, 4),
+            column("largest change", metric("max_abs_difference"), Number, 4),
+            column("rank of change", metric("delta_rank_above_rounding"), Number, 0),
+            column("90 % rank", metric("delta_energy_rank_90"), Number, 1),
+            column("stable rank", metric("delta_stable_rank"), Number, 3),
+        ],
+        order: largest(metric("relative_l2"), "relative L2"),
+        rows: Rows::Changed(&[metric("changed_fraction"), metric("relative_l2")]),
+    },
+    Known {
+        analyzer: "lineage",
+        columns: &[
+            column("matched neurons", metric("matched_neurons"), Number, 1),
+            column("correlation", metric("match_correlation"), Number, 0),
+            column("p value", metric("match_p_value"), Number, 0),
+        ],
+        order: largest(metric("match_correlation"), "correlation"),
+        rows: Rows::All,
     },
 ];
 

@@ -1,7 +1,9 @@
 //! One row per weight, one column per scalar metric.
 
 use indexmap::{IndexMap, IndexSet};
-use weightscope_core::{Key, Part, Report, Role, Stack, Value, WeightRecord, WeightStatus};
+use weightscope_core::{
+    Key, Part, Report, ReportKind, Role, Stack, Value, WeightRecord, WeightStatus,
+};
 
 use crate::escape::csv_text;
 use crate::tables::analyzers;
@@ -25,16 +27,28 @@ pub(crate) const FIXED: [&str; 11] = [
 pub(crate) fn render(report: &Report, options: &RenderOptions<'_>) -> Result<String, RenderError> {
     let columns = columns(report, options);
     let mut rows = Rows::new();
-    let titles = FIXED.iter().map(|title| (*title).to_owned());
+    let compares = report.kind == ReportKind::Compare;
+    let partner = compares.then(|| "other".to_owned());
+    let titles = with_partner(FIXED.iter().map(|title| (*title).to_owned()), partner);
     let metrics = columns.iter().flat_map(|(id, keys)| keys.iter().map(move |k| k.title(id)));
     rows.push(titles.chain(metrics))?;
     for weight in &report.weights {
         let cells = columns.iter().flat_map(|(id, keys)| {
             keys.iter().map(move |key| key.value(weight, id).map_or_else(String::new, cell))
         });
-        rows.push(fixed(weight).chain(cells))?;
+        let partner = || csv_text(weight.other.as_deref().unwrap_or("")).into_owned();
+        rows.push(with_partner(fixed(weight), compares.then(partner)).chain(cells))?;
     }
     rows.finish()
+}
+
+/// The cells, in a comparison with that of the partner's name after the first.
+fn with_partner(
+    mut cells: impl Iterator<Item = String>,
+    partner: Option<String>,
+) -> impl Iterator<Item = String> {
+    let name = cells.next();
+    name.into_iter().chain(partner).chain(cells)
 }
 
 /// Records in the making.

@@ -64,7 +64,7 @@ fn table<'a>(
             || match spec.rows {
                 Rows::All => true,
                 Rows::Matrices => !matches!(w.kind(), Kind::Vector | Kind::Buffer),
-                Rows::Above(picks) => {
+                Rows::Above(picks) | Rows::Changed(picks) => {
                     picks.iter().any(|pick| pick.number(w, analyzer).is_some_and(|x| x > 0.0))
                 }
             }
@@ -104,9 +104,10 @@ fn table<'a>(
             cells: spec.columns.iter().map(|c| c.cell(weight, analyzer)).collect(),
         })
         .collect();
-    let order = spec.order.as_ref().map(|order| order.name);
+    let order = order_note(!worst.is_empty(), spec.order.as_ref().map(|order| order.name));
     let note = match spec.rows {
-        Rows::All | Rows::Matrices => sample_note(rows.len(), total, !worst.is_empty(), order),
+        Rows::All | Rows::Matrices => sample_note(rows.len(), total, &order),
+        Rows::Changed(_) => changed_note(measured.len(), rows.len(), total, &order),
         Rows::Above(_) => facts_note(report, analyzer, &measured, rows.len(), total),
     };
     drop_empty_columns(AnalyzerTable { analyzer, note, columns: spec.columns, rows })
@@ -124,19 +125,41 @@ fn worst_findings<'a>(report: &'a Report, analyzer: &str) -> HashMap<&'a str, Se
     worst
 }
 
-/// Which weights are shown of an analyzer that has something to say about each.
-fn sample_note(shown: usize, total: usize, findings: bool, order: Option<&str>) -> String {
-    let order = match (findings, order) {
+/// What rows are sorted by.
+fn order_note(findings: bool, order: Option<&str>) -> String {
+    match (findings, order) {
         (true, Some(name)) => format!(", findings first, then by {name}"),
         (false, Some(name)) => format!(", by {name}"),
         (true, None) => ", findings first".to_owned(),
         (false, None) => String::new(),
-    };
+    }
+}
+
+/// Which weights are shown of an analyzer that has something to say about each.
+fn sample_note(shown: usize, total: usize, order: &str) -> String {
     if shown == total {
-        numbers::plural(total as u64, "weight") + &order
+        numbers::plural(total as u64, "weight") + order
     } else {
         format!("{} of {}{order}", numbers::grouped(shown as u64), plural_weights(total))
     }
+}
+
+/// How many weights changed, and which of them are shown.
+fn changed_note(measured: usize, shown: usize, changed: usize, order: &str) -> String {
+    let total = plural_weights(measured);
+    if changed == 0 {
+        return if measured == 1 {
+            "the one compared weight did not change".to_owned()
+        } else {
+            format!("none of {total} changed")
+        };
+    }
+    let rest = if shown < changed {
+        format!("; showing {}", numbers::grouped(shown as u64))
+    } else {
+        String::new()
+    };
+    format!("{} of {total} changed{order}{rest}", numbers::grouped(changed as u64))
 }
 
 fn plural_weights(n: usize) -> String {

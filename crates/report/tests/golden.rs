@@ -81,6 +81,7 @@ fn markdown() {
 fn csv() {
     check("troubled.csv", &render(&samples::troubled(), Format::Csv, &options(80)).unwrap());
     check("quantized.csv", &render(&samples::quantized(), Format::Csv, &options(80)).unwrap());
+    check("comparison.csv", &render(&samples::comparison(), Format::Csv, &options(80)).unwrap());
     check("hostile.csv", &render(&samples::hostile(), Format::Csv, &options(80)).unwrap());
 }
 

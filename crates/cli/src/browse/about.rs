@@ -109,6 +109,9 @@ pub(super) fn weight(text: &mut Text, data: &Data, place: usize, theme: Theme) {
     let Some(weight) = data.weight(place) else { return };
     text.plain_bold(&weight.name);
     text.dim(&line(weight));
+    if let Some(other) = &weight.other {
+        fact(text, "against", other, theme);
+    }
     if let Some(reason) = &weight.reason {
         text.blank();
         fact(text, weight_status(weight), reason, theme);

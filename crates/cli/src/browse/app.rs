@@ -243,7 +243,7 @@ impl App {
         }
         let counts = Line::from(counts);
         let room = usize::from(area.width).saturating_sub(counts.width() + 3);
-        let source = report.sources.first().map_or("", |s| s.path.as_str());
+        let sources: Vec<&str> = report.sources.iter().map(|s| s.path.as_str()).collect();
         let mut facts: Vec<String> = Vec::new();
         if let Some(model) = report.models.first() {
             facts.push(escape::terminal_within(&model.family, 20).into_owned());
@@ -254,7 +254,7 @@ impl App {
         }
         let facts = facts.join("  ");
         let name = pieces::shortened(
-            &escape::terminal(source),
+            &escape::terminal(&sources.join(" → ")),
             room.saturating_sub(pieces::width(&facts) + 2).max(room / 3),
         );
         let facts = pieces::shortened(&facts, room.saturating_sub(pieces::width(&name) + 2));

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod common;
+mod compare;
 mod damage;
 mod exit_codes;
 mod formats;

@@ -6,6 +6,7 @@ use crate::common::{run, run_with};
 
 const COMMANDS: &[&str] = &[
     "scan",
+    "compare",
     "info",
     "report",
     #[cfg(feature = "tui")]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use indexmap::IndexSet;
 use serde::Serialize;
 use serde_json::Value as Json;
-use weightscope_core::{Confidence, Finding, Heads, Report, Severity, WeightStatus};
+use weightscope_core::{Confidence, Finding, Heads, Report, ReportKind, Severity, WeightStatus};
 
 use super::metrics::{self, Column, TableColumn};
 use super::{figures, round};
@@ -31,6 +31,9 @@ pub(crate) struct Data {
 #[derive(Debug, Default, Serialize)]
 struct Weights {
     name: Vec<String>,
+    /// The partners' names, of a comparison alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    other: Vec<Option<String>>,
     role: Names,
     part: Names,
     stack: Names,
@@ -118,6 +121,9 @@ fn weights(report: &Report) -> Weights {
     let mut weights = Weights::default();
     for (index, weight) in report.weights.iter().enumerate() {
         weights.name.push(terminal(&weight.name).into_owned());
+        if report.kind == ReportKind::Compare {
+            weights.other.push(weight.other.as_deref().map(|name| terminal(name).into_owned()));
+        }
         weights.role.push(weight.role.name());
         weights.part.push(weight.part.name());
         weights.stack.push(weight.stack.map_or("", |stack| stack.name()));

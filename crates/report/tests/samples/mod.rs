@@ -622,6 +622,7 @@ pub(crate) fn comparison() -> Report {
             (Cow::Borrowed("spectrum"), [1.0, 2.0].into_iter().collect()),
         ]);
         weight.analyses = IndexMap::from([(Cow::Borrowed("compare"), metrics)]);
+        weight.other = Some(weight.name.replace("transformer.", "model."));
     }
     report
 }

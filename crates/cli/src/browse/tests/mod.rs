@@ -129,6 +129,26 @@ fn filters_are_live_and_esc_clears_them() {
 }
 
 #[test]
+fn a_comparison_names_both() {
+    let mut report = sample::report();
+    report.kind = weightscope::ReportKind::Compare;
+    report.sources.push(report.sources[0].clone());
+    report.sources[1].path = "tuned/".to_owned();
+    report.models.push(report.models[0].clone());
+    for weight in &mut report.weights {
+        weight.other = Some(format!("other.{}", weight.name));
+    }
+    let mut app = App::new(report, sample::DESCRIPTORS.to_vec(), true);
+    let shown = text(&drawn(&app, 180, 45));
+    assert!(shown.contains(" → tuned/"), "{shown}");
+    press(&mut app, "<Enter>");
+    let shown = text(&drawn(&app, 180, 45));
+    assert!(shown.contains("against    other."), "{shown}");
+    // The other screens draw as well.
+    press(&mut app, "<Esc><Tab><Tab><Tab>");
+}
+
+#[test]
 fn the_list_of_findings() {
     let mut app = app();
     press(&mut app, "<Tab>");

@@ -20,6 +20,7 @@ function facts(w) {
   const confidence = textOf(weights.confidence, w);
   const tower = textOf(weights.stack, w);
   const list = [
+    weights.other && weights.other[w] && ['Against', weights.other[w], ''],
     ['Role', roleOf(w), [tower, textOf(weights.part, w) === 'weight' ? '' : textOf(weights.part, w), confidence === 'known' ? '' : confidence].filter(Boolean).join(', ')],
     weights.block[w] !== null && ['Block', `${weights.block[w]}`, weights.expert[w] === null ? '' : `expert ${weights.expert[w]}`],
     ['Shape', weights.shape[w].join(' × ') || 'scalar', weights.transposed[w] ? 'stored in × out' : matrix ? 'out × in' : ''],
