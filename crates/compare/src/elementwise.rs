@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use weightscope_codec::{DType, encode_f32};
-use weightscope_core::stats::{PairSums, PairTotals, differing};
+use weightscope_core::stats::{PairSums, PairTotals};
 use weightscope_core::{AnalyzeError, Order, Scalar, Unit, WeightView};
 
 /// Values that are decoded and added up at a time: they stay in the first two levels of cache.
@@ -155,7 +155,8 @@ struct Pass<T> {
     cast: Cast,
     sums: PairSums,
     rounding: PairSums,
-    changed: u64,
+    /// The narrower one and the other after its cast.
+    narrowed: PairSums,
     not_finite: [u64; 2],
     /// Decoded chunks, and the wider one's after its cast.
     a: Vec<T>,
@@ -176,7 +177,7 @@ impl<T: Value> Pass<T> {
             cast: Cast::of(base_dtype, tuned_dtype),
             sums: PairSums::default(),
             rounding: PairSums::default(),
-            changed: 0,
+            narrowed: PairSums::default(),
             not_finite: [0; 2],
             a: Vec::new(),
             b: Vec::new(),
@@ -219,9 +220,14 @@ impl<T: Value> Pass<T> {
             }
             Ok(())
         })?;
+        let totals = pass.sums.finish();
+        let changed = match pass.cast {
+            Cast::Neither => totals.differing,
+            _ => pass.narrowed.finish().differing,
+        };
         Ok(Differences {
-            totals: pass.sums.finish(),
-            changed: pass.changed,
+            totals,
+            changed,
             rounding_energy: pass.rounding.finish().difference_energy,
             not_finite: pass.not_finite,
         })
@@ -232,7 +238,6 @@ impl<T: Value> Pass<T> {
         self.sums.push(&self.a, &self.b);
         let (wide, other, dtype, view) = match self.cast {
             Cast::Neither => {
-                self.changed += differing(&self.a, &self.b);
                 self.count_not_finite();
                 return Ok(());
             }
@@ -247,7 +252,7 @@ impl<T: Value> Pass<T> {
         self.narrow.resize(wide.len(), T::default());
         view.decode(dtype, &self.bytes, &mut self.narrow)?;
         self.rounding.push(wide, &self.narrow);
-        self.changed += differing(&self.narrow, other);
+        self.narrowed.push(&self.narrow, other);
         self.count_not_finite();
         Ok(())
     }

@@ -116,8 +116,6 @@ pub trait PrefixKey: Copy + Into<f64> + PartialOrd {
     fn is_negative(self) -> bool;
     /// The magnitude that has this key.
     fn magnitude_of(key: u64) -> f64;
-    /// Whether the two have different bits.
-    fn differs(self, other: Self) -> bool;
 }
 
 macro_rules! prefix_key {
@@ -149,11 +147,6 @@ macro_rules! prefix_key {
 
             fn magnitude_of(key: u64) -> f64 {
                 <$float>::from_bits(key as $bits).into()
-            }
-
-            #[inline(always)]
-            fn differs(self, other: Self) -> bool {
-                self.to_bits() != other.to_bits()
             }
         }
     };

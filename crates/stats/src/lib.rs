@@ -40,7 +40,7 @@ pub use ks::kolmogorov_sf;
 pub use ladder::{Ladder, Rung};
 pub use moments::{MomentSums, Moments};
 pub use normal::{normal_cdf, normal_quantile};
-pub use pair::{PairSums, PairTotals, differing};
+pub use pair::{PairSums, PairTotals};
 pub use robust::{log_norm_z, mad, median, quantile_sorted};
 pub use sketch::Sketch;
 pub use spearman::{Spearman, spearman};

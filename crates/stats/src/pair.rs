@@ -20,6 +20,7 @@ pub struct PairSums {
     sums: [Lanes; 5],
     largest: Lanes,
     flips: Lanes,
+    differing: Lanes,
 }
 
 /// What [`PairSums`] found.
@@ -39,6 +40,8 @@ pub struct PairTotals {
     pub largest: f64,
     /// Pairs with opposite signs, zeros having none.
     pub flips: u64,
+    /// Pairs whose bits differ.
+    pub differing: u64,
 }
 
 impl PairTotals {
@@ -69,32 +72,8 @@ impl PairSums {
             absolute,
             largest: self.largest.iter().copied().fold(0.0, f64::max),
             flips: total(&self.flips) as u64,
+            differing: total(&self.differing) as u64,
         }
-    }
-}
-
-/// Places at which the bits of two runs differ, as far as both go.
-pub fn differing<T: PrefixKey>(a: &[T], b: &[T]) -> u64 {
-    Arch::new().dispatch(Differing { a, b })
-}
-
-struct Differing<'a, T> {
-    a: &'a [T],
-    b: &'a [T],
-}
-
-impl<T: PrefixKey> WithSimd for Differing<'_, T> {
-    type Output = u64;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> u64 {
-        // A narrow counter is one that vectors have many of; a part is too short to overflow it.
-        const PART: usize = 1 << 20;
-        let mut total = 0;
-        for (a, b) in self.a.chunks(PART).zip(self.b.chunks(PART)) {
-            total += u64::from(a.iter().zip(b).map(|(a, b)| u32::from(a.differs(*b))).sum::<u32>());
-        }
-        total
     }
 }
 
@@ -148,6 +127,7 @@ struct Totals<S: Simd> {
     sums: [S::f64s; 5],
     largest: S::f64s,
     flips: S::f64s,
+    differing: S::f64s,
 }
 
 impl<S: Simd> Totals<S> {
@@ -158,6 +138,7 @@ impl<S: Simd> Totals<S> {
             sums: std::array::from_fn(|i| vector(&from.sums[i])),
             largest: vector(&from.largest),
             flips: vector(&from.flips),
+            differing: vector(&from.differing),
         }
     }
 
@@ -168,6 +149,7 @@ impl<S: Simd> Totals<S> {
         }
         S::as_mut_simd_f64s(&mut to.largest).0[place] = self.largest;
         S::as_mut_simd_f64s(&mut to.flips).0[place] = self.flips;
+        S::as_mut_simd_f64s(&mut to.differing).0[place] = self.differing;
     }
 
     #[inline(always)]
@@ -185,6 +167,9 @@ impl<S: Simd> Totals<S> {
         let (zero, one) = (simd.splat_f64s(0.0), simd.splat_f64s(1.0));
         let is_flip = simd.less_than_f64s(product, zero);
         self.flips = simd.add_f64s(self.flips, simd.select_f64s(is_flip, one, zero));
+        let bits = simd.xor_u64s(simd.transmute_u64s_f64s(a), simd.transmute_u64s_f64s(b));
+        let differ = simd.less_than_u64s(simd.splat_u64s(0), bits);
+        self.differing = simd.add_f64s(self.differing, simd.select_f64s(differ, one, zero));
     }
 }
 
@@ -219,7 +204,9 @@ mod tests {
             assert_eq!((totals.flips as f64, totals.pairs), (flips, count as u64));
             let mut c = a.clone();
             c.iter_mut().step_by(3).for_each(|x| *x = -*x);
-            assert_eq!(differing(&a, &c), count.div_ceil(3) as u64);
+            let mut flipped = PairSums::default();
+            flipped.push(&a, &c);
+            assert_eq!(flipped.finish().differing, count.div_ceil(3) as u64);
             let largest = a.iter().zip(&b).map(|(a, b)| (b - a).abs()).fold(0.0, f64::max);
             assert_eq!(totals.largest, largest);
             // Cut at multiples of the lanes, the bits are the same.
@@ -237,7 +224,7 @@ mod tests {
         sums.push(&[1.0f32, 0.0], &[f32::NAN, -0.0]);
         let totals = sums.finish();
         assert!(totals.difference_energy.is_nan() && totals.energies[0] == 1.0);
-        assert_eq!((totals.flips, totals.cosine()), (0, None));
+        assert_eq!((totals.flips, totals.differing, totals.cosine()), (0, 2, None));
         assert_eq!(PairSums::default().finish().cosine(), None);
     }
 }
