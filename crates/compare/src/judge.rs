@@ -131,8 +131,10 @@ impl<'a> Context<'a> {
         for pair in recast {
             *casts.entry((pair.record.dtype.as_str(), pair.other_dtype())).or_default() += 1;
         }
-        let cast =
-            |((from, to), count): (&(&str, &str), &usize)| format!("{from} to {to} ({count})");
+        let alone = casts.len() == 1;
+        let cast = |((from, to), count): (&(&str, &str), &usize)| {
+            if alone { format!("{from} to {to}") } else { format!("{from} to {to} ({count})") }
+        };
         let casts: Vec<String> = casts.iter().map(cast).collect();
         let ratios: Vec<f64> = recast.iter().filter_map(|p| p.number("above_floor")).collect();
         let because = match median(&ratios) {
@@ -142,12 +144,13 @@ impl<'a> Context<'a> {
                 number(relative_of(recast.iter().copied()).unwrap_or(0.0)),
             ),
         };
-        let message = format!(
-            "the same weights recast: {} of {} weights from {}; {because}",
-            recast.len(),
-            self.pairs.len(),
-            casts.join(", ")
-        );
+        let count = if recast.len() == self.pairs.len() {
+            format!("all {}", recast.len())
+        } else {
+            format!("{} of {}", recast.len(), self.pairs.len())
+        };
+        let message =
+            format!("the same weights recast: {count} from {}; {because}", casts.join(", "));
         conclude(out, "compare.recast", message, evidence_of(recast, "above_floor"));
     }
 

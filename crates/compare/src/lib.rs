@@ -233,6 +233,7 @@ fn record(base: &Weight, tuned: &Weight, found: Option<&Differences>, out: &mut 
     let why = match &facts {
         Err(why) => why.as_str(),
         Ok(_) if !moved => spectra::UNCHANGED,
+        Ok(_) if found.is_some_and(|found| found.changed == 0) => spectra::ROUNDED,
         Ok(_) if base.matrix.is_none_or(|[out, input]| out.min(input) < 2) => "not a matrix",
         Ok(_) => spectra::NOT_ASKED,
     };

@@ -27,6 +27,9 @@ pub(crate) const METRICS: [&str; 7] = [
 ];
 /// What is said of the spectra of equal matrices.
 pub(crate) const UNCHANGED: &str = "nothing changed";
+/// What is said of those that were recast and nothing else.
+pub(crate) const ROUNDED: &str =
+    "nothing changed but the element type; --spectral measures every pair";
 /// What is said of those that are not asked for.
 pub(crate) const NOT_ASKED: &str = "not among the largest movers; --spectral measures every pair";
 const NOT_SHIFT: &str = "computed on request: --spectral";
@@ -59,18 +62,25 @@ impl Spectra {
         if value(&NO_SPECTRA) != 0.0 {
             return None;
         }
+        let all = value(&SPECTRAL) != 0.0;
         let pairs = graph.pairing.iter().flat_map(|pairing| &pairing.pairs);
-        let records: BTreeMap<(&str, &str), &WeightRecord> =
-            weights.iter().map(|w| ((w.source_tensor.as_str(), w.name.as_str()), *w)).collect();
+        let records: BTreeMap<(&str, &str), &WeightRecord> = weights
+            .iter()
+            .filter(|w| w.other.is_some())
+            .map(|w| ((w.source_tensor.as_str(), w.name.as_str()), *w))
+            .collect();
         let mut movers = Vec::new();
         for pair in pairs {
             let [base, tuned] = pair.map(|id| graph.weights.get(id.0 as usize));
             let (Some(base), Some(tuned)) = (base, tuned) else { continue };
             let place = (base.source_tensor.as_str(), base.name.as_str());
             let Some(record) = records.get(&place) else { continue };
-            let Some(relative) = record.number(ID, "relative_l2").filter(|x| *x > 0.0) else {
+            let number = |metric| record.number(ID, metric).filter(|x| *x > 0.0);
+            let Some(relative) = number("relative_l2") else { continue };
+            // What rounding alone did has the spectrum of noise.
+            if !all && number("changed_fraction").is_none() {
                 continue;
-            };
+            }
             let [rows, columns] = [base.layout.rows(), base.layout.columns()];
             let is_float = [base, tuned].iter().all(|w| w.dtype.is_some_and(DType::is_float));
             if base.matrix.is_some()
@@ -83,7 +93,7 @@ impl Spectra {
             }
         }
         let total: f64 = movers.iter().map(|mover| mover.flops).sum();
-        if value(&SPECTRAL) == 0.0 && total >= value(&BUDGET) {
+        if !all && total >= value(&BUDGET) {
             // Ties stay in the order of the model.
             movers.sort_by(|a, b| b.relative.total_cmp(&a.relative));
             movers.truncate(value(&MOVERS) as usize);
