@@ -17,7 +17,7 @@ use crate::{ID, figures, fisher, lineage};
 /// Fewest values of a matrix whose cosine says something.
 const ENOUGH_VALUES: u64 = 1024;
 /// Most weights that stand as evidence.
-const EVIDENCE: usize = 256;
+const EVIDENCE: usize = 16;
 /// Share of the squared change below which a kind of module is left out of a suggested adapter.
 const WORTH: f64 = 0.01;
 

@@ -138,11 +138,15 @@ pub fn measure(
     Ok(measured)
 }
 
-/// Peak scratch of [`measure`] with one thread, in bytes, of a weight `[out, in]`.
+/// Threads that share one weight at most: each holds a band.
+const MOST_THREADS: usize = 4;
+
+/// Peak scratch of [`measure`], in bytes, of a weight `[out, in]`.
 pub fn scratch_bytes([out, input]: [u64; 2], transposed: bool) -> u64 {
     let bands = Bands::new([out, input], transposed);
     // Decoded, and in stored bytes of at most as many.
     let band = bands.rows.saturating_mul(bands.columns).saturating_mul(12);
+    let band = band.saturating_mul(bands.count().clamp(1, MOST_THREADS as u64));
     let errors =
         bands.count().saturating_mul(SCHEMES.len() as u64 * size_of::<SchemeErrors>() as u64);
     band.saturating_add(out.saturating_mul(4)).saturating_add(errors)
@@ -231,7 +235,7 @@ impl Pass<'_> {
                 parts.lock().unwrap_or_else(PoisonError::into_inner).push((index, part));
             }
         };
-        let helpers = run.threads().clamp(1, count.max(1)) - 1;
+        let helpers = run.threads().clamp(1, count.clamp(1, MOST_THREADS)) - 1;
         std::thread::scope(|scope| {
             for _ in 0..helpers {
                 scope.spawn(work);
@@ -475,7 +479,11 @@ pub(crate) fn obstacle(summary: &Summary) -> Option<String> {
         Some("all values are zero".to_owned())
     } else {
         let (low, high) = summary.extremes?;
-        let is_beyond = low.abs().max(high.abs()) > f64::from(f32::MAX);
-        is_beyond.then(|| "some values are beyond the range of F32".to_owned())
+        let largest = low.abs().max(high.abs());
+        if largest > f64::from(f32::MAX) {
+            Some("some values are beyond the range of F32".to_owned())
+        } else {
+            (largest as f32 == 0.0).then(|| "all values are zero as F32".to_owned())
+        }
     }
 }

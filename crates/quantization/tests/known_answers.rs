@@ -288,6 +288,13 @@ fn values_that_are_not_finite() {
 }
 
 #[test]
+fn what_f32_does_not_hold() {
+    let bytes = [1e-300f64, -3e-280].repeat(32).into_iter().flat_map(f64::to_le_bytes).collect();
+    let out = measure_bytes(&Quantization, DType::F64, &[8, 8], bytes, false);
+    assert_eq!(reason(&out, "schemes"), "all values are zero as F32");
+}
+
+#[test]
 fn zeros() {
     let out = measure(&Quantization, DType::BF16, &[64, 80], &vec![0.0; 64 * 80], false);
     for key in ["dynamic_range", "crest_factor", "schemes", "super_weights", "channel_abs_max"] {
