@@ -32,10 +32,11 @@ pub(crate) struct LoraConfig {
 }
 
 impl LoraConfig {
-    /// For `targets`, out of all modules of the model; `None` without targets.
+    /// For `targets`, out of all modules of the model; `None` without targets. `whole`: by whole names alone.
     pub(crate) fn of(
         targets: &[Target],
         modules: &BTreeSet<String>,
+        whole: bool,
         transposed: bool,
     ) -> Option<Self> {
         let names: BTreeSet<&str> = targets.iter().map(|t| t.module.as_str()).collect();
@@ -47,15 +48,22 @@ impl LoraConfig {
         let rank =
             counts.iter().max_by_key(|(rank, count)| (**count, std::cmp::Reverse(**rank)))?;
         let rank = *rank.0;
+        let named = |names: &BTreeSet<&str>| {
+            if whole {
+                names.iter().map(|name| (*name).to_owned()).collect()
+            } else {
+                endings(names, modules)
+            }
+        };
         let mut config = Self {
             rank,
-            target_modules: endings(&names, modules),
+            target_modules: named(&names),
             rank_pattern: Vec::new(),
             fan_in_fan_out: transposed,
         };
         for other in counts.into_keys().filter(|other| *other != rank) {
             let members = targets.iter().filter(|t| t.rank == other).map(|t| t.module.as_str());
-            let ends = endings(&members.collect(), modules);
+            let ends: Vec<String> = named(&members.collect());
             config.rank_pattern.extend(ends.into_iter().map(|end| (end, other)));
         }
         config.rank_pattern.sort();
@@ -140,7 +148,7 @@ mod tests {
         let target =
             |(module, rank): &(&str, u64)| Target { module: (*module).to_owned(), rank: *rank };
         let targets: Vec<Target> = targets.iter().map(target).collect();
-        LoraConfig::of(&targets, &modules(), false).unwrap().to_string()
+        LoraConfig::of(&targets, &modules(), false, false).unwrap().to_string()
     }
 
     #[test]

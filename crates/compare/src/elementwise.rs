@@ -80,11 +80,33 @@ pub fn differences(
     base: &WeightView<'_>,
     tuned: &WeightView<'_>,
 ) -> Result<Differences, AnalyzeError> {
+    measure(unit, base, tuned, Cast::of(base.dtype()?, tuned.dtype()?))
+}
+
+/// The same with BASE cast to `grid` before bits are compared: how many values differ by more than that.
+///
+/// # Errors
+/// As [`differences`].
+pub fn changed_beyond(
+    unit: &Unit<'_>,
+    base: &WeightView<'_>,
+    tuned: &WeightView<'_>,
+    grid: DType,
+) -> Result<u64, AnalyzeError> {
+    Ok(measure(unit, base, tuned, Cast::Base(grid))?.changed)
+}
+
+fn measure(
+    unit: &Unit<'_>,
+    base: &WeightView<'_>,
+    tuned: &WeightView<'_>,
+    cast: Cast,
+) -> Result<Differences, AnalyzeError> {
     let fits = |dtype: DType| dtype.bits() <= 16 || dtype == DType::F32;
     if fits(base.dtype()?) && fits(tuned.dtype()?) {
-        Pass::<f32>::run(unit, base, tuned)
+        Pass::<f32>::run(unit, base, tuned, cast)
     } else {
-        Pass::<f64>::run(unit, base, tuned)
+        Pass::<f64>::run(unit, base, tuned, cast)
     }
 }
 
@@ -171,10 +193,11 @@ impl<T: Value> Pass<T> {
         unit: &Unit<'_>,
         base: &WeightView<'_>,
         tuned: &WeightView<'_>,
+        cast: Cast,
     ) -> Result<Differences, AnalyzeError> {
         let (base_dtype, tuned_dtype) = (base.dtype()?, tuned.dtype()?);
         let mut pass = Self {
-            cast: Cast::of(base_dtype, tuned_dtype),
+            cast,
             sums: PairSums::default(),
             rounding: PairSums::default(),
             narrowed: PairSums::default(),

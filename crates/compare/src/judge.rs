@@ -11,7 +11,7 @@ use weightscope_core::{
 
 use crate::adapter::{LoraConfig, Target, module_of};
 use crate::movement::{Fate, Lines, Pair, by_category, grouped, has_towers, relative_of, role_of};
-use crate::parameters::{DERIVED, GAP, RECAST, SHARE, UNRELATED};
+use crate::parameters::{DERIVED, GAP, ROUNDING, SHARE, UNRELATED};
 use crate::{ID, figures, fisher, lineage};
 
 /// Fewest values of a matrix whose cosine says something.
@@ -23,7 +23,7 @@ const WORTH: f64 = 0.01;
 
 pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     let line = |spec: &ParameterSpec| report.settings.parameters.value(ID, spec);
-    let lines = Lines { recast: line(&RECAST), gap: line(&GAP), share: line(&SHARE) };
+    let lines = Lines { rounding: line(&ROUNDING), gap: line(&GAP), share: line(&SHARE) };
     let pairs = Pair::all(report, lines);
     if pairs.is_empty() {
         // A report of something else has nothing to say here.
@@ -117,12 +117,13 @@ impl<'a> Context<'a> {
 
     fn identical(&self, out: &mut Verdicts) {
         let count = self.pairs.len();
-        let unpaired = self.report.weights.iter().filter(|w| w.parameters > 0).count() - count;
-        let rest = match unpaired {
-            0 => String::new(),
-            n => format!("; {n} without a counterpart, see below"),
+        let trained = self.report.weights.iter().filter(|w| w.parameters > 0).count();
+        let message = match trained - count {
+            0 => format!("identical: all {count} pairs of weights hold the same values"),
+            alone => format!(
+                "identical where they pair: {count} pairs of weights hold the same values, and {alone} weights have no pair"
+            ),
         };
-        let message = format!("identical: all {count} pairs of weights hold the same values{rest}");
         conclude(out, "compare.identical", message, vec![evidence(None, "pairs", count as f64)]);
     }
 
@@ -137,12 +138,16 @@ impl<'a> Context<'a> {
         };
         let casts: Vec<String> = casts.iter().map(cast).collect();
         let ratios: Vec<f64> = recast.iter().filter_map(|p| p.number("above_floor")).collect();
+        let relative = relative_of(recast.iter().copied()).unwrap_or(0.0);
         let because = match median(&ratios) {
-            None => "nothing is lost".to_owned(),
             Some(ratio) => format!(
                 "the difference is the rounding (relative L2 {}, {ratio:.3} times the floor)",
-                number(relative_of(recast.iter().copied()).unwrap_or(0.0)),
+                number(relative)
             ),
+            None if relative > 0.0 => {
+                format!("the difference is the rounding (relative L2 {})", number(relative))
+            }
+            None => "nothing is lost".to_owned(),
         };
         let count = if recast.len() == self.pairs.len() {
             format!("all {}", recast.len())
@@ -161,10 +166,10 @@ impl<'a> Context<'a> {
         };
         let cosines: Vec<f64> =
             changed.iter().filter(tells).filter_map(|p| p.number("cosine_similarity")).collect();
-        // Weights that are the same count, too.
         let same =
             self.pairs.iter().filter(|p| !p.has_changed() && p.record.kind() == Kind::Matrix);
-        if same.count() > cosines.len() {
+        // Strangers have nothing in common; relatives may have had some neurons reordered.
+        if same.count() > cosines.len() && !self.is_derived() {
             return None;
         }
         median(&cosines).filter(|cosine| cosine.abs() < line).map(|cosine| (cosine, cosines.len()))
@@ -185,7 +190,7 @@ impl<'a> Context<'a> {
         let blocks = if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") };
         let message = if self.is_derived() {
             let order = if reordered {
-                ", though in another order, so that weights cannot be compared place by place"
+                ", though in another order: weights that look unlike hold the same neurons in other places"
             } else {
                 ""
             };
@@ -216,10 +221,9 @@ impl<'a> Context<'a> {
         } else {
             self.fine_tuned(changed, out);
             self.suggestion(changed, out);
-        }
-        let rest = self.pairs.len() - changed.len() - low.len();
-        if rest > 0 && (low.is_empty() || !measured.is_empty()) {
-            self.frozen(out);
+            if changed.len() < self.pairs.len() {
+                self.frozen(out);
+            }
         }
     }
 
@@ -234,10 +238,13 @@ impl<'a> Context<'a> {
             Fate::LowRank(rank) => rank,
             _ => 0,
         };
-        let targets: Vec<Target> = low
-            .iter()
-            .map(|p| Target { module: module_of(&p.record.name).to_owned(), rank: rank(p) })
-            .collect();
+        // Parts of a fused module add up.
+        let mut ranks: IndexMap<&str, u64> = IndexMap::new();
+        for pair in low {
+            *ranks.entry(module_of(&pair.record.name)).or_default() += rank(pair);
+        }
+        let target = |(module, rank): (&str, u64)| Target { module: module.to_owned(), rank };
+        let targets: Vec<Target> = ranks.into_iter().map(target).collect();
         let Some(config) = self.config(&targets, low) else { return };
         let ranks: BTreeSet<u64> = targets.iter().map(|t| t.rank).collect();
         let ranks = match (ranks.first(), ranks.last()) {
@@ -248,9 +255,6 @@ impl<'a> Context<'a> {
         let modules = config.target_modules.join(", ");
         let others = changed.len() - low.len() - unknown;
         let mut rest = Vec::new();
-        if unknown > 0 {
-            rest.push(format!("{unknown} more matrices changed, whose ranks --spectral measures"));
-        }
         if others > 0 {
             rest.push(format!("{others} other weights changed as a whole"));
         }
@@ -260,11 +264,21 @@ impl<'a> Context<'a> {
             n if n == same => format!("the other {n} weights are bit-identical"),
             n => format!("the other {n} weights differ by rounding at most"),
         });
-        let message = format!(
-            "adapter merged: an exact change of {ranks} above the rounding in {} matrices ({modules}); {}; {config} would reproduce it",
-            low.len(),
-            rest.join("; ")
+        let rest = rest.join("; ");
+        let found = format!(
+            "an exact change of {ranks} above the rounding in {} matrices ({modules})",
+            low.len()
         );
+        let message = if unknown > 0 {
+            // Half of the evidence makes no configuration.
+            format!(
+                "perhaps a merged adapter: {found}, the largest movers; {unknown} more matrices changed, and --spectral measures their ranks; {rest}"
+            )
+        } else {
+            let part = if others > 0 { "that part" } else { "it" };
+            let edit = if ranks == "rank 1" { ", or an edit of one direction" } else { "" };
+            format!("adapter merged{edit}: {found}; {rest}; {config} would reproduce {part}")
+        };
         conclude(
             out,
             "compare.merged-adapter",
@@ -277,7 +291,10 @@ impl<'a> Context<'a> {
         let is_module = |w: &&WeightRecord| w.part == Part::Weight;
         let modules = self.report.weights.iter().filter(is_module);
         let modules = modules.map(|w| module_of(&w.name).to_owned()).collect();
-        LoraConfig::of(targets, &modules, members.iter().all(|p| p.record.transposed))
+        let settings = &self.report.settings;
+        // An end of a name may match modules that were left out.
+        let whole = !settings.include.is_empty() || !settings.exclude.is_empty();
+        LoraConfig::of(targets, &modules, whole, members.iter().all(|p| p.record.transposed))
     }
 
     fn fine_tuned(&self, changed: &[&Pair<'a>], out: &mut Verdicts) {
@@ -430,7 +447,9 @@ impl<'a> Context<'a> {
                 format!("{others} other {noun}")
             });
         }
-        let message = format!("frozen: {} did not change", parts.join(", "));
+        let rounded = frozen.iter().any(|p| p.fate == Fate::Recast);
+        let but = if rounded { " but for rounding" } else { "" };
+        let message = format!("frozen: {} did not change{but}", parts.join(", "));
         conclude(
             out,
             "compare.frozen",

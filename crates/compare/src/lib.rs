@@ -15,11 +15,11 @@ mod parameters;
 mod spectra;
 
 use weightscope_core::{
-    AnalyzeError, Analyzer, Cost, Descriptor, FindingSpec, MetricSpec, ModelGraph, Output,
+    AnalyzeError, Analyzer, Cost, DType, Descriptor, FindingSpec, MetricSpec, ModelGraph, Output,
     Parameters, Report, Severity, Unit, UnitSpec, Verdicts, Weight, WeightRecord, element_count,
 };
 
-pub use elementwise::{Differences, differences, is_identical};
+pub use elementwise::{Differences, changed_beyond, differences, is_identical};
 pub use lineage::{Lineage, fisher};
 
 /// The analyzer `compare`.
@@ -74,6 +74,16 @@ static DESCRIPTOR: Descriptor = Descriptor {
         ),
         MetricSpec::new("other_dtype", "", "Element type of B as its file spells it."),
         MetricSpec::new(
+            "rounded_to",
+            "",
+            "A coarser type that holds every value of B although it is stored wider, as A is: B was cast there and back. Undefined where there is none.",
+        ),
+        MetricSpec::new(
+            "changed_beyond_rounding",
+            "",
+            "Share of values whose bits differ after casting A to that type: 0 where the cast explains everything.",
+        ),
+        MetricSpec::new(
             "compared_rows",
             "count",
             "Rows that both have, where one table is longer (vocabularies): the first ones are compared. Undefined where all are.",
@@ -109,6 +119,17 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "",
             "The last of these over the next singular value: large where the rank is exact, near 1 where a full spectrum crosses the line. Undefined when all or none are above.",
         ),
+        MetricSpec::new(
+            "delta_rank_decay",
+            "",
+            "The larger ratio of two neighbours among the three singular values after the last above the rounding: near 1 in noise. An adapter's gap is far larger, that of a spectrum that merely falls off is not.",
+        ),
+        MetricSpec::new(
+            "delta_rows",
+            "count",
+            "Rows of B - A that are not zero: an edit of few rows has low rank, too.",
+        ),
+        MetricSpec::new("delta_columns", "count", "The same of columns."),
         MetricSpec::new("delta_spectral_norm", "weight", "Largest singular value of B - A."),
         MetricSpec::new(
             "spectral_shift",
@@ -151,6 +172,23 @@ impl Analyzer for Compare {
             Some(differences(unit, base, tuned)?)
         };
         record(base.weight(), tuned.weight(), found.as_ref(), out);
+        let why = "stored in no wider type than its values need";
+        let wide = found.filter(|found| found.changed > 0 && found.not_finite == [0; 2]);
+        let grid = match (wide, tuned.dtype()?) {
+            (Some(_), DType::F32 | DType::F64) if base.dtype()? == tuned.dtype()? => {
+                Some(tuned.storage_grid()?).filter(|grid| Some(*grid) != tuned.weight().dtype)
+            }
+            _ => None,
+        };
+        out.metric_or("rounded_to", grid.map(DType::name), why);
+        let beyond = match (grid, wide) {
+            (Some(grid), Some(found)) => {
+                let changed = changed_beyond(unit, base, tuned, grid)?;
+                Some(changed as f64 / found.totals.pairs.max(1) as f64)
+            }
+            _ => None,
+        };
+        out.metric_or("changed_beyond_rounding", beyond, why);
         Ok(())
     }
 

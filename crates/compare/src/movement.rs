@@ -1,7 +1,7 @@
 //! How far groups of weights moved.
 
 use indexmap::IndexMap;
-use weightscope_core::{Category, Report, Stack, WeightRecord, WeightStatus};
+use weightscope_core::{Category, DType, Report, Stack, WeightRecord, WeightStatus};
 
 use crate::ID;
 
@@ -28,7 +28,8 @@ pub(crate) struct Pair<'a> {
 /// The lines that tell fates apart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lines {
-    pub(crate) recast: f64,
+    /// Least relative L2 that rounding makes, in unit roundoffs.
+    pub(crate) rounding: f64,
     pub(crate) gap: f64,
     pub(crate) share: f64,
 }
@@ -51,8 +52,10 @@ impl<'a> Pair<'a> {
         self.number("relative_l2")
     }
 
+    /// The type that TUNED's values need, which may be narrower than the one they are stored in.
     pub(crate) fn other_dtype(&self) -> &'a str {
-        self.record.metric(ID, "other_dtype").and_then(|v| v.as_str()).unwrap_or("")
+        let text = |metric| self.record.metric(ID, metric).and_then(|v| v.as_str());
+        text("rounded_to").or_else(|| text("other_dtype")).unwrap_or("")
     }
 
     pub(crate) fn has_changed(&self) -> bool {
@@ -62,23 +65,47 @@ impl<'a> Pair<'a> {
 
 fn fate(record: &WeightRecord, lines: Lines) -> Fate {
     let number = |metric| record.number(ID, metric);
-    let other = record.metric(ID, "other_dtype").and_then(|v| v.as_str());
-    let recast = other != Some(record.dtype.as_str());
+    let Some(relative) = number("relative_l2") else {
+        // Not finite, or out of nothing.
+        return if number("l2_distance") == Some(0.0) { Fate::Same } else { Fate::Moved };
+    };
+    let other = record.metric(ID, "other_dtype").and_then(|v| v.as_str()).unwrap_or("");
     let unchanged = number("changed_fraction") == Some(0.0);
-    if unchanged && !recast {
+    if relative == 0.0 && other == record.dtype {
         return Fate::Same;
     }
-    if recast && (unchanged || number("above_floor").is_some_and(|ratio| ratio <= lines.recast)) {
+    if number("changed_beyond_rounding") == Some(0.0) {
         return Fate::Recast;
     }
-    let shorter = record.matrix.map_or(0, |[out, input]| out.min(input)) as f64;
-    match (number("delta_rank_above_rounding"), number("delta_rank_gap")) {
-        (Some(rank), Some(gap)) if gap >= lines.gap && rank <= lines.share * shorter => {
+    if unchanged && (other != record.dtype) {
+        // A wider type loses nothing: what differs is what rounding BASE once took, or a change that is smaller.
+        let roundoff = |name: &str| name.parse().ok().and_then(DType::unit_roundoff).unwrap_or(0.0);
+        let widened = roundoff(&record.dtype) > roundoff(other);
+        let is_rounding = relative >= lines.rounding * roundoff(&record.dtype);
+        if !widened || relative == 0.0 || is_rounding || record.parameters < FEW {
+            return Fate::Recast;
+        }
+    }
+    let [out, input] = record.matrix.unwrap_or_default();
+    let (rank, gap, decay) =
+        (number("delta_rank_above_rounding"), number("delta_rank_gap"), number("delta_rank_decay"));
+    let touched = number("delta_rows").unwrap_or(0.0).min(number("delta_columns").unwrap_or(0.0));
+    match (rank, gap, decay) {
+        // A few rows or columns have low rank for being few.
+        (Some(rank), Some(gap), Some(decay))
+            if gap >= lines.gap * decay
+                && rank <= lines.share * out.min(input) as f64
+                && rank < touched
+                && record.block.is_some() =>
+        {
             Fate::LowRank(rank as u64)
         }
         _ => Fate::Moved,
     }
 }
+
+/// Fewer values than this have no typical rounding error.
+const FEW: u64 = 1024;
 
 /// Relative L2 of a group: the root mean square over its values' weights, that is `sqrt(sum n r^2 / sum n)` with n the
 /// number of values of a weight and r its relative L2. `None` when nothing in it has one.

@@ -24,15 +24,15 @@ pub(crate) const UNRELATED: ParameterSpec = spec(
     0.1,
     "Median cosine of the matrices below which two checkpoints are unrelated.",
 );
-pub(crate) const RECAST: ParameterSpec = spec(
-    "recast_floor",
-    1.01,
-    "Multiple of the rounding floor up to which a difference of element types is its rounding.",
+pub(crate) const ROUNDING: ParameterSpec = spec(
+    "widened_rounding",
+    0.2,
+    "Least relative L2, in unit roundoffs of BASE, that BASE's rounding makes of a TUNED in a wider type; rounding weights makes 0.43.",
 );
 pub(crate) const GAP: ParameterSpec = spec(
     "adapter_gap",
     2.0,
-    "Factor between the last direction above the rounding and the next that makes an exact rank.",
+    "Factor by which the step after the last direction above the rounding exceeds the steps below it, for an exact rank.",
 );
 pub(crate) const SHARE: ParameterSpec = spec(
     "adapter_share",
@@ -44,7 +44,7 @@ pub(crate) const DERIVED: ParameterSpec =
 
 /// Those of `compare`.
 pub(crate) const COMPARE: &[ParameterSpec] =
-    &[SPECTRAL, NO_SPECTRA, BUDGET, MOVERS, UNRELATED, RECAST, GAP, SHARE, DERIVED];
+    &[SPECTRAL, NO_SPECTRA, BUDGET, MOVERS, UNRELATED, ROUNDING, GAP, SHARE, DERIVED];
 
 pub(crate) const NEURONS: ParameterSpec =
     spec("neurons", 256.0, "Neurons of a block that are matched.");

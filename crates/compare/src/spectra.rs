@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use weightscope_core::{
-    AnalyzeError, Analyzer, Axes, Cost, DType, Descriptor, Figure, FigureData, Key, ModelGraph,
-    Order, Output, Parameters, Series, Unit, UnitSpec, WeightRecord, WeightView,
+    AnalyzeError, Analyzer, Axes, Axis, Cost, DType, Descriptor, Figure, FigureData, Key,
+    ModelGraph, Order, Output, Parameters, Series, Unit, UnitSpec, WeightRecord, WeightView,
 };
 use weightscope_linalg::{
     Matrix, Options, Spectrum, SpectrumError, SpectrumShape, Watch, above, cost, rounding_norm,
@@ -16,12 +16,15 @@ use crate::parameters::{BUDGET, MOVERS, NO_SPECTRA, SPECTRAL};
 use crate::{DESCRIPTOR, ID};
 
 /// Metrics of the spectra, with the one that only `--spectral` asks for.
-pub(crate) const METRICS: [&str; 7] = [
+pub(crate) const METRICS: [&str; 10] = [
     "delta_stable_rank",
     "delta_effective_rank",
     "delta_energy_rank_90",
     "delta_rank_above_rounding",
     "delta_rank_gap",
+    "delta_rank_decay",
+    "delta_rows",
+    "delta_columns",
     "delta_spectral_norm",
     "spectral_shift",
 ];
@@ -35,6 +38,8 @@ pub(crate) const NOT_ASKED: &str = "not among the largest movers; --spectral mea
 const NOT_SHIFT: &str = "computed on request: --spectral";
 /// How far above the rounding of storing TUNED a direction of the change must stand, as a multiple.
 const ABOVE_NOISE: f64 = 1.5;
+/// Values of a weight that are compared at a time, unless one row is longer.
+const LINE_VALUES: u64 = 64 * 1024;
 /// Points of a drawn spectrum at most.
 const POINTS: usize = 256;
 
@@ -140,9 +145,16 @@ impl Analyzer for Spectra {
         out.metric_or("delta_effective_rank", shape.map(|s| s.effective_rank), UNCHANGED);
         out.metric_or("delta_energy_rank_90", shape.map(|s| s.energy_ranks[1]), UNCHANGED);
         out.metric("delta_rank_above_rounding", rank);
-        let at = |place: u64| delta.get(place as usize).copied().filter(|s| *s > 0.0);
-        let gap = rank.checked_sub(1).and_then(at).zip(at(rank)).map(|(last, next)| last / next);
+        // Below that, values are rounding errors of this calculation.
+        let at = |place: u64| delta.get(place as usize).map(|s| s.max(negligible));
+        let ratio = |place: u64| Some(at(place)? / at(place + 1)?).filter(|r| r.is_finite());
+        let gap = rank.checked_sub(1).and_then(ratio);
         out.metric_or("delta_rank_gap", gap, "no direction on one side of the line");
+        let decay = ratio(rank).map(|first| first.max(ratio(rank + 1).unwrap_or(1.0)));
+        out.metric_or("delta_rank_decay", decay, "too few directions below the line");
+        let [changed_rows, changed_columns] = changed_lines(base, tuned)?;
+        out.metric("delta_rows", changed_rows);
+        out.metric("delta_columns", changed_columns);
         out.metric("delta_spectral_norm", delta.first().copied().unwrap_or(0.0));
         if unit.value(&SPECTRAL) == 0.0 {
             out.undefined("spectral_shift", NOT_SHIFT);
@@ -175,6 +187,33 @@ fn largest_norms(view: &WeightView<'_>) -> Result<[f64; 2], AnalyzeError> {
         row_energy = row_energy.max(energy);
     })?;
     Ok([row_energy.sqrt(), columns.into_iter().fold(0.0, f64::max).sqrt()])
+}
+
+/// Rows and columns in which the two differ.
+fn changed_lines(base: &WeightView<'_>, tuned: &WeightView<'_>) -> Result<[u64; 2], AnalyzeError> {
+    let [rows, columns] = base.size();
+    let height = (LINE_VALUES / columns.max(1)).clamp(1, rows.max(1));
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    let (mut changed_rows, mut changed_columns) = (0, vec![false; columns as usize]);
+    for first in (0..rows).step_by(height as usize) {
+        let lines = first..rows.min(first + height);
+        let count = ((lines.end - lines.start) * columns) as usize;
+        a.resize(count, 0.0f64);
+        b.resize(count, 0.0f64);
+        base.panel(Axis::Rows, lines.clone(), &mut a)?;
+        tuned.panel(Axis::Rows, lines, &mut b)?;
+        let width = columns.max(1) as usize;
+        for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
+            let mut any = false;
+            for ((a, b), changed) in a.iter().zip(b).zip(&mut changed_columns) {
+                let differs = a != b;
+                any |= differs;
+                *changed |= differs;
+            }
+            changed_rows += u64::from(any);
+        }
+    }
+    Ok([changed_rows, changed_columns.into_iter().filter(|changed| *changed).count() as u64])
 }
 
 /// TUNED - BASE, or TUNED alone.

@@ -128,6 +128,9 @@ fn cast(model: &Model, dtype: DType) -> Model {
     let mut model = model.clone();
     for tensor in &mut model.tensors {
         tensor.dtype = dtype;
+        if dtype == DType::F32 {
+            continue;
+        }
         let bytes = encode(dtype, &tensor.values);
         let values = values_of_patterns(dtype, &bytes);
         tensor.values = values;
@@ -676,4 +679,107 @@ fn descendants_are_recognised() {
     // In another order they are not the same values.
     let report = compared_by(&["compare"], &tuned, &shuffled, 0);
     assert!(number(record(&report, "h.5.mlp.c_fc.weight"), "relative_l2") > 1.0);
+}
+
+/// Codes and messages of what is concluded, trends left out.
+fn concluded(report: &Report) -> Vec<(&str, &str)> {
+    let own = report.conclusions.iter().filter(|c| c.code != "compare.trend");
+    own.map(|c| (c.code.as_ref(), c.message.as_str())).collect()
+}
+
+fn codes(report: &Report) -> Vec<&str> {
+    concluded(report).into_iter().map(|(code, _)| code).collect()
+}
+
+#[test]
+fn the_same_is_identical() {
+    let base = fixture("tiny-gpt2");
+    let report = sound(&base, &base);
+    let message = "identical: all 148 pairs of weights hold the same values";
+    assert_eq!(concluded(&report), [("compare.identical", message)]);
+    assert!(report.findings.is_empty());
+}
+
+#[test]
+fn a_cast_is_recast_and_nothing_else() {
+    let base = fixture("tiny-gpt2");
+    for (dtype, name) in [(DType::BF16, "BF16"), (DType::F16, "F16")] {
+        let copy = cast(&base, dtype);
+        let report = sound(&base, &copy);
+        assert_eq!(codes(&report), ["compare.recast"]);
+        let (_, message) = concluded(&report)[0];
+        assert!(message.contains(&format!("all 148 from F32 to {name}")), "{message}");
+        assert!(message.contains("1.000 times the floor"), "{message}");
+        let back = sound(&copy, &cast(&copy, DType::F32));
+        assert!(concluded(&back)[0].1.ends_with("nothing is lost"), "{:?}", concluded(&back));
+    }
+}
+
+#[test]
+fn an_adapter_has_the_configuration_that_reproduces_it() {
+    let report = sound(&fixture("tiny-gpt2"), &fixture("tiny-gpt2-lora"));
+    assert_eq!(codes(&report), ["compare.merged-adapter", "compare.derived"]);
+    let (_, message) = concluded(&report)[0];
+    for part in [
+        "an exact change of rank 4 above the rounding in 12 matrices (c_attn)",
+        "the other 136 weights are bit-identical",
+        r#"LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True)"#,
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(report.conclusions[0].evidence.len(), 12);
+}
+
+#[test]
+fn a_fine_tune_says_where() {
+    let report = sound(&fixture("tiny-gpt2"), &fixture("tiny-gpt2-tuned"));
+    let expected =
+        ["compare.fine-tuned", "compare.lora-suggestion", "compare.frozen", "compare.derived"];
+    assert_eq!(codes(&report), expected);
+    let messages: Vec<&str> = concluded(&report).into_iter().map(|(_, message)| message).collect();
+    assert!(messages[0].starts_with("fine-tuned: 146 of 148 weights changed"), "{}", messages[0]);
+    assert!(messages[1].contains("LoraConfig(r=") && messages[1].contains("89 %"));
+    assert_eq!(messages[2], "frozen: token_embedding, position_embedding did not change");
+    let figures: Vec<&str> = report.figures.iter().map(|f| f.id.as_ref()).collect();
+    for id in ["compare.roles", "compare.movement", "compare.delta_spectra"] {
+        assert!(figures.contains(&id), "{id}");
+    }
+}
+
+#[test]
+fn noise_is_no_adapter_whatever_it_is_stored_in() {
+    for dtype in [DType::F32, DType::BF16] {
+        let base = cast(&small(Architecture::Llama).build(), dtype);
+        let mut tuned = base.clone();
+        let mut random = Random::new(7);
+        for tensor in tuned.tensors.iter_mut().filter(|t| t.shape.len() == 2) {
+            for value in &mut tensor.values {
+                *value += 2e-4 * random.normal() as f32;
+            }
+        }
+        let tuned = cast(&tuned, dtype);
+        let report = sound(&base, &tuned);
+        assert!(codes(&report).contains(&"compare.fine-tuned"), "{:?}", concluded(&report));
+    }
+}
+
+#[test]
+fn strangers_are_unrelated() {
+    let report = sound(
+        &small(Architecture::Gpt2).width(64).build(),
+        &small(Architecture::Gpt2).width(64).seed(2).build(),
+    );
+    assert_eq!(codes(&report)[0], "compare.unrelated", "{:?}", concluded(&report));
+    assert!(!codes(&report).contains(&"compare.derived"));
+}
+
+#[test]
+fn divergence_is_a_finding() {
+    let base = small(Architecture::Gpt2).build();
+    let mut tuned = base.clone();
+    tuned.tensor_mut("transformer.h.1.mlp.c_fc.weight").values[5] = f32::NAN;
+    let report = compared(&base, &tuned);
+    let found: Vec<_> = report.findings.iter().map(|f| (f.code.as_ref(), f.severity)).collect();
+    assert_eq!(found, [("compare.not-finite", weightscope::Severity::Critical)]);
+    assert_eq!(compared(&tuned, &tuned).findings, []);
 }
