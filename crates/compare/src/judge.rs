@@ -18,6 +18,8 @@ use crate::{ID, figures, fisher, lineage};
 const ENOUGH_VALUES: u64 = 1024;
 /// Most weights that stand as evidence.
 const EVIDENCE: usize = 16;
+/// Multiple of the rounding floor below which a change is mostly rounding.
+const ABOVE_FLOOR: f64 = 2.0;
 /// Share of the squared change below which a kind of module is left out of a suggested adapter.
 const WORTH: f64 = 0.01;
 
@@ -256,7 +258,8 @@ impl<'a> Context<'a> {
         let others = changed.len() - low.len() - unknown;
         let mut rest = Vec::new();
         if others > 0 {
-            rest.push(format!("{others} other weights changed as a whole"));
+            let weights = if others == 1 { "weight" } else { "weights" };
+            rest.push(format!("{others} other {weights} changed as a whole"));
         }
         let same = self.pairs.iter().filter(|p| p.fate == Fate::Same).count();
         rest.push(match self.pairs.len() - changed.len() {
@@ -357,9 +360,13 @@ impl<'a> Context<'a> {
                 number(*least.1)
             ));
         }
-        let recast = changed.iter().filter(|p| p.record.dtype != p.other_dtype()).count();
-        if recast > 0 {
-            parts.push(format!("{recast} of them were recast as well, which does not explain it"));
+        let ratios: Vec<f64> = changed.iter().filter_map(|p| p.number("above_floor")).collect();
+        if let Some(ratio) = median(&ratios) {
+            parts.push(format!(
+                "{} of them were recast as well, and moved {} times as far as that rounding makes them",
+                ratios.len(),
+                number(ratio)
+            ));
         }
         conclude(out, "compare.fine-tuned", parts.join("; "), proof);
     }
@@ -372,7 +379,12 @@ impl<'a> Context<'a> {
         for pair in
             changed.iter().filter(|p| p.record.kind() == Kind::Matrix && p.record.block.is_some())
         {
-            if pair.number("delta_energy_rank_90").is_some() {
+            // Of rounding, and of a few rows or columns, a LoRA makes nothing.
+            let is_above = pair.number("above_floor").is_none_or(|ratio| ratio >= ABOVE_FLOOR);
+            let rank = pair.number("delta_energy_rank_90");
+            let lines = [pair.number("delta_rows"), pair.number("delta_columns")];
+            let is_wide = rank.is_some_and(|r| lines.iter().flatten().all(|count| *count > r));
+            if is_above && is_wide {
                 kinds.entry(without_numbers(&pair.record.name)).or_default().push(pair);
             }
         }

@@ -774,6 +774,79 @@ fn strangers_are_unrelated() {
 }
 
 #[test]
+fn values_cast_there_and_back_are_recast() {
+    let base = fixture("tiny-gpt2");
+    let mut copy = cast(&base, DType::BF16);
+    for tensor in &mut copy.tensors {
+        tensor.dtype = DType::F32;
+    }
+    let report = sound(&base, &copy);
+    assert_eq!(codes(&report), ["compare.recast"], "{:?}", concluded(&report));
+    let (_, message) = concluded(&report)[0];
+    assert!(message.contains("from F32 to BF16; the difference is the rounding"), "{message}");
+}
+
+#[test]
+fn a_small_change_below_the_rounding_of_a_narrower_base_is_a_change() {
+    let base = cast(&fixture("tiny-gpt2"), DType::BF16);
+    let mut tuned = base.clone();
+    for tensor in &mut tuned.tensors {
+        tensor.dtype = DType::F32;
+        tensor.values.iter_mut().for_each(|x| *x *= 1.0 + 2e-4);
+    }
+    let report = sound(&base, &tuned);
+    assert!(codes(&report).contains(&"compare.fine-tuned"), "{:?}", concluded(&report));
+}
+
+#[test]
+fn few_rows_and_falling_spectra_are_no_adapters() {
+    let base = fixture("tiny-gpt2");
+    // One value, and one input of every output matrix.
+    let mut edited = base.clone();
+    edited.tensor_mut("h.3.mlp.c_fc.weight").values[17] += 0.5;
+    edited.tensor_mut("h.4.attn.c_proj.weight").values[80..160].fill(0.0);
+    assert!(!codes(&sound(&base, &edited)).contains(&"compare.merged-adapter"));
+    // Directions of 1, 1/4, 1/9 and so on: full rank, and the first two stand out.
+    let mut falling = base.clone();
+    let mut random = Random::new(5);
+    let mut direction = |length: usize| -> Vec<f64> {
+        let x: Vec<f64> = (0..length).map(|_| random.normal()).collect();
+        let norm = x.iter().map(|x| x * x).sum::<f64>().sqrt();
+        x.into_iter().map(|x| x / norm).collect()
+    };
+    let tensor = falling.tensor_mut("h.5.attn.c_proj.weight");
+    for k in 1..=80 {
+        let (u, v) = (direction(80), direction(80));
+        for (place, value) in tensor.values.iter_mut().enumerate() {
+            *value += (u[place / 80] * v[place % 80] * 0.3 / f64::from(k * k)) as f32;
+        }
+    }
+    let report = sound(&base, &falling);
+    assert_eq!(codes(&report)[0], "compare.fine-tuned", "{:?}", concluded(&report));
+}
+
+#[test]
+fn neurons_in_another_order_are_told() {
+    let base = fixture("tiny-gpt2");
+    let mut shuffled = base.clone();
+    shuffle_neurons(&mut shuffled, 12, 3);
+    let report = sound(&base, &shuffled);
+    assert_eq!(codes(&report), ["compare.derived"], "{:?}", concluded(&report));
+    assert!(concluded(&report)[0].1.contains("in another order"));
+}
+
+#[test]
+fn a_choice_of_weights_gives_whole_names_and_no_overflow() {
+    let [base, tuned] = ["tiny-gpt2", "tiny-gpt2-lora"].map(|name| fixtures().join(name));
+    let settings =
+        Settings { include: vec!["h.3.attn.c_attn.weight".to_owned()], ..Settings::default() };
+    let report = Compare::new(base, tuned).settings(settings).run().unwrap();
+    assert_eq!((report.weights.len(), &report.errors[..]), (1, &[][..]));
+    let (_, message) = concluded(&report)[0];
+    assert!(message.contains(r#"target_modules=["h.3.attn.c_attn"]"#), "{message}");
+}
+
+#[test]
 fn divergence_is_a_finding() {
     let base = small(Architecture::Gpt2).build();
     let mut tuned = base.clone();
