@@ -15,7 +15,7 @@ use weightscope_core::{
 };
 use weightscope_linalg::{Matrix, SpectrumError, Watch, nearest_bytes, nearest_rows};
 
-use crate::parameters::{BLOCKS, LINEAGE, NEURONS};
+use crate::parameters::{LINEAGE, NEURONS};
 use crate::spectra::analyze_error;
 
 /// The analyzer `lineage`.
@@ -52,6 +52,10 @@ static DESCRIPTOR: Descriptor = Descriptor {
 
 /// Fewest neurons that both matchings must have.
 const FEWEST: usize = 8;
+/// MLPs that are matched at most, evenly spread over depth.
+const BLOCKS: usize = 8;
+/// Features of all neurons that are read at a time.
+const FEATURES: usize = 64;
 /// Smallest probability that is stated.
 const LEAST: f64 = 1e-300;
 
@@ -72,7 +76,9 @@ impl Analyzer for Lineage {
         Cost {
             // Two matrices, there and back.
             work: 8.0 * (hidden * width) as f64 * sample as f64,
-            scratch_bytes: nearest_bytes(width as usize, sample as usize) + 16 * sample * width,
+            scratch_bytes: nearest_bytes(width as usize, sample as usize)
+                + 16 * sample * width
+                + 8 * FEATURES as u64 * hidden,
         }
     }
 
@@ -111,7 +117,7 @@ impl Analyzer for Lineage {
     }
 
     fn measuring_parameters(&self) -> &'static [&'static str] {
-        &[NEURONS.key, BLOCKS.key]
+        &[NEURONS.key]
     }
 }
 
@@ -173,9 +179,8 @@ fn blocks(graph: &ModelGraph) -> Vec<[WeightId; 4]> {
             chosen.entry((stack, block)).or_insert([a, b, c, d]);
         }
     }
-    let most = BLOCKS.default as usize;
     let count = chosen.len();
-    let picked = (0..most.min(count)).map(|i| (2 * i + 1) * count / (2 * most.min(count)));
+    let picked = (0..BLOCKS.min(count)).map(|i| (2 * i + 1) * count / (2 * BLOCKS.min(count)));
     picked.filter_map(|i| chosen.get_index(i).map(|(_, units)| *units)).collect()
 }
 
@@ -183,8 +188,9 @@ fn blocks(graph: &ModelGraph) -> Vec<[WeightId; 4]> {
 fn fits(graph: &ModelGraph, ids: [WeightId; 4]) -> bool {
     let weights = ids.map(|id| graph.weights.get(id.0 as usize));
     let [Some(a), Some(b), Some(c), Some(d)] = weights else { return false };
-    let float = [a, b, c, d].iter().all(|w| w.dtype.is_some_and(DType::is_float));
-    float
+    let sound = |w: &&Weight| w.dtype.is_some_and(DType::is_float) && w.elements() > 0;
+    let sound = [a, b, c, d].iter().all(sound);
+    sound
         && lines(a, true).is_some()
         && lines(b, true).is_some()
         && lines(c, false).is_some()
@@ -247,11 +253,31 @@ impl<'a> Neurons<'a> {
 
     /// Some neurons, one after the other.
     fn read_some(&self, which: &[u64]) -> Result<Vec<f64>, AnalyzeError> {
-        let width = self.width() as usize;
+        let (width, count) = (self.width() as usize, self.count() as usize);
         let mut values = vec![0.0; which.len() * width];
-        for (row, line) in values.chunks_exact_mut(width.max(1)).zip(which) {
-            let line = *line as usize;
-            self.read(line..line + 1, 0..width, weightscope_linalg::Order::RowMajor, row)?;
+        if self.are_columns == self.view.weight().transposed {
+            for (row, line) in values.chunks_exact_mut(width.max(1)).zip(which) {
+                let line = *line as usize;
+                self.read(line..line + 1, 0..width, weightscope_linalg::Order::RowMajor, row)?;
+            }
+            return Ok(values);
+        }
+        // Stored across: some features of all neurons at a time, of which a few are kept.
+        let mut panel = Vec::new();
+        for first in (0..width).step_by(FEATURES) {
+            let features = first..width.min(first + FEATURES);
+            panel.resize(features.len() * count, 0.0);
+            self.read(
+                0..count,
+                features.clone(),
+                weightscope_linalg::Order::ColumnMajor,
+                &mut panel,
+            )?;
+            for (feature, all) in features.zip(panel.chunks_exact(count.max(1))) {
+                for (row, line) in values.chunks_exact_mut(width).zip(which) {
+                    row[feature] = all[*line as usize];
+                }
+            }
         }
         Ok(values)
     }

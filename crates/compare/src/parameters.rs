@@ -48,8 +48,5 @@ pub(crate) const COMPARE: &[ParameterSpec] =
 
 pub(crate) const NEURONS: ParameterSpec =
     spec("neurons", 256.0, "Neurons of a block that are matched.");
-pub(crate) const BLOCKS: ParameterSpec =
-    spec("blocks", 8.0, "Blocks whose MLPs are matched, evenly spread over depth.");
-
 /// Those of `lineage`.
 pub(crate) const LINEAGE: &[ParameterSpec] = &[NEURONS];
