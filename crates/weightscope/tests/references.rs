@@ -406,7 +406,8 @@ fn check_comparison(tuned: &str, reference: &str) -> [usize; 2] {
         }
         // What is undefined there is undefined here.
         for (metric, value) in ours {
-            let own = ["other_dtype", "delta_rank_gap"];
+            // Ratios of singular values that are rounding errors have no reference.
+            let own = ["other_dtype", "delta_rank_gap", "delta_rank_decay"];
             if !value.is_null() && !own.contains(&&**metric) && !wanted.contains_key(&**metric) {
                 wrong.push(format!(
                     "{} {metric}: {value:?} is undefined in the reference",
@@ -422,13 +423,13 @@ fn check_comparison(tuned: &str, reference: &str) -> [usize; 2] {
 #[test]
 fn comparison_of_tiny_gpt2_tuned() {
     let compared = check_comparison("tiny-gpt2-tuned", "tiny-gpt2-tuned-compare.json");
-    assert_eq!(compared, [146, 1748]);
+    assert_eq!(compared, [146, 1844]);
 }
 
 #[test]
 fn comparison_of_tiny_gpt2_lora() {
     let compared = check_comparison("tiny-gpt2-lora", "tiny-gpt2-lora-compare.json");
-    assert_eq!(compared, [12, 192]);
+    assert_eq!(compared, [12, 216]);
 }
 
 #[test]
