@@ -216,8 +216,10 @@ impl<'a> Context<'a> {
         let in_blocks =
             |p: &&&Pair<'_>| p.record.kind() == Kind::Matrix && p.record.block.is_some();
         let full = changed.iter().filter(in_blocks).filter(|p| p.fate == Fate::Moved);
-        let (measured, unknown): (Vec<&&Pair<'a>>, Vec<&&Pair<'a>>) =
-            full.partition(|p| p.number("delta_rank_above_rounding").is_some());
+        let (measured, unknown): (Vec<&&Pair<'a>>, Vec<&&Pair<'a>>) = full.partition(|p| {
+            let known = ["delta_rank_above_rounding", "delta_rank_at_least"];
+            known.into_iter().any(|metric| p.number(metric).is_some())
+        });
         if !low.is_empty() && measured.is_empty() {
             self.adapter(&low, changed, unknown.len(), out);
         } else {

@@ -97,7 +97,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new(
             "delta_stable_rank",
             "",
-            "sum lambda/lambda_1 of B - A, lambda its squared singular values: 1 for a single direction. Spectra are measured of all pairs that changed when that costs less than delta_flops, else of the delta_movers largest movers, with --spectral of all.",
+            "sum lambda/lambda_1 of B - A, lambda its squared singular values: 1 for a single direction. Spectra are measured of all pairs that changed when that costs less than delta_flops, else of the delta_movers largest movers, with --spectral of all. Of the others the ranks alone are known, as far as they are low.",
         ),
         MetricSpec::new(
             "delta_effective_rank",
@@ -113,6 +113,11 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "delta_rank_above_rounding",
             "count",
             "Singular values of B - A above 1.5 times the noise of storing B: 0.43 u (largest row norm + largest column norm), u the unit roundoff of the coarsest format that holds B (as storage_noise where all rows and columns are alike; Bandeira & van Handel 2016). The rank of a merged adapter.",
+        ),
+        MetricSpec::new(
+            "delta_rank_at_least",
+            "count",
+            "Where only the largest movers have spectra, the low ranks of the other pairs are found by random projection (Halko et al. 2011); this many directions are above the rounding where no end was found. Undefined elsewhere.",
         ),
         MetricSpec::new(
             "delta_rank_gap",

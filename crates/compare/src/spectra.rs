@@ -1,26 +1,28 @@
 //! Singular values of what changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use weightscope_core::{
     AnalyzeError, Analyzer, Axes, Axis, Cost, DType, Descriptor, Figure, FigureData, Key,
-    ModelGraph, Order, Output, Parameters, Series, Unit, UnitSpec, WeightRecord, WeightView,
+    ModelGraph, Order, Output, Parameters, Series, Unit, UnitSpec, WeightId, WeightRecord,
+    WeightView,
 };
 use weightscope_linalg::{
-    Matrix, Options, Spectrum, SpectrumError, SpectrumShape, Watch, above, cost, rounding_norm,
-    singular_values, spread_ranks,
+    Matrix, Options, Spectrum, SpectrumError, SpectrumShape, Watch, above, cost, leading_cost,
+    leading_singular_values, rounding_norm, singular_values, spread_ranks,
 };
 
 use crate::parameters::{BUDGET, MOVERS, NO_SPECTRA, SPECTRAL};
 use crate::{DESCRIPTOR, ID};
 
 /// Metrics of the spectra, with the one that only `--spectral` asks for.
-pub(crate) const METRICS: [&str; 10] = [
+pub(crate) const METRICS: [&str; 11] = [
     "delta_stable_rank",
     "delta_effective_rank",
     "delta_energy_rank_90",
     "delta_rank_above_rounding",
+    "delta_rank_at_least",
     "delta_rank_gap",
     "delta_rank_decay",
     "delta_rows",
@@ -40,6 +42,10 @@ const NOT_SHIFT: &str = "computed on request: --spectral";
 const ABOVE_NOISE: f64 = 1.5;
 /// Values of a weight that are compared at a time, unless one row is longer.
 const LINE_VALUES: u64 = 64 * 1024;
+/// Directions that a probe looks for in pairs whose whole spectrum is not measured, and how many of them may be above
+/// the rounding.
+const PROBED: usize = 72;
+const MOST_PROBED: u64 = 48;
 /// Points of a drawn spectrum at most.
 const POINTS: usize = 256;
 
@@ -47,6 +53,10 @@ const POINTS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Spectra {
     units: Vec<UnitSpec>,
+    /// BASE's weights whose low ranks alone are looked for.
+    probed: BTreeSet<WeightId>,
+    /// The same by stored tensor and name.
+    probed_names: BTreeSet<(String, String)>,
 }
 
 /// A pair of matrices that changed.
@@ -101,10 +111,20 @@ impl Spectra {
         if !all && total >= value(&BUDGET) {
             // Ties stay in the order of the model.
             movers.sort_by(|a, b| b.relative.total_cmp(&a.relative));
-            movers.truncate(value(&MOVERS) as usize);
+            let probed = movers.split_off(movers.len().min(value(&MOVERS) as usize));
+            let bases: Vec<WeightId> =
+                probed.iter().filter_map(|mover| mover.unit.weights.first().copied()).collect();
+            let name = |id: &WeightId| {
+                let weight = graph.weights.get(id.0 as usize)?;
+                Some((weight.source_tensor.clone(), weight.name.clone()))
+            };
+            let probed_names = bases.iter().filter_map(name).collect();
+            let units = movers.into_iter().chain(probed).map(|mover| mover.unit).collect();
+            return Some(Self { units, probed: bases.into_iter().collect(), probed_names });
         }
         let units: Vec<UnitSpec> = movers.into_iter().map(|mover| mover.unit).collect();
-        (!units.is_empty()).then_some(Self { units })
+        let (probed, probed_names) = (BTreeSet::new(), BTreeSet::new());
+        (!units.is_empty()).then_some(Self { units, probed, probed_names })
     }
 }
 
@@ -120,41 +140,51 @@ impl Analyzer for Spectra {
     fn cost(&self, unit: &UnitSpec, graph: &ModelGraph) -> Cost {
         let weight = unit.weights.first().and_then(|id| graph.weights.get(id.0 as usize));
         let Some(layout) = weight.map(|weight| &weight.layout) else { return Cost::default() };
-        let cost = cost(layout.rows() as usize, layout.columns() as usize, &Options::default());
+        let [rows, columns] = [layout.rows() as usize, layout.columns() as usize];
+        let is_probed = unit.weights.first().is_some_and(|id| self.probed.contains(id));
+        let cost = if is_probed {
+            leading_cost(rows, columns, PROBED)
+        } else {
+            cost(rows, columns, &Options::default())
+        };
         // A second panel beside the one that is multiplied.
-        let panel = 16 * 512 * layout.rows().min(layout.columns());
+        let side = if is_probed { columns } else { rows.min(columns) };
+        let panel = 16 * 512 * side as u64;
         Cost { work: cost.flops, scratch_bytes: cost.bytes.saturating_add(panel) }
     }
 
     fn analyze(&self, unit: &Unit<'_>, out: &mut Output) -> Result<(), AnalyzeError> {
         let [base, tuned] = unit.views() else { return Ok(()) };
         let monitor = Watch(|| unit.threads(), |flops| unit.advance(flops).is_ok());
-        let spectrum = |matrix: &Difference<'_>| -> Result<Spectrum, AnalyzeError> {
-            singular_values(matrix, &Options::default(), &monitor).map_err(analyze_error)
-        };
-        let zero = |view| Difference { base: None, tuned: view };
-        let delta = spectrum(&Difference { base: Some(*base), tuned: *tuned })?.singular_values;
         let [rows, columns] = base.size().map(|side| side as f64);
         let roundoff = tuned.storage_grid()?.unit_roundoff().unwrap_or(0.0);
         let [row, column] = largest_norms(tuned)?;
         let line = ABOVE_NOISE * rounding_norm(roundoff, row, column);
-        let rank = above(&delta, line);
+        let change = Difference { base: Some(*base), tuned: *tuned };
+        let weight = base.weight();
+        let place = (weight.source_tensor.clone(), weight.name.clone());
+        if self.probed_names.contains(&place) {
+            let leading = leading_singular_values(&change, PROBED, &monitor);
+            let leading = leading.map_err(analyze_error)?;
+            if above(&leading, line) <= MOST_PROBED {
+                ranks(base, tuned, &leading, line, out)?;
+            } else {
+                out.metric("delta_rank_at_least", MOST_PROBED);
+            }
+            return Ok(());
+        }
+        let spectrum = |matrix: &Difference<'_>| -> Result<Spectrum, AnalyzeError> {
+            singular_values(matrix, &Options::default(), &monitor).map_err(analyze_error)
+        };
+        let zero = |view| Difference { base: None, tuned: view };
+        let delta = spectrum(&change)?.singular_values;
         let negligible = delta.first().copied().unwrap_or(0.0) * rows.max(columns) * f64::EPSILON;
         let shape = SpectrumShape::of(&delta, above(&delta, negligible));
         out.metric_or("delta_stable_rank", shape.map(|s| s.stable_rank), UNCHANGED);
         out.metric_or("delta_effective_rank", shape.map(|s| s.effective_rank), UNCHANGED);
         out.metric_or("delta_energy_rank_90", shape.map(|s| s.energy_ranks[1]), UNCHANGED);
-        out.metric("delta_rank_above_rounding", rank);
-        // Below that, values are rounding errors of this calculation.
-        let at = |place: u64| delta.get(place as usize).map(|s| s.max(negligible));
-        let ratio = |place: u64| Some(at(place)? / at(place + 1)?).filter(|r| r.is_finite());
-        let gap = rank.checked_sub(1).and_then(ratio);
-        out.metric_or("delta_rank_gap", gap, "no direction on one side of the line");
-        let decay = ratio(rank).map(|first| first.max(ratio(rank + 1).unwrap_or(1.0)));
-        out.metric_or("delta_rank_decay", decay, "too few directions below the line");
-        let [changed_rows, changed_columns] = changed_lines(base, tuned)?;
-        out.metric("delta_rows", changed_rows);
-        out.metric("delta_columns", changed_columns);
+        ranks(base, tuned, &delta, line, out)?;
+        out.undefined("delta_rank_at_least", "the whole spectrum is measured");
         out.metric("delta_spectral_norm", delta.first().copied().unwrap_or(0.0));
         if unit.value(&SPECTRAL) == 0.0 {
             out.undefined("spectral_shift", NOT_SHIFT);
@@ -166,6 +196,32 @@ impl Analyzer for Spectra {
         out.figure(figure(&delta, line));
         Ok(())
     }
+}
+
+/// What the largest singular values of the change say of its rank above `line`.
+fn ranks(
+    base: &WeightView<'_>,
+    tuned: &WeightView<'_>,
+    delta: &[f64],
+    line: f64,
+    out: &mut Output,
+) -> Result<(), AnalyzeError> {
+    let rank = above(delta, line);
+    out.metric("delta_rank_above_rounding", rank);
+    let [rows, columns] = base.size();
+    // Below that, values are rounding errors of this calculation.
+    let negligible =
+        delta.first().copied().unwrap_or(0.0) * rows.max(columns) as f64 * f64::EPSILON;
+    let at = |place: u64| delta.get(place as usize).map(|s| s.max(negligible));
+    let ratio = |place: u64| Some(at(place)? / at(place + 1)?).filter(|r| r.is_finite());
+    let gap = rank.checked_sub(1).and_then(ratio);
+    out.metric_or("delta_rank_gap", gap, "no direction on one side of the line");
+    let decay = ratio(rank).map(|first| first.max(ratio(rank + 1).unwrap_or(1.0)));
+    out.metric_or("delta_rank_decay", decay, "too few directions below the line");
+    let [changed_rows, changed_columns] = changed_lines(base, tuned)?;
+    out.metric("delta_rows", changed_rows);
+    out.metric("delta_columns", changed_columns);
+    Ok(())
 }
 
 /// `||sigma(A) - sigma(B)|| / ||sigma(A)||`; `None` when A is zero.

@@ -847,6 +847,30 @@ fn a_choice_of_weights_gives_whole_names_and_no_overflow() {
 }
 
 #[test]
+fn ranks_are_found_beyond_the_largest_movers() {
+    let compare = |tuned: &str| {
+        let mut settings = Settings::default();
+        settings.parameters.set("compare", "delta_flops", 0.0);
+        settings.parameters.set("compare", "delta_movers", 2.0);
+        let [base, tuned] = ["tiny-gpt2", tuned].map(|name| fixtures().join(name));
+        Compare::new(base, tuned).settings(settings).run().unwrap()
+    };
+    let adapted = compare("tiny-gpt2-lora");
+    let (code, message) = concluded(&adapted)[0];
+    assert_eq!(code, "compare.merged-adapter");
+    assert!(message.contains("rank 4 above the rounding in 12 matrices (c_attn)"), "{message}");
+    assert!(message.contains(r#"LoraConfig(r=4, target_modules=["c_attn"]"#), "{message}");
+    let count = |report: &Report, metric: &str| {
+        report.weights.iter().filter(|w| w.number("compare", metric).is_some()).count()
+    };
+    assert_eq!(count(&adapted, "delta_rank_above_rounding"), 12);
+    assert_eq!(count(&adapted, "delta_stable_rank"), 2);
+    let tuned = compare("tiny-gpt2-tuned");
+    assert_eq!(concluded(&tuned)[0].0, "compare.fine-tuned");
+    assert_eq!(count(&tuned, "delta_rank_at_least"), 46);
+}
+
+#[test]
 fn divergence_is_a_finding() {
     let base = small(Architecture::Gpt2).build();
     let mut tuned = base.clone();
