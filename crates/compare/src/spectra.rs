@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use weightscope_core::{
     AnalyzeError, Analyzer, Axes, Axis, Cost, DType, Descriptor, Figure, FigureData, Key,
-    ModelGraph, Order, Output, Parameters, Series, Unit, UnitSpec, WeightId, WeightRecord,
+    ModelGraph, Order, Output, Parameters, Series, Unit, UnitSpec, Weight, WeightRecord,
     WeightView,
 };
 use weightscope_linalg::{
@@ -53,10 +53,8 @@ const POINTS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Spectra {
     units: Vec<UnitSpec>,
-    /// BASE's weights whose low ranks alone are looked for.
-    probed: BTreeSet<WeightId>,
-    /// The same by stored tensor and name.
-    probed_names: BTreeSet<(String, String)>,
+    /// BASE's weights whose low ranks alone are looked for, by stored tensor and name.
+    probed: BTreeSet<(String, String)>,
 }
 
 /// A pair of matrices that changed.
@@ -112,19 +110,16 @@ impl Spectra {
             // Ties stay in the order of the model.
             movers.sort_by(|a, b| b.relative.total_cmp(&a.relative));
             let probed = movers.split_off(movers.len().min(value(&MOVERS) as usize));
-            let bases: Vec<WeightId> =
-                probed.iter().filter_map(|mover| mover.unit.weights.first().copied()).collect();
-            let name = |id: &WeightId| {
-                let weight = graph.weights.get(id.0 as usize)?;
-                Some((weight.source_tensor.clone(), weight.name.clone()))
+            let base = |mover: &Mover| {
+                let id = mover.unit.weights.first()?;
+                graph.weights.get(id.0 as usize).map(place)
             };
-            let probed_names = bases.iter().filter_map(name).collect();
+            let probed_places = probed.iter().filter_map(base).collect();
             let units = movers.into_iter().chain(probed).map(|mover| mover.unit).collect();
-            return Some(Self { units, probed: bases.into_iter().collect(), probed_names });
+            return Some(Self { units, probed: probed_places });
         }
         let units: Vec<UnitSpec> = movers.into_iter().map(|mover| mover.unit).collect();
-        let (probed, probed_names) = (BTreeSet::new(), BTreeSet::new());
-        (!units.is_empty()).then_some(Self { units, probed, probed_names })
+        (!units.is_empty()).then_some(Self { units, probed: BTreeSet::new() })
     }
 }
 
@@ -139,9 +134,9 @@ impl Analyzer for Spectra {
 
     fn cost(&self, unit: &UnitSpec, graph: &ModelGraph) -> Cost {
         let weight = unit.weights.first().and_then(|id| graph.weights.get(id.0 as usize));
-        let Some(layout) = weight.map(|weight| &weight.layout) else { return Cost::default() };
-        let [rows, columns] = [layout.rows() as usize, layout.columns() as usize];
-        let is_probed = unit.weights.first().is_some_and(|id| self.probed.contains(id));
+        let Some(weight) = weight else { return Cost::default() };
+        let [rows, columns] = [weight.layout.rows() as usize, weight.layout.columns() as usize];
+        let is_probed = self.probed.contains(&place(weight));
         let cost = if is_probed {
             leading_cost(rows, columns, PROBED)
         } else {
@@ -161,9 +156,7 @@ impl Analyzer for Spectra {
         let [row, column] = largest_norms(tuned)?;
         let line = ABOVE_NOISE * rounding_norm(roundoff, row, column);
         let change = Difference { base: Some(*base), tuned: *tuned };
-        let weight = base.weight();
-        let place = (weight.source_tensor.clone(), weight.name.clone());
-        if self.probed_names.contains(&place) {
+        if self.probed.contains(&place(base.weight())) {
             let leading = leading_singular_values(&change, PROBED, &monitor);
             let leading = leading.map_err(analyze_error)?;
             if above(&leading, line) <= MOST_PROBED {
@@ -196,6 +189,11 @@ impl Analyzer for Spectra {
         out.figure(figure(&delta, line));
         Ok(())
     }
+}
+
+/// What tells a weight from all others of its checkpoint.
+fn place(weight: &Weight) -> (String, String) {
+    (weight.source_tensor.clone(), weight.name.clone())
 }
 
 /// What the largest singular values of the change say of its rank above `line`.

@@ -16,8 +16,8 @@ fn place(weight: &Weight) -> Place {
 /// Holds `tuned` against `base`: one graph of both, with the [`Pairing`] of their weights.
 ///
 /// * Weights pair by tower, role, part, block and expert, and where several share these by name, whatever is written
-///   before it (`transformer.h.0.ln_1.weight` and `h.0.ln_1.weight`); the rest by equal names. How they are stored does not matter: element
-///   types, shards and orientation may differ.
+///   before it (`transformer.h.0.ln_1.weight` and `h.0.ln_1.weight`); the rest by equal names. How they are stored does
+///   not matter: element types, shards and orientation may differ.
 /// * Tables of tokens, positions and types, and heads, pair by their common rows when only the number of rows differs.
 /// * `base_entries`: number of tensors in BASE; TUNED's are numbered after them, as
 ///   [`PairSource`](weightscope_core::PairSource) has them.
