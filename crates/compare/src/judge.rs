@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 use weightscope_core::stats::median;
 use weightscope_core::{
-    Category, Conclusion, Evidence, Finding, Key, Kind, ParameterSpec, Part, Report, Severity,
-    Verdicts, WeightRecord, without_numbers,
+    Category, Conclusion, Evidence, Finding, Key, Kind, ParameterSpec, Part, Report, ReportKind,
+    Severity, Verdicts, WeightRecord, without_numbers,
 };
 
 use crate::adapter::{LoraConfig, Target, module_of};
@@ -28,8 +28,8 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     let lines = Lines { rounding: line(&ROUNDING), gap: line(&GAP), share: line(&SHARE) };
     let pairs = Pair::all(report, lines);
     if pairs.is_empty() {
-        // A report of something else has nothing to say here.
-        if report.weights.iter().any(|w| w.other.is_some()) {
+        // A scan has nothing to say here.
+        if report.kind == ReportKind::Compare {
             let message = "no trained weight has a counterpart that it can be compared with";
             conclude(out, "compare.nothing-common", message.to_owned(), Vec::new());
         }

@@ -192,6 +192,12 @@ fn ranks_are_found_beyond_the_largest_movers() {
 }
 
 #[test]
+fn models_of_other_families_have_nothing_in_common() {
+    let report = sound(&fixture("tiny-gpt2"), &small(Architecture::Bert).build());
+    assert_eq!(codes(&report), ["compare.nothing-common"]);
+}
+
+#[test]
 fn divergence_is_a_finding() {
     let base = small(Architecture::Gpt2).build();
     let mut tuned = base.clone();
