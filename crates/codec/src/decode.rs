@@ -25,6 +25,18 @@ pub enum DecodeError {
         /// Bytes given.
         have: usize,
     },
+    /// No whole blocks, or not as many as the values need.
+    #[error("{have} bytes for {values} values of {format}, which has {} in a block of {}", .of[0], .of[1])]
+    Blocks {
+        /// Name of the format.
+        format: &'static str,
+        /// Values asked for, those skipped included.
+        values: usize,
+        /// Bytes given.
+        have: usize,
+        /// Values and bytes of a block.
+        of: [usize; 2],
+    },
 }
 
 macro_rules! decoder {
@@ -104,7 +116,7 @@ fn bf16_to_f32(bits: u16) -> f32 {
 /// difference of the biases); the product restores it and normalises subnormals exactly. Exponent 31
 /// means Inf or NaN and becomes binary32's all-ones exponent.
 #[inline(always)]
-fn f16_to_f32(bits: u16) -> f32 {
+pub(crate) fn f16_to_f32(bits: u16) -> f32 {
     let magnitude = u32::from(bits & 0x7fff) << 13;
     let scaled = f32::from_bits(magnitude) * f32::from_bits(0x7780_0000); // 2^112
     let special = 0x7f80_0000 | magnitude;

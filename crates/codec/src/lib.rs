@@ -27,12 +27,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod block_format;
 mod decode;
 mod dtype;
 mod encode;
 mod real;
 mod scheme;
 
+pub use block_format::{BLOCK_FORMATS, BlockFormat};
 pub use decode::{DecodeError, decode_f32, decode_f64, pattern_values};
 pub use dtype::{DType, UnknownDType};
 pub use encode::{EncodeError, encode_f32};
