@@ -181,7 +181,7 @@ impl Analyzer for Compare {
         let wide = found.filter(|found| found.changed > 0 && found.not_finite == [0; 2]);
         let grid = match (wide, tuned.dtype()?) {
             (Some(_), DType::F32 | DType::F64) if base.dtype()? == tuned.dtype()? => {
-                Some(tuned.storage_grid()?).filter(|grid| Some(*grid) != tuned.weight().dtype)
+                tuned.storage_grid()?.dtype().filter(|grid| Some(*grid) != tuned.weight().dtype)
             }
             _ => None,
         };

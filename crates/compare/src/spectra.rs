@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use weightscope_core::{
     AnalyzeError, Analyzer, Axes, Axis, Cost, DType, Descriptor, Figure, FigureData, Key,
-    ModelGraph, Order, Output, Parameters, Series, Unit, UnitSpec, Weight, WeightRecord,
-    WeightView,
+    ModelGraph, Order, Output, Parameters, Series, StorageGrid, Unit, UnitSpec, Weight,
+    WeightRecord, WeightView,
 };
 use weightscope_linalg::{
-    Matrix, Options, Spectrum, SpectrumError, SpectrumShape, Watch, above, cost, leading_cost,
-    leading_singular_values, rounding_norm, singular_values, spread_ranks,
+    Matrix, Options, Spectrum, SpectrumError, SpectrumShape, Watch, above, cost, independent_norm,
+    leading_cost, leading_singular_values, rounding_norm, singular_values, spread_ranks,
 };
 
 use crate::parameters::{BUDGET, MOVERS, NO_SPECTRA, SPECTRAL};
@@ -152,9 +152,14 @@ impl Analyzer for Spectra {
         let [base, tuned] = unit.views() else { return Ok(()) };
         let monitor = Watch(|| unit.threads(), |flops| unit.advance(flops).is_ok());
         let [rows, columns] = base.size().map(|side| side as f64);
-        let roundoff = tuned.storage_grid()?.unit_roundoff().unwrap_or(0.0);
-        let [row, column] = largest_norms(tuned)?;
-        let line = ABOVE_NOISE * rounding_norm(roundoff, row, column);
+        let noise = match tuned.storage_grid()? {
+            StorageGrid::Float(dtype) => {
+                let [row, column] = largest_norms(tuned)?;
+                rounding_norm(dtype.unit_roundoff().unwrap_or(0.0), row, column)
+            }
+            StorageGrid::Steps { rms } => independent_norm(rms, rows, columns),
+        };
+        let line = ABOVE_NOISE * noise;
         let change = Difference { base: Some(*base), tuned: *tuned };
         if self.probed.contains(&place(base.weight())) {
             let leading = leading_singular_values(&change, PROBED, &monitor);

@@ -40,16 +40,19 @@ pub use pair::PairSource;
 pub use parameters::{ParameterSpec, Parameters};
 pub use report::{
     CategoryRecord, ErrorRecord, ErrorScope, FileRecord, FindingCounts, IgnoreRule, ModelSummary,
-    Report, ReportKind, SCHEMA_MAJOR, SCHEMA_MINOR, SCHEMA_NAME, SchemaRecord, SeriesDetail,
-    Settings, ShapeMismatch, SourceRecord, Status, Timings, ToolRecord, Totals, WeightRecord,
-    WeightStatus,
+    NotMeasured, Report, ReportKind, SCHEMA_MAJOR, SCHEMA_MINOR, SCHEMA_NAME, SchemaRecord,
+    SeriesDetail, Settings, ShapeMismatch, SourceRecord, Status, StoredRecord, Timings, ToolRecord,
+    Totals, WeightRecord, WeightStatus,
 };
 pub use role::{Category, Kind, Part, Role, Stack};
 pub use siblings::{
     DepthQuestion, SIBLINGS, Siblings, judge_siblings, sibling_groups, trend_figures,
     without_numbers,
 };
-pub use source::{EntryId, Metadata, SourceError, TensorEntry, TensorSource};
+pub use source::{
+    EntryId, Metadata, Orientation, SourceError, StoredForm, TensorEntry, TensorSource,
+};
+pub use storage::StorageGrid;
 pub use summarize::{SUMMARY_WORK, summary_scratch, summary_work};
 pub use tensor::{Tensor, TensorSizeError, element_count};
 pub use value::{Key, Metrics, Value};

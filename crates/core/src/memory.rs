@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{
-    DType, EntryId, Metadata, SourceError, TensorEntry, TensorSizeError, TensorSource,
-    element_count,
-};
+use crate::{DType, EntryId, Metadata, SourceError, TensorEntry, TensorSizeError, TensorSource};
 
 /// Tensors held in memory: for programs that have the weights already, and for tests.
 #[derive(Clone, Debug, Default)]
@@ -34,15 +31,7 @@ impl MemorySource {
     ) -> Result<EntryId, TensorSizeError> {
         crate::Tensor::new(dtype, shape, &bytes)?;
         let id = EntryId(self.entries.len() as u32);
-        self.entries.push(TensorEntry {
-            name: name.to_owned(),
-            dtype: Some(dtype),
-            dtype_name: dtype.name().to_owned(),
-            shape: shape.to_vec(),
-            elements: element_count(shape).unwrap_or(0),
-            bytes: bytes.len() as u64,
-            file: 0,
-        });
+        self.entries.push(TensorEntry::plain(name, dtype, shape));
         self.data.push(bytes);
         Ok(id)
     }

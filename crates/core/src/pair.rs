@@ -23,6 +23,14 @@ impl<'a> PairSource<'a> {
         let entries = base.entries().iter().chain(tuned.entries()).cloned().collect();
         Self { base, tuned, entries }
     }
+
+    /// The checkpoint that has an entry, and the entry's number there.
+    fn holder(&self, entry: EntryId) -> (&'a dyn TensorSource, EntryId) {
+        match entry.0.checked_sub(self.base.entries().len() as u32) {
+            None => (self.base, entry),
+            Some(index) => (self.tuned, EntryId(index)),
+        }
+    }
 }
 
 impl TensorSource for PairSource<'_> {
@@ -45,10 +53,18 @@ impl TensorSource for PairSource<'_> {
         range: Range<u64>,
         into: &mut [u8],
     ) -> Result<(), SourceError> {
-        match entry.0.checked_sub(self.base.entries().len() as u32) {
-            None => self.base.read_at(entry, range, into),
-            Some(index) => self.tuned.read_at(EntryId(index), range, into),
-        }
+        let (source, entry) = self.holder(entry);
+        source.read_at(entry, range, into)
+    }
+
+    fn rounding_at(
+        &self,
+        entry: EntryId,
+        range: Range<u64>,
+        into: &mut [f32],
+    ) -> Result<(), SourceError> {
+        let (source, entry) = self.holder(entry);
+        source.rounding_at(entry, range, into)
     }
 
     fn changed_files(&self) -> Vec<String> {

@@ -13,7 +13,7 @@ pub const SCHEMA_NAME: &str = "weightscope-report";
 /// Major version of the report: changes when a reader must change.
 pub const SCHEMA_MAJOR: u32 = 1;
 /// Minor version of the report: changes when something is added.
-pub const SCHEMA_MINOR: u32 = 0;
+pub const SCHEMA_MINOR: u32 = 1;
 
 /// Everything one run found. Serialised, this is the JSON report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -268,9 +268,12 @@ pub struct WeightRecord {
     pub block: Option<u32>,
     /// Expert, from 0.
     pub expert: Option<u32>,
-    /// Element type as the file spells it.
+    /// Type of the elements that were measured; of an unknown type as the file spells it.
     pub dtype: String,
-    /// Shape as stored.
+    /// How they are stored, unless as plain elements of `dtype`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredRecord>,
+    /// Shape as stored, or as decoded.
     pub shape: Vec<u64>,
     /// `[out, in]`, however stored.
     pub matrix: Option<[u64; 2]>,
@@ -291,6 +294,24 @@ pub struct WeightRecord {
     pub analyses: IndexMap<Key, Metrics>,
     /// Why a metric has no value, by `analyzer.metric`.
     pub undefined: IndexMap<Key, String>,
+}
+
+/// How a weight is stored that is not plain elements of one type: in blocks with their scales, or as codes with factors
+/// in tensors of their own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct StoredRecord {
+    /// In the field's words: `Q4_K`, `gptq int4 g128`, `fp8 128x128`.
+    pub scheme: String,
+    /// Stored bits per weight, factors and all other parts included.
+    pub bits_per_weight: f64,
+    /// Stored bytes of all parts; of one expert of a stack its share.
+    pub bytes: u64,
+    /// The stored tensors it is made of, the one with the codes first.
+    pub parts: Vec<String>,
+    /// How many elements along the last two dimensions of `shape` share a factor; null when that varies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor_block: Option<[u64; 2]>,
 }
 
 /// Whether a weight was measured.
@@ -382,7 +403,7 @@ pub enum ErrorScope {
 }
 
 /// Counts over the whole report.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Totals {
     /// Weights the checkpoint has, after `include` and `exclude`.
@@ -393,8 +414,25 @@ pub struct Totals {
     pub skipped: u64,
     /// Attempted in vain.
     pub failed: u64,
+    /// Parameters that were not measured, by reason; the largest share first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_measured: Vec<NotMeasured>,
     /// Findings by severity, ignored ones left out.
     pub findings: FindingCounts,
+}
+
+/// Weights of which nothing is known but that they are there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NotMeasured {
+    /// How many.
+    pub tensors: u64,
+    /// Their parameters; of codes whose shape is not known, the stored elements.
+    pub parameters: u64,
+    /// Share of all parameters of the weights in the report, 0 to 1.
+    pub share: f64,
+    /// Why they were not measured.
+    pub why: String,
 }
 
 /// Findings by severity.

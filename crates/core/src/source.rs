@@ -3,29 +3,81 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{DType, ErrorRecord, FileRecord, Value};
+use crate::{DType, ErrorRecord, FileRecord, Value, element_count};
 
 /// Index of a tensor in [`TensorSource::entries`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(pub u32);
 
-/// One stored tensor: what the headers say of it.
+/// One tensor as a person means it: what the headers say of it, or of the several that it is stored in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorEntry {
-    /// Its name, exactly as the file has it.
+    /// Its name: exactly as the file has it, or, when it is stored in several tensors, as it would be called if it were
+    /// not.
     pub name: String,
-    /// Element type; `None` when this program does not know it.
+    /// Type of the elements that [`TensorSource::read_at`] hands out; `None` when there are none to be had, because
+    /// the type is unknown or the values are codes that this program does not decode.
     pub dtype: Option<DType>,
-    /// Element type as the file spells it.
+    /// The same in words; of an unknown type as the file spells it.
     pub dtype_name: String,
-    /// Dimensions as stored; empty for a scalar.
+    /// Dimensions of what is handed out; empty for a scalar.
     pub shape: Vec<u64>,
     /// Number of elements, the checked product of the shape.
     pub elements: u64,
-    /// Stored size in bytes.
+    /// Stored size in bytes, of all parts.
     pub bytes: u64,
-    /// Index of its file in [`Metadata::files`].
+    /// Index of its file in [`Metadata::files`]; of its first part, when it has several.
     pub file: usize,
+    /// Which dimension holds output units, where the format fixes it; else shapes tell.
+    pub orientation: Option<Orientation>,
+    /// How it is stored, unless as plain elements of `dtype`.
+    pub stored: Option<Box<StoredForm>>,
+}
+
+impl TensorEntry {
+    /// A tensor of plain elements, in the first file; with a size of 0 when the product of the shape overflows.
+    pub fn plain(name: &str, dtype: DType, shape: &[u64]) -> Self {
+        let elements = element_count(shape).unwrap_or(0);
+        Self {
+            name: name.to_owned(),
+            dtype: Some(dtype),
+            dtype_name: dtype.name().to_owned(),
+            shape: shape.to_vec(),
+            elements,
+            bytes: elements.saturating_mul(dtype.bytes() as u64),
+            file: 0,
+            orientation: None,
+            stored: None,
+        }
+    }
+
+    /// Bytes that [`TensorSource::read_at`] can hand out, 0 where there are none.
+    pub fn served_bytes(&self) -> u64 {
+        self.dtype.map_or(0, |dtype| self.elements.saturating_mul(dtype.bytes() as u64))
+    }
+}
+
+/// Which way a format stores its matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orientation {
+    /// `[.., out, in]`.
+    OutIn,
+    /// `[.., in, out]`.
+    InOut,
+}
+
+/// How a tensor is stored that is not plain elements of the type it is read as: in blocks with their scales, or as
+/// codes with factors in tensors of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredForm {
+    /// In the field's words: `Q4_K`, `gptq int4 g128`, `fp8 128x128`.
+    pub scheme: String,
+    /// The stored tensors it is made of, the one with the codes first.
+    pub parts: Vec<String>,
+    /// How many elements along each of the last two dimensions share a factor; `None` when that varies.
+    pub factor_block: Option<[u64; 2]>,
+    /// Why its values cannot be read; `None` when they can.
+    pub unreadable: Option<String>,
 }
 
 /// What a checkpoint says of itself beside its tensors.
@@ -62,16 +114,36 @@ pub trait TensorSource: Send + Sync {
         vec![self.metadata()]
     }
 
-    /// Copies the bytes `range` of a tensor (relative to its start) into `into`, which has that length.
+    /// Copies the bytes `range` of a tensor (relative to its start, as elements of [`TensorEntry::dtype`]) into `into`,
+    /// which has that length. What is stored in another form is decoded, and no more of it than the range touches.
     ///
     /// # Errors
-    /// When the file cannot be read, has become shorter, or the range is outside of the tensor.
+    /// When the file cannot be read, has become shorter, the range is outside of the tensor, or its codes cannot be
+    /// decoded.
     fn read_at(
         &self,
         entry: EntryId,
         range: Range<u64>,
         into: &mut [u8],
     ) -> Result<(), SourceError>;
+
+    /// What rounding to the stored form is expected to have cost each of the elements `range` of a tensor that has one
+    /// ([`TensorEntry::stored`]): the root mean square error, in units of the weights. For a uniform grid that is the
+    /// step over sqrt(12), for a codebook the distance to the nearest point. 0 where a factor is zero, and not finite
+    /// where a factor is not. Plain tensors are not asked: their element type tells.
+    ///
+    /// # Errors
+    /// As [`TensorSource::read_at`].
+    fn rounding_at(
+        &self,
+        entry: EntryId,
+        range: Range<u64>,
+        into: &mut [f32],
+    ) -> Result<(), SourceError> {
+        let (_, _) = (entry, range);
+        into.fill(0.0);
+        Ok(())
+    }
 
     /// Files whose size or modification time has changed since they were opened, by name.
     fn changed_files(&self) -> Vec<String> {
@@ -107,6 +179,14 @@ pub enum SourceError {
         end: u64,
         /// End of the range that was asked for.
         needs: u64,
+    },
+    /// The stored codes or factors contradict each other.
+    #[error("tensor \"{tensor}\": cannot be decoded: {reason}")]
+    Broken {
+        /// Tensor name.
+        tensor: String,
+        /// What does not fit, with the numbers.
+        reason: String,
     },
     /// The range is outside of the tensor: a bug in the caller.
     #[error("tensor \"{tensor}\": bytes {start}..{end} of {size} were asked for")]

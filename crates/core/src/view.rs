@@ -7,7 +7,7 @@ use weightscope_codec::{DecodeError, decode_f32, decode_f64};
 use weightscope_stats::{PrefixKey, Summary};
 
 use crate::summarize::summarize;
-use crate::{AnalyzeError, DType, ParameterSpec, Parameters, TensorSource, Weight};
+use crate::{AnalyzeError, DType, ParameterSpec, Parameters, StoredForm, TensorSource, Weight};
 
 /// Asks a running scan to stop. Clones share one flag.
 #[derive(Clone, Debug, Default)]
@@ -145,6 +145,11 @@ impl<'a> WeightView<'a> {
         self.weight.dtype.ok_or_else(|| self.shape_error("unknown element type"))
     }
 
+    /// How it is stored, unless as plain elements of [`WeightView::dtype`].
+    pub fn stored(&self) -> Option<&'a StoredForm> {
+        self.source.entries().get(self.weight.entry.0 as usize)?.stored.as_deref()
+    }
+
     /// `[out, in]`; a vector of n values is `[1, n]` and a scalar `[1, 1]`.
     pub fn size(&self) -> [u64; 2] {
         let [rows, columns] = [self.weight.layout.rows(), self.weight.layout.columns()];
@@ -174,6 +179,12 @@ impl<'a> WeightView<'a> {
     pub(crate) fn read_at(&self, start: u64, into: &mut [u8]) -> Result<(), AnalyzeError> {
         let end = start + into.len() as u64;
         Ok(self.source.read_at(self.weight.entry, start..end, into)?)
+    }
+
+    /// Rounding errors to be expected of `into.len()` elements from the stored element `start` on.
+    pub(crate) fn rounding_at(&self, start: u64, into: &mut [f32]) -> Result<(), AnalyzeError> {
+        let end = start + into.len() as u64;
+        Ok(self.source.rounding_at(self.weight.entry, start..end, into)?)
     }
 
     pub(crate) fn shape_error(&self, message: &str) -> AnalyzeError {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use globset::GlobMatcher;
+use indexmap::IndexMap;
 use weightscope_core::{
-    Analyzer, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, Metadata, ModelGraph,
-    PORTRAITS, Report, ReportKind, SchemaRecord, SeriesDetail, Settings, SourceRecord, Status,
-    TensorSource, Totals, Unpaired, Verdicts, WeightId, WeightRecord, WeightStatus,
-    architecture_figures, judge_siblings, portraits, trend_figures,
+    Analyzer, DType, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, Metadata,
+    ModelGraph, NotMeasured, PORTRAITS, Report, ReportKind, SchemaRecord, SeriesDetail, Settings,
+    SourceRecord, Status, TensorEntry, TensorSource, Totals, Unpaired, Verdicts, WeightId,
+    WeightRecord, WeightStatus, architecture_figures, judge_siblings, portraits, trend_figures,
 };
 
 use crate::RunOptions;
@@ -147,8 +148,9 @@ impl<'a> Measured<'a> {
                     }
                     reason
                 } else if weight.dtype.is_none() {
-                    let reason = format!("unknown element type \"{}\"", record.dtype);
-                    errors.push(tensor_error(&weight.name, None, "unknown-dtype", reason.clone()));
+                    let entry = self.source.entries().get(weight.entry.0 as usize);
+                    let (code, reason) = unreadable(entry, &record.dtype);
+                    errors.push(tensor_error(&weight.name, None, code, reason.clone()));
                     reason
                 } else if wanted {
                     interrupted = true;
@@ -296,6 +298,15 @@ fn ignore(findings: &mut Vec<Finding>, settings: &Settings) {
     });
 }
 
+/// Why the values of a weight without a readable element type cannot be had, with the code of its error.
+fn unreadable(entry: Option<&TensorEntry>, dtype: &str) -> (&'static str, String) {
+    let form = entry.and_then(|entry| entry.stored.as_ref());
+    form.and_then(|form| form.unreadable.clone()).map_or_else(
+        || ("unknown-dtype", format!("unknown element type \"{dtype}\"")),
+        |reason| ("not-decoded", reason),
+    )
+}
+
 fn totals(report: &Report) -> Totals {
     let count = |status| {
         report.weights.iter().filter(|w: &&WeightRecord| w.status == status).count() as u64
@@ -305,6 +316,37 @@ fn totals(report: &Report) -> Totals {
         measured: count(WeightStatus::Ok),
         skipped: count(WeightStatus::Skipped),
         failed: count(WeightStatus::Failed),
+        not_measured: not_measured(&report.weights),
         findings: FindingCounts::of(&report.findings),
     }
+}
+
+/// The weights whose values could not be read or measured, by reason. What the user left out is none of them.
+fn not_measured(weights: &[WeightRecord]) -> Vec<NotMeasured> {
+    let all: u64 = weights.iter().map(|weight| weight.parameters).sum();
+    let mut groups: IndexMap<&str, (u64, u64)> = IndexMap::new();
+    for weight in weights {
+        let why = match weight.status {
+            WeightStatus::Failed => "could not be read or measured",
+            WeightStatus::Skipped if weight.dtype.parse::<DType>().is_err() => {
+                weight.reason.as_deref().unwrap_or("not decoded")
+            }
+            WeightStatus::Ok | WeightStatus::Skipped => continue,
+        };
+        let (tensors, parameters) = groups.entry(why).or_default();
+        *tensors += 1;
+        *parameters = parameters.saturating_add(weight.parameters);
+    }
+    let share = |parameters: u64| parameters as f64 / all.max(1) as f64;
+    let mut listed: Vec<NotMeasured> = groups
+        .into_iter()
+        .map(|(why, (tensors, parameters))| NotMeasured {
+            tensors,
+            parameters,
+            share: share(parameters),
+            why: why.to_owned(),
+        })
+        .collect();
+    listed.sort_by_key(|group| std::cmp::Reverse(group.parameters));
+    listed
 }

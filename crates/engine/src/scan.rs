@@ -13,8 +13,8 @@ use indexmap::IndexMap;
 use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 use weightscope_core::{
     AnalyzeError, Analyzer, Cancel, ErrorRecord, ErrorScope, Event, Figure, Key, ModelGraph,
-    Output, Report, SIBLINGS, Settings, Status, TensorSource, Timings, ToolRecord, Unit, WeightId,
-    WeightRecord, WeightStatus, WeightView,
+    Output, Report, SIBLINGS, Settings, Status, StoredRecord, TensorEntry, TensorSource, Timings,
+    ToolRecord, Unit, WeightId, WeightRecord, WeightStatus, WeightView,
 };
 
 use crate::JournalError;
@@ -578,6 +578,7 @@ pub(crate) fn record_of(
         block: weight.block,
         expert: weight.expert,
         dtype: entry.map_or_else(String::new, |e| e.dtype_name.clone()),
+        stored: entry.and_then(|entry| stored_record(entry, weight.elements())),
         shape: weight.shape.clone(),
         matrix: weight.matrix,
         transposed: weight.transposed,
@@ -588,5 +589,23 @@ pub(crate) fn record_of(
         reason: None,
         analyses: IndexMap::new(),
         undefined: IndexMap::new(),
+    })
+}
+
+/// How `elements` of an entry are stored; `None` for plain ones.
+fn stored_record(entry: &TensorEntry, elements: u64) -> Option<StoredRecord> {
+    let form = entry.stored.as_ref()?;
+    let bits_per_weight = 8.0 * entry.bytes as f64 / entry.elements.max(1) as f64;
+    let bytes = if elements == entry.elements {
+        entry.bytes
+    } else {
+        (bits_per_weight * elements as f64 / 8.0).round() as u64
+    };
+    Some(StoredRecord {
+        scheme: form.scheme.clone(),
+        bits_per_weight,
+        bytes,
+        parts: form.parts.clone(),
+        factor_block: form.factor_block,
     })
 }

@@ -54,7 +54,7 @@ impl<'a> Builder<'a> {
 
     /// The whole stored tensor as one weight.
     fn whole(&self, id: EntryId, entry: &TensorEntry, found: &Found) -> Weight {
-        let (transposed, oriented) = self.orientation.of(found, &entry.shape);
+        let (transposed, oriented) = self.orientation.of(found, entry);
         let [rows, columns] = match entry.shape.as_slice() {
             // A table for a batch of one.
             [1, table @ ..] if found.storage == Storage::Table => stored_dimensions(table),

@@ -55,11 +55,13 @@ fn misshapen(
     sizes: &Towers<'_>,
     orientation: &Orientation<'_>,
 ) -> Option<ShapeMismatch> {
-    let quantised = entry.dtype.is_some_and(|dtype| !dtype.is_float());
+    // The shape of codes is not that of the weight.
+    let is_unreadable = entry.stored.as_ref().is_some_and(|stored| stored.unreadable.is_some());
+    let quantised = is_unreadable || entry.dtype.is_some_and(|dtype| !dtype.is_float());
     if found.slot.is_none() || quantised {
         return None;
     }
-    let (turned, _) = orientation.of(found, &entry.shape);
+    let (turned, _) = orientation.of(found, entry);
     let dims = match found.shape {
         Shape::Any => return None,
         Shape::Vector(n) => vec![n],

@@ -13,15 +13,7 @@
 //! ```
 //! use weightscope_core::{DType, Metadata, Role, TensorEntry};
 //!
-//! let entry = |name: &str, shape: &[u64]| TensorEntry {
-//!     name: name.to_owned(),
-//!     dtype: Some(DType::F32),
-//!     dtype_name: "F32".to_owned(),
-//!     shape: shape.to_vec(),
-//!     elements: shape.iter().product(),
-//!     bytes: 4 * shape.iter().product::<u64>(),
-//!     file: 0,
-//! };
+//! let entry = |name: &str, shape: &[u64]| TensorEntry::plain(name, DType::F32, shape);
 //! let entries = [
 //!     entry("transformer.wte.weight", &[100, 8]),
 //!     entry("transformer.h.0.attn.c_attn.weight", &[8, 24]),

@@ -63,7 +63,10 @@ impl<'a> Orientation<'a> {
     pub(crate) fn new(entries: &[TensorEntry], found: &[Found], sizes: &'a Towers<'a>) -> Self {
         let mut votes = Self { sizes, blocks: HashMap::new(), model: HashMap::new() };
         for (entry, found) in std::iter::zip(entries, found) {
-            let Some(block) = found.block else { continue };
+            // A format that fixes it says nothing of the others.
+            let Some(block) = found.block.filter(|_| entry.orientation.is_none()) else {
+                continue;
+            };
             let Some(turned) = votes.evidence(found, &entry.shape) else { continue };
             let vote = if turned { 1 } else { -1 };
             *votes.blocks.entry((found.stack, block, found.storage)).or_default() += vote;
@@ -73,7 +76,12 @@ impl<'a> Orientation<'a> {
     }
 
     /// Whether a tensor's matrix is stored `[in, out]`, and how sure that is.
-    pub(crate) fn of(&self, found: &Found, shape: &[u64]) -> (bool, Confidence) {
+    pub(crate) fn of(&self, found: &Found, entry: &TensorEntry) -> (bool, Confidence) {
+        let shape = entry.shape.as_slice();
+        if let Some(orientation) = entry.orientation {
+            let confidence = if found.known { Confidence::Known } else { Confidence::Guessed };
+            return (orientation == weightscope_core::Orientation::InOut, confidence);
+        }
         if !found.known {
             return (false, Confidence::Guessed);
         }

@@ -247,15 +247,7 @@ mod tests {
     use crate::{WalkOptions, walk};
 
     fn graph(tensors: &[(&str, &[u64])]) -> ModelGraph {
-        let entry = |(name, shape): &(&str, &[u64])| TensorEntry {
-            name: (*name).to_owned(),
-            dtype: Some(DType::F32),
-            dtype_name: "F32".to_owned(),
-            shape: shape.to_vec(),
-            elements: shape.iter().product(),
-            bytes: 4 * shape.iter().product::<u64>(),
-            file: 0,
-        };
+        let entry = |(name, shape): &(&str, &[u64])| TensorEntry::plain(name, DType::F32, shape);
         let entries: Vec<TensorEntry> = tensors.iter().map(entry).collect();
         walk(&entries, &Metadata::default(), &WalkOptions::default())
     }

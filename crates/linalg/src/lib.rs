@@ -64,5 +64,7 @@ pub use nearest::{Nearest, nearest_bytes, nearest_rows};
 pub use principal::{PrincipalComponents, principal_components, principal_cost};
 pub use range::{leading_cost, leading_singular_values};
 pub use route::{Cost, Options, SpectrumError, cost, singular_values};
-pub use shape::{SpectrumShape, above, rounding_norm, spread_ranks, storage_noise, sum};
+pub use shape::{
+    SpectrumShape, above, independent_norm, rounding_norm, spread_ranks, storage_noise, sum,
+};
 pub use spectrum::{Route, Spectrum};

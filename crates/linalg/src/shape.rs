@@ -85,3 +85,9 @@ pub fn storage_noise(unit_roundoff: f64, rms: f64, rows: f64, columns: f64) -> f
 pub fn rounding_norm(unit_roundoff: f64, largest_row: f64, largest_column: f64) -> f64 {
     0.43 * unit_roundoff * (largest_row + largest_column)
 }
+
+/// The spectral norm of a matrix of independent errors with this root mean square: `rms (sqrt out + sqrt in)`, its edge
+/// by Marchenko and Pastur. The rounding of weights whose steps are known.
+pub fn independent_norm(rms: f64, rows: f64, columns: f64) -> f64 {
+    rms * (rows.sqrt() + columns.sqrt())
+}

@@ -2,39 +2,50 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use weightscope_core::{
-    EntryId, ErrorScope, FileRecord, Metadata, SourceError, TensorEntry, TensorSource, Value,
+    EntryId, ErrorScope, Key, Metadata, SourceError, TensorEntry, TensorSource, Value,
 };
 
+use crate::blob::Access;
+use crate::container::{MAX_TENSORS, StoredFile, StoredTensor};
+use crate::files::{Files, OpenFile, file_name, parent};
 use crate::folder::{self, Index, Plan, SideFile};
-use crate::header::{self, Header, MAX_TENSORS};
 use crate::log::ErrorLog;
-use crate::map::Map;
+use crate::packing::{self, Tensors};
+use crate::place::{self, Place};
 use crate::quoted::{escaped, quoted};
 use crate::regular::{self, FileState};
-use crate::{FileError, LoadError, foreign, json, shards};
+use crate::{FileError, LoadError, json, shards};
 
 const CONFIG: &str = "config.json";
+
+/// What config.json calls the description of how weights are stored.
+const QUANTIZATION: [&str; 3] = ["quantization_config", "compression_config", "quantization"];
+
+/// Files that describe it where config.json does not: of GPTQ's tools, and of modelopt.
+const QUANTIZATION_FILES: [&str; 3] =
+    ["quantize_config.json", "quant_config.json", "hf_quant_config.json"];
 
 /// So many files stay open; further ones are opened for each read. Some systems allow a process 256.
 const KEPT_OPEN: usize = 128;
 
 /// An opened checkpoint: checked headers, and files to copy bytes from.
 ///
-/// Entries stand in the order of the files' names and, within a file, of its header. Threads share it; a
-/// read is one positional system call (or one copy out of a map) and takes no lock.
+/// Entries stand in the order of the files' names and, within a file, of its header; what is stored in several tensors
+/// stands where its codes do. Threads share it; a read is a few positional system calls (or copies out of a map) and
+/// takes no lock.
 #[derive(Debug)]
 pub struct Checkpoint {
     entries: Vec<TensorEntry>,
-    /// First byte of each entry in its file.
-    starts: Vec<u64>,
-    shards: Vec<Shard>,
+    /// Where each entry's values come from.
+    places: Vec<Place>,
+    /// What the files hold, in the order of the files.
+    stored: Vec<StoredTensor>,
+    files: Files,
     metadata: Metadata,
 }
 
@@ -71,12 +82,6 @@ pub fn open_mapped(paths: &[PathBuf]) -> Result<Checkpoint, LoadError> {
     open_with(paths, Access::Mapped)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
-    Positional,
-    Mapped,
-}
-
 fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError> {
     let first = paths.first().ok_or(LoadError::NoInput)?;
     let mut log = ErrorLog::default();
@@ -94,28 +99,40 @@ fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError>
         }
         _ => (listed(paths, &mut log), parent(first)),
     };
-    let (shards, headers) = open_shards(&plan.files, access, &mut log, first)?;
+    let (files, contents) = open_files(&plan.files, access, &mut log, first)?;
     let config = read_config(&folder, &mut plan.side_files, &mut log);
+    let aside = read_quantization(&folder, config.as_ref(), &mut plan.side_files, &mut log);
 
-    let mut checkpoint = Checkpoint {
-        entries: Vec::new(),
-        starts: Vec::new(),
-        shards,
-        metadata: Metadata {
-            path: typed(paths),
-            format: "safetensors".to_owned(),
-            config,
-            ..Metadata::default()
-        },
+    let mut metadata = Metadata {
+        path: typed(paths),
+        format: formats(&files),
+        files: files.iter().map(OpenFile::record).collect(),
+        fingerprint: fingerprint(&files, &contents, &plan.side_files),
+        ..Metadata::default()
     };
-    checkpoint.metadata.files = checkpoint.shards.iter().map(Shard::record).collect();
-    checkpoint.metadata.fingerprint = fingerprint(&checkpoint.shards, &headers, &plan.side_files);
-    checkpoint.collect(headers, &mut log);
+    let own = contents.iter().find_map(|file| file.config.clone());
+    let stored = collect(contents, &files, &mut log);
     if let Some(index) = &plan.index {
-        checkpoint.compare_with(index, &mut log);
+        compare_with(index, &stored, &files, &mut log);
     }
-    checkpoint.metadata.errors = log.finish();
-    Ok(checkpoint)
+    metadata.config = config.or(own);
+    let quantization = metadata.config.as_ref().and_then(quantization_of).or(aside.as_ref());
+    let claims = packing::claims(&Tensors::new(&stored, &files, quantization));
+    let (entries, places) = place::entries(&stored, claims);
+    metadata.errors = log.finish();
+    Ok(Checkpoint { entries, places, stored, files, metadata })
+}
+
+/// What the configuration says of the way weights are stored, its own or that of its text part.
+fn quantization_of(config: &Value) -> Option<&Value> {
+    let of = |value| QUANTIZATION.iter().find_map(|key| Value::get(value, key));
+    of(config).or_else(|| of(config.get("text_config")?))
+}
+
+/// The formats of the files, each once.
+fn formats(files: &Files) -> String {
+    let formats: BTreeSet<&str> = files.iter().map(|file| file.format).collect();
+    formats.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// The paths of a command line as a plan: by name, each once.
@@ -144,21 +161,54 @@ fn typed(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-fn parent(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
 /// The parsed config.json; an absent one is no fault.
 fn read_config(folder: &Path, side_files: &mut Vec<SideFile>, log: &mut ErrorLog) -> Option<Value> {
+    read_object(folder, CONFIG, "broken-config", side_files, log)
+}
+
+/// What a file beside config.json says of the way weights are stored, when config.json says nothing.
+fn read_quantization(
+    folder: &Path,
+    config: Option<&Value>,
+    side_files: &mut Vec<SideFile>,
+    log: &mut ErrorLog,
+) -> Option<Value> {
+    if config.and_then(quantization_of).is_some() {
+        return None;
+    }
+    let name = QUANTIZATION_FILES.into_iter().find(|name| folder.join(name).exists())?;
+    let Value::Map(mut value) = read_object(folder, name, "broken-side-file", side_files, log)?
+    else {
+        return None;
+    };
+    // modelopt's has everything one level down; GPTQ's and AWQ's do not name themselves.
+    if let Some(Value::Map(inner)) = value.get("quantization").cloned() {
+        value.extend(inner);
+    }
+    if name == "quantize_config.json" {
+        value.entry(Key::Borrowed("quant_method")).or_insert_with(|| Value::Text("gptq".into()));
+    }
+    if name == "quant_config.json" {
+        value.entry(Key::Borrowed("quant_method")).or_insert_with(|| Value::Text("awq".into()));
+    }
+    if name == "hf_quant_config.json" {
+        value
+            .entry(Key::Borrowed("quant_method"))
+            .or_insert_with(|| Value::Text("modelopt".into()));
+    }
+    Some(Value::Map(value))
+}
+
+/// A side file that holds a JSON object; an absent one is no fault.
+fn read_object(
+    folder: &Path,
+    name: &'static str,
+    code: &'static str,
+    side_files: &mut Vec<SideFile>,
+    log: &mut ErrorLog,
+) -> Option<Value> {
     let read = || -> Result<_, String> {
-        let (bytes, state) = match regular::read_side_file(&folder.join(CONFIG)) {
+        let (bytes, state) = match regular::read_side_file(&folder.join(name)) {
             Err(FileError::Missing) => return Ok(None),
             other => other.map_err(|e| e.to_string())?,
         };
@@ -166,14 +216,14 @@ fn read_config(folder: &Path, side_files: &mut Vec<SideFile>, log: &mut ErrorLog
         if !matches!(document.value, Value::Map(_)) {
             return Err("is not a JSON object".to_owned());
         }
-        Ok(Some((document, SideFile::new(CONFIG, state, &bytes))))
+        Ok(Some((document, SideFile::new(name, state, &bytes))))
     };
     match read() {
         Ok(None) => None,
         Ok(Some((document, side_file))) => {
             if !document.repeated.is_empty() {
                 // The keys are not shown: a link may lead to a file that is no configuration.
-                log.add(ErrorScope::SideFile, CONFIG, "duplicate-key", || {
+                log.add(ErrorScope::SideFile, name, "duplicate-key", || {
                     format!(
                         "{} keys are repeated; the first of each is used",
                         document.repeated.len()
@@ -184,37 +234,37 @@ fn read_config(folder: &Path, side_files: &mut Vec<SideFile>, log: &mut ErrorLog
             Some(document.value)
         }
         Err(reason) => {
-            log.add(ErrorScope::SideFile, CONFIG, "broken-config", || reason);
+            log.add(ErrorScope::SideFile, name, code, || reason);
             None
         }
     }
 }
 
 /// Opens every file and reads its header; those that are rejected go to the log.
-fn open_shards(
-    files: &[PathBuf],
+fn open_files(
+    paths: &[PathBuf],
     access: Access,
     log: &mut ErrorLog,
     first: &Path,
-) -> Result<(Vec<Shard>, Vec<Header>), LoadError> {
-    let (mut opened, mut headers) = (Vec::new(), Vec::new());
+) -> Result<(Files, Vec<StoredFile>), LoadError> {
+    let (mut opened, mut contents) = (Vec::new(), Vec::new());
     let mut tensors = 0u64;
-    for path in files {
+    for path in paths {
         let keep = opened.len() < KEPT_OPEN;
-        let fault = match Shard::open(path, access, keep) {
-            Ok((shard, header)) => {
-                let count = tensors.saturating_add(header.tensors.len() as u64);
+        let fault = match OpenFile::open(path, access, keep) {
+            Ok((file, stored)) => {
+                let count = tensors.saturating_add(stored.tensors.len() as u64);
                 if count <= MAX_TENSORS {
                     tensors = count;
-                    opened.push(shard);
-                    headers.push(header);
+                    opened.push(file);
+                    contents.push(stored);
                     continue;
                 }
                 FileError::TooManyTensors { count }
             }
             Err(fault) => fault,
         };
-        if files.len() == 1 && log.is_empty() {
+        if paths.len() == 1 && log.is_empty() {
             return Err(LoadError::File { path: path.clone(), cause: fault.into() });
         }
         log.add(ErrorScope::Shard, &file_name(path), fault.code(), || fault.to_string());
@@ -223,19 +273,19 @@ fn open_shards(
         let errors = std::mem::take(log).finish();
         return Err(LoadError::NothingUsable { path: first.to_owned(), errors });
     }
-    Ok((opened, headers))
+    Ok((Files::new(opened), contents))
 }
 
 /// One line per file: header hash (or content hash of a side file), size, modification time, name.
-fn fingerprint(shards: &[Shard], headers: &[Header], side_files: &[SideFile]) -> String {
+fn fingerprint(files: &Files, contents: &[StoredFile], side_files: &[SideFile]) -> String {
     let mut text = String::new();
     let mut line = |hash: u128, state: &FileState, name: &str| {
         let (bytes, modified) = (state.bytes, state.modified_nanos());
         // Writing to a string does not fail.
         let _ = writeln!(text, "{hash:032x} {bytes} {modified} {}", escaped(name));
     };
-    for (shard, header) in shards.iter().zip(headers) {
-        line(header.hash, &shard.state, &shard.name);
+    for (file, stored) in files.iter().zip(contents) {
+        line(stored.hash, &file.blob.state(), &file.name);
     }
     for file in side_files {
         line(file.hash, &file.state, file.name);
@@ -243,74 +293,95 @@ fn fingerprint(shards: &[Shard], headers: &[Header], side_files: &[SideFile]) ->
     text
 }
 
-impl Checkpoint {
-    /// Takes over the tensors of all headers, the first of each name.
-    fn collect(&mut self, headers: Vec<Header>, log: &mut ErrorLog) {
-        let mut holders: HashMap<String, usize> = HashMap::new();
-        for (file, (header, shard)) in headers.into_iter().zip(&self.shards).enumerate() {
-            if header.odd_metadata {
-                log.add(ErrorScope::Shard, &shard.name, "invalid-metadata", || {
-                    "\"__metadata__\" is not a map from text to text".to_owned()
-                });
+/// The tensors of all files, the first of each name.
+fn collect(contents: Vec<StoredFile>, files: &Files, log: &mut ErrorLog) -> Vec<StoredTensor> {
+    let mut stored: Vec<StoredTensor> = Vec::new();
+    let mut holders: HashMap<String, usize> = HashMap::new();
+    for (file, (content, opened)) in contents.into_iter().zip(files.iter()).enumerate() {
+        for fault in content.faults {
+            match &fault.tensor {
+                Some(name) => log.add(ErrorScope::Tensor, name, fault.code, || {
+                    format!(
+                        "tensor {} in {}: {}",
+                        quoted(name),
+                        quoted(&opened.name),
+                        fault.message
+                    )
+                }),
+                None => log.add(ErrorScope::Shard, &opened.name, fault.code, || fault.message),
             }
-            for name in &header.repeated {
+        }
+        for tensor in content.tensors {
+            let name = &tensor.name;
+            if let Some(holder) = holders.get(name).and_then(|at| files.get(*at)) {
                 log.add(ErrorScope::Tensor, name, "duplicate-name", || {
                     format!(
-                        "tensor {}: twice in the header of {}; the later entry is not used",
+                        "tensor {}: in {} and again in {}; the later one is not used",
                         quoted(name),
-                        quoted(&shard.name)
+                        quoted(&holder.name),
+                        quoted(&opened.name)
                     )
                 });
+                continue;
             }
-            for stored in header.tensors {
-                let name = &stored.entry.name;
-                if let Some(holder) = holders.get(name).and_then(|at| self.shards.get(*at)) {
-                    log.add(ErrorScope::Tensor, name, "duplicate-name", || {
-                        format!(
-                            "tensor {}: in {} and again in {}; the later one is not used",
-                            quoted(name),
-                            quoted(&holder.name),
-                            quoted(&shard.name)
-                        )
-                    });
-                    continue;
-                }
-                holders.insert(name.clone(), file);
-                self.entries.push(TensorEntry { file, ..stored.entry });
-                self.starts.push(stored.start);
-            }
+            holders.insert(name.clone(), file);
+            stored.push(StoredTensor { file, ..tensor });
         }
     }
+    stored
+}
 
-    /// Reports where the files and the index disagree.
-    fn compare_with(&self, index: &Index, log: &mut ErrorLog) {
-        let mut found: HashMap<&str, &str> = HashMap::with_capacity(self.entries.len());
-        for entry in &self.entries {
-            let shard = self.shards.get(entry.file).map_or("", |shard| &shard.name);
-            found.insert(&entry.name, shard);
-            let fault = match index.shard_of(&entry.name) {
-                Some(listed) if listed == shard => continue,
-                Some(listed) => format!("the index places it in {}", quoted(listed)),
-                None => "the index does not list it".to_owned(),
-            };
-            log.add(ErrorScope::Tensor, &entry.name, "unlisted-tensor", || {
-                format!("tensor {}: is in {}, {fault}", quoted(&entry.name), quoted(shard))
+/// Reports where the files and the index disagree.
+fn compare_with(index: &Index, stored: &[StoredTensor], files: &Files, log: &mut ErrorLog) {
+    let mut found: HashMap<&str, &str> = HashMap::with_capacity(stored.len());
+    for tensor in stored {
+        let shard = files.get(tensor.file).map_or("", |file| &file.name);
+        found.insert(&tensor.name, shard);
+        let fault = match index.shard_of(&tensor.name) {
+            Some(listed) if listed == shard => continue,
+            Some(listed) => format!("the index places it in {}", quoted(listed)),
+            None => "the index does not list it".to_owned(),
+        };
+        log.add(ErrorScope::Tensor, &tensor.name, "unlisted-tensor", || {
+            format!("tensor {}: is in {}, {fault}", quoted(&tensor.name), quoted(shard))
+        });
+    }
+    // A shard that is missing or rejected has its own record; its tensors are not told one by one.
+    let read: BTreeSet<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    for (tensor, shard) in &index.weight_map {
+        let Some(shard) = shard.as_str().filter(|shard| read.contains(shard)) else { continue };
+        if !found.contains_key(tensor.as_ref()) {
+            log.add(ErrorScope::Tensor, tensor, "missing-tensor", || {
+                format!("tensor {}: is not in {} as the index says", quoted(tensor), quoted(shard))
             });
         }
-        // A shard that is missing or rejected has its own record; its tensors are not told one by one.
-        let read: BTreeSet<&str> = self.shards.iter().map(|shard| shard.name.as_str()).collect();
-        for (tensor, shard) in &index.weight_map {
-            let Some(shard) = shard.as_str().filter(|shard| read.contains(shard)) else { continue };
-            if !found.contains_key(tensor.as_ref()) {
-                log.add(ErrorScope::Tensor, tensor, "missing-tensor", || {
-                    format!(
-                        "tensor {}: is not in {} as the index says",
-                        quoted(tensor),
-                        quoted(shard)
-                    )
-                });
-            }
-        }
+    }
+}
+
+impl Checkpoint {
+    /// The entry and its place, when `bytes` of it can be had.
+    fn at(
+        &self,
+        entry: EntryId,
+        range: &Range<u64>,
+        count: usize,
+        size: impl Fn(&TensorEntry) -> u64,
+    ) -> Result<(&TensorEntry, &Place), SourceError> {
+        let at = usize::try_from(entry.0).unwrap_or(usize::MAX);
+        let found = self.entries.get(at).zip(self.places.get(at));
+        let length = range.end.checked_sub(range.start);
+        found
+            .filter(|(entry, _)| range.end <= size(entry) && length == Some(count as u64))
+            .ok_or_else(|| SourceError::OutOfRange {
+                tensor: found.map_or_else(|| format!("#{}", entry.0), |(e, _)| e.name.clone()),
+                start: range.start,
+                end: range.end,
+                size: found.map_or(0, |(entry, _)| size(entry)),
+            })
+    }
+
+    fn reader<'a>(&'a self, entry: &'a TensorEntry, place: &'a Place) -> place::Reader<'a> {
+        place::Reader { entry, place, stored: &self.stored, files: &self.files }
     }
 }
 
@@ -329,110 +400,23 @@ impl TensorSource for Checkpoint {
         range: Range<u64>,
         into: &mut [u8],
     ) -> Result<(), SourceError> {
-        let at = usize::try_from(entry.0).unwrap_or(usize::MAX);
-        let (stored, begin) = (self.entries.get(at), self.starts.get(at));
-        let outside = || SourceError::OutOfRange {
-            tensor: stored.map_or_else(|| format!("#{}", entry.0), |e| e.name.clone()),
-            start: range.start,
-            end: range.end,
-            size: stored.map_or(0, |e| e.bytes),
-        };
-        let (Some(stored), Some(begin)) = (stored, begin) else { return Err(outside()) };
-        let shard = self.shards.get(stored.file).ok_or_else(outside)?;
-        let length = range.end.checked_sub(range.start);
-        if range.end > stored.bytes || length != Some(into.len() as u64) {
-            return Err(outside());
-        }
-        let offset = begin.saturating_add(range.start);
-        let copied = shard.copy(offset, into).map_err(|cause| SourceError::Read {
-            tensor: stored.name.clone(),
-            file: shard.name.clone(),
-            cause: Arc::new(cause),
-        })?;
-        if copied < into.len() {
-            return Err(SourceError::Truncated {
-                tensor: stored.name.clone(),
-                file: shard.name.clone(),
-                end: offset.saturating_add(copied as u64),
-                needs: begin.saturating_add(range.end),
-            });
-        }
-        Ok(())
+        let (entry, place) = self.at(entry, &range, into.len(), TensorEntry::served_bytes)?;
+        self.reader(entry, place).bytes(range.start, into)
+    }
+
+    fn rounding_at(
+        &self,
+        entry: EntryId,
+        range: Range<u64>,
+        into: &mut [f32],
+    ) -> Result<(), SourceError> {
+        let (entry, place) = self.at(entry, &range, into.len(), |entry| entry.elements)?;
+        self.reader(entry, place).rounding(range, into)
     }
 
     /// Also names a file that was deleted or replaced by another of its name.
     fn changed_files(&self) -> Vec<String> {
-        let now = |shard: &Shard| std::fs::metadata(&shard.path).map(|m| FileState::of(&m)).ok();
-        let changed = self.shards.iter().filter(|shard| now(shard) != Some(shard.state));
-        changed.map(|shard| shard.name.clone()).collect()
-    }
-}
-
-/// One opened file.
-#[derive(Debug)]
-struct Shard {
-    name: String,
-    path: PathBuf,
-    /// When it was opened.
-    state: FileState,
-    /// `None` beyond [`KEPT_OPEN`] files.
-    file: Option<File>,
-    map: Option<Map>,
-}
-
-impl Shard {
-    /// Opens a file and checks its header.
-    fn open(path: &Path, access: Access, keep: bool) -> Result<(Self, Header), FileError> {
-        let (file, state) = regular::open(path)?;
-        let header = header::read(&file, state.bytes).map_err(|fault| {
-            // A name may know what the bytes do not tell.
-            match (&fault, foreign::by_extension(path)) {
-                (
-                    FileError::HeaderTooLarge { .. }
-                    | FileError::HeaderTruncated { .. }
-                    | FileError::InvalidHeader { .. },
-                    Some(format),
-                ) => FileError::UnsupportedFormat { format },
-                _ => fault,
-            }
-        })?;
-        let map = match access {
-            Access::Positional => None,
-            Access::Mapped => Some(Map::new(&file, state.bytes)?),
-        };
-        let shard = Self {
-            name: file_name(path),
-            path: path.to_owned(),
-            state,
-            file: keep.then_some(file),
-            map,
-        };
-        Ok((shard, header))
-    }
-
-    fn record(&self) -> FileRecord {
-        FileRecord { name: self.name.clone(), bytes: self.state.bytes }
-    }
-
-    /// Copies from `offset` on; fewer bytes come back only where the file ends.
-    fn copy(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
-        let reopened;
-        let file = if let Some(file) = &self.file {
-            file
-        } else {
-            let (file, state) = regular::open(&self.path).map_err(io::Error::other)?;
-            if state != self.state {
-                return Err(io::Error::other("the file has changed since it was opened"));
-            }
-            reopened = file;
-            &reopened
-        };
-        let Some(map) = &self.map else { return regular::read_at(file, offset, into) };
-        let left = file.metadata()?.len().min(self.state.bytes).saturating_sub(offset);
-        if left < into.len() as u64 {
-            return usize::try_from(left).map_err(io::Error::other);
-        }
-        map.copy(offset, into).ok_or_else(|| io::Error::other("outside of the map"))?;
-        Ok(into.len())
+        let changed = self.files.iter().filter(|file| file.blob.has_changed());
+        changed.map(|file| file.name.clone()).collect()
     }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use weightscope_core::ErrorRecord;
 
-use crate::header::{MAX_DIMENSIONS, MAX_HEADER_BYTES, MAX_TENSORS};
+use crate::container::safetensors::MAX_HEADER_BYTES;
+use crate::container::{MAX_DIMENSIONS, MAX_TENSORS};
 use crate::quoted::{escaped, quoted};
 use crate::regular::MAX_SIDE_FILE_BYTES;
 

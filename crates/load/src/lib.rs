@@ -44,16 +44,21 @@
     clippy::unwrap_used
 )]
 
+mod blob;
 mod checkpoint;
+mod container;
 mod error;
+mod files;
 mod folder;
 mod foreign;
-mod header;
 mod json;
 mod log;
 mod map;
+mod packing;
+mod place;
 mod quoted;
 mod regular;
+mod row_order;
 mod shards;
 
 pub use checkpoint::{Checkpoint, open, open_mapped};

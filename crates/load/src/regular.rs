@@ -6,12 +6,10 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::FileError;
+use crate::blob::{self, Access, FileBlob};
 
 /// Largest config.json or index that is read.
 pub(crate) const MAX_SIDE_FILE_BYTES: u64 = 32_000_000;
-
-/// Bytes read at once where the total is only a claim.
-const CHUNK: usize = 1 << 20;
 
 /// What tells that a file is still the one that was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,38 +104,12 @@ fn positional(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, into, offset)
 }
 
-/// Reads `count` bytes from `offset` on, in chunks that `check` may refuse before the next one is read:
-/// memory grows with what is there and valid, not with what is claimed. Fewer bytes come back where the
-/// file ends.
-pub(crate) fn read_checked(
-    file: &File,
-    offset: u64,
-    count: u64,
-    mut check: impl FnMut(&[u8]) -> Result<(), FileError>,
-) -> Result<Vec<u8>, FileError> {
-    let mut bytes = Vec::new();
-    loop {
-        let done = bytes.len();
-        let left = count.saturating_sub(done as u64);
-        let size = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK);
-        bytes.resize(done.saturating_add(size), 0);
-        let Some(chunk) = bytes.get_mut(done..) else { break };
-        let filled = read_at(file, offset.saturating_add(done as u64), chunk)?;
-        let end = done.saturating_add(filled);
-        bytes.truncate(end);
-        if filled == 0 {
-            break;
-        }
-        check(bytes.get(done..).unwrap_or_default())?;
-    }
-    Ok(bytes)
-}
-
 /// The whole of a config.json or an index.
 pub(crate) fn read_side_file(path: &Path) -> Result<(Vec<u8>, FileState), FileError> {
-    let (file, state) = open(path)?;
+    let file = FileBlob::open(path, Access::Positional, true)?;
+    let state = file.state();
     if state.bytes > MAX_SIDE_FILE_BYTES {
         return Err(FileError::SideFileTooLarge { bytes: state.bytes });
     }
-    Ok((read_checked(&file, 0, state.bytes, |_| Ok(()))?, state))
+    Ok((blob::read_checked(&file, 0, state.bytes, |_| Ok(()))?, state))
 }

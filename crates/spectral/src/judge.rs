@@ -18,6 +18,8 @@ use crate::parameters::{
     LOW_RANK, NOISE_MARGIN, RANK_MARGIN, RANK_SHARE, RANK_SHARE_CRITICAL,
 };
 use crate::record::stable_rank_null;
+use weightscope_linalg::independent_norm;
+
 use crate::{ID, MarchenkoPastur, condition, gavish_donoho, storage_noise, trimmed};
 
 pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
@@ -52,8 +54,8 @@ struct Judged<'a> {
     sigma: Vec<f64>,
     largest: f64,
     smallest: f64,
-    /// Type whose rounding is the noise; `None` when scales are stored apart, which hides what the noise is.
-    grid: Option<DType>,
+    /// Type or scheme whose rounding is the noise; `None` for codes of 8 bits without factors, where it is not known.
+    grid: Option<&'a str>,
     /// Root mean square of the live entries, without the largest.
     rms: f64,
     noise: f64,
@@ -81,14 +83,23 @@ impl<'a> Judged<'a> {
             return None;
         }
         let live = live.map(|side| side as f64);
-        let grid = weight.metric(ID, "storage_grid").and_then(|v| v.as_str()?.parse().ok());
-        let grid = grid.filter(|dtype: &DType| dtype.bits() > 8);
+        let name = weight.metric(ID, "storage_grid").and_then(Value::as_str);
+        let dtype = name.and_then(|name| name.parse::<DType>().ok());
+        // The steps of blocks and of codes with factors are measured.
+        let has_steps = weight.stored.is_some();
+        let grid = name.filter(|_| has_steps || dtype.is_some_and(|dtype| dtype.bits() > 8));
         // One huge value can hold most of the energy; its rounding is its own, not that of the others.
         let huge = weight.number("distribution", "abs_max").unwrap_or(0.0);
         let energy = weight.number(ID, "frobenius_norm")?.powi(2) - huge * huge;
         let rms = (energy.max(0.0) / (live[0] * live[1])).sqrt();
-        let u = grid.and_then(DType::unit_roundoff).unwrap_or(0.0);
-        let noise = storage_noise(u, rms, live[0], live[1]);
+        let noise = if has_steps {
+            let whole = independent_norm(1.0, out as f64, input as f64);
+            let errors = weight.number(ID, "storage_noise").unwrap_or(0.0) / whole;
+            independent_norm(errors, live[0], live[1])
+        } else {
+            let u = dtype.filter(|_| grid.is_some()).and_then(DType::unit_roundoff);
+            storage_noise(u.unwrap_or(0.0), rms, live[0], live[1])
+        };
         Some(Self { weight, live, sigma, largest, smallest, grid, rms, noise })
     }
 
@@ -109,8 +120,8 @@ impl<'a> Judged<'a> {
         format!("{} x {}", self.live[0], self.live[1])
     }
 
-    fn grid_name(&self) -> &'static str {
-        self.grid.map_or("the stored type", DType::name)
+    fn grid_name(&self) -> &'a str {
+        self.grid.unwrap_or("the stored type")
     }
 
     fn finding(&self, code: &'static str, severity: Severity, message: String) -> Finding {

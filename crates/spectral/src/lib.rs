@@ -71,8 +71,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new("singular_values", "weight", "All of them, descending."),
         MetricSpec::new("method", "", "How they were computed: gram (eigenvalues of the Gram matrix, accepted when every value is certain to a relative error of 1e-6 or 1e-10 of the largest) or direct (bidiagonal reduction)."),
         MetricSpec::new("sigma_min_relative_error_bound", "", "Upper bound on the relative error of the smallest singular value, by measured constants; undefined when it is zero."),
-        MetricSpec::new("storage_grid", "", "The coarsest of BF16, F16, F32 and the stored type that holds every value exactly: what the weights were once rounded to."),
-        MetricSpec::new("storage_noise", "weight", "0.43 u rms (sqrt N + sqrt M), u the unit roundoff of storage_grid: about the spectral norm of the rounding errors. Smaller singular values say nothing about the weights before rounding."),
+        MetricSpec::new("storage_grid", "", "The coarsest of BF16, F16, F32 and the stored type that holds every value exactly: what the weights were once rounded to; for blocks and codes with factors, the scheme."),
+        MetricSpec::new("storage_noise", "weight", "0.43 u rms (sqrt N + sqrt M), u the unit roundoff of storage_grid: about the spectral norm of the rounding errors. For blocks and codes with factors, the root mean square of step/sqrt(12) takes the place of 0.43 u rms. Smaller singular values say nothing about the weights before rounding."),
         MetricSpec::new("rank_above_storage_noise", "count", "Singular values above storage_noise: the rank of a low-rank matrix that was rounded once."),
         MetricSpec::new("condition_number_resolvable", "", "sigma_1/storage_noise: a condition number above it is a fact of storage (about 600 for a square BF16 matrix)."),
         MetricSpec::new("condition_number_null_median", "", "Median condition number of random matrices of the shape: 3.67 N for square ones."),
@@ -178,8 +178,12 @@ impl Analyzer for Spectral {
         let monitor = Watch(|| unit.threads(), |flops| unit.advance(flops).is_ok());
         let spectrum = singular_values(&matrix, &options, &monitor).map_err(analyze_error)?;
         let shape = view.size();
-        let metrics = measure(&spectrum, shape, grid.unit_roundoff().unwrap_or(0.0));
-        record::record(&metrics, shape, grid, &spectrum, out);
+        let metrics = measure(&spectrum, shape, grid);
+        let name = match (grid.dtype(), view.stored()) {
+            (Some(dtype), _) => dtype.name(),
+            (None, stored) => stored.map_or("", |stored| stored.scheme.as_str()),
+        };
+        record::record(&metrics, shape, name, &spectrum, out);
         goodness(unit, &metrics, &spectrum.singular_values, out)?;
         out.figures.extend(figures::figures(&metrics, &spectrum.singular_values, shape));
         Ok(())

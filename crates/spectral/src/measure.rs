@@ -1,6 +1,7 @@
 //! Every number that a list of singular values has.
 
-use weightscope_linalg::{Spectrum, SpectrumShape, above, storage_noise, sum};
+use weightscope_core::StorageGrid;
+use weightscope_linalg::{Spectrum, SpectrumShape, above, independent_norm, storage_noise, sum};
 
 use crate::power_law::{self, PowerLaw};
 use crate::{MarchenkoPastur, condition, gavish_donoho};
@@ -112,13 +113,22 @@ pub(crate) fn median(sigma: &[f64]) -> Option<f64> {
     Some(0.5 * (middle + sigma.get(sigma.len() / 2 - 1)?))
 }
 
+/// About the spectral norm of the rounding errors of a matrix with this root mean square, stored in this way.
+pub(crate) fn grid_noise(grid: StorageGrid, rms: f64, [rows, columns]: [f64; 2]) -> f64 {
+    match grid {
+        StorageGrid::Float(dtype) => {
+            storage_noise(dtype.unit_roundoff().unwrap_or(0.0), rms, rows, columns)
+        }
+        StorageGrid::Steps { rms } => independent_norm(rms, rows, columns),
+    }
+}
+
 /// Measures a spectrum.
 ///
-/// * Input: all singular values of a matrix of this `shape` (either order), and the unit roundoff of the format
-///   its values were rounded to (0 for none).
+/// * Input: all singular values of a matrix of this `shape` (either order), and what its values were rounded to.
 /// * A zero matrix has norms and ranks of 0, and nothing else.
 /// * Cost: O(M log M), and the power law's O(M^2/64).
-pub fn measure(spectrum: &Spectrum, shape: [u64; 2], unit_roundoff: f64) -> SpectralMetrics {
+pub fn measure(spectrum: &Spectrum, shape: [u64; 2], grid: StorageGrid) -> SpectralMetrics {
     let sigma = spectrum.singular_values.as_slice();
     let [rows, columns] = shape.map(|side| side as f64);
     let largest = sigma.first().copied().unwrap_or(0.0);
@@ -130,8 +140,7 @@ pub fn measure(spectrum: &Spectrum, shape: [u64; 2], unit_roundoff: f64) -> Spec
     // Squares relative to the largest neither overflow nor vanish all.
     let relative = sum(sigma, |s| if largest > 0.0 { (s / largest).powi(2) } else { 0.0 });
     let frobenius_norm = largest * relative.sqrt();
-    let noise =
-        storage_noise(unit_roundoff, frobenius_norm / (rows * columns).sqrt(), rows, columns);
+    let noise = grid_noise(grid, frobenius_norm / (rows * columns).sqrt(), [rows, columns]);
     let law = MarchenkoPastur::new(rows, columns);
     let bound = spectrum.error_bound(sigma.len().saturating_sub(1));
     SpectralMetrics {

@@ -1,6 +1,6 @@
 //! The metrics under the names that reports use.
 
-use weightscope_core::{DType, Output, Value};
+use weightscope_core::{Output, Value};
 use weightscope_linalg::Spectrum;
 
 use crate::SpectralMetrics;
@@ -16,7 +16,7 @@ pub(crate) const NOT_FINITE: &str = "not every value is finite";
 pub(crate) fn record(
     m: &SpectralMetrics,
     shape: [u64; 2],
-    grid: DType,
+    grid: &str,
     spectrum: &Spectrum,
     out: &mut Output,
 ) {
@@ -44,7 +44,7 @@ pub(crate) fn record(
     out.metric("method", spectrum.route.name());
     let why = "the smallest singular value is zero";
     out.metric_or("sigma_min_relative_error_bound", m.sigma_min_relative_error_bound, why);
-    out.metric("storage_grid", grid.name());
+    out.metric("storage_grid", grid.to_owned());
     out.metric("storage_noise", m.storage_noise);
     out.metric("rank_above_storage_noise", m.rank_above_storage_noise);
     out.metric_or("condition_number_resolvable", m.condition_number_resolvable, ZERO);

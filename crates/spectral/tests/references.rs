@@ -3,6 +3,7 @@
 //! The references come from fixtures/references/spectral.py.
 
 use serde_json::Value as Json;
+use weightscope_core::{DType, StorageGrid};
 use weightscope_linalg::{Route, Spectrum};
 use weightscope_spectral::{
     MarchenkoPastur, SpectralMetrics, condition, gavish_donoho, measure, power_law,
@@ -55,7 +56,8 @@ fn theory() {
 fn measured(row: &Json) -> (Vec<f64>, SpectralMetrics) {
     let sigma: Vec<f64> = row["sigma"].as_array().unwrap().iter().map(number).collect();
     let spectrum = Spectrum { singular_values: sigma.clone(), route: Route::Direct };
-    let metrics = measure(&spectrum, sides(row).map(|side| side as u64), 2f64.powi(-24));
+    let metrics =
+        measure(&spectrum, sides(row).map(|side| side as u64), StorageGrid::Float(DType::F32));
     (sigma, metrics)
 }
 

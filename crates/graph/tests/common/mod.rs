@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use weightscope_core::{DType, Metadata, ModelGraph, TensorEntry, Value, Weight, element_count};
+use weightscope_core::{DType, Metadata, ModelGraph, TensorEntry, Value, Weight};
 use weightscope_graph::{WalkOptions, walk};
 
 /// A tensor of F32.
@@ -15,16 +15,9 @@ pub(crate) fn tensor(name: &str, shape: &[u64]) -> TensorEntry {
 /// A tensor of the named type.
 pub(crate) fn typed(name: &str, dtype_name: &str, shape: &[u64]) -> TensorEntry {
     let dtype: Option<DType> = dtype_name.parse().ok();
-    let elements = element_count(shape).unwrap_or(0);
-    TensorEntry {
-        name: name.to_owned(),
-        dtype,
-        dtype_name: dtype_name.to_owned(),
-        shape: shape.to_vec(),
-        elements,
-        bytes: dtype.map_or(0, |dtype| elements * dtype.bytes() as u64),
-        file: 0,
-    }
+    let entry = TensorEntry::plain(name, dtype.unwrap_or(DType::U8), shape);
+    let bytes = if dtype.is_some() { entry.bytes } else { 0 };
+    TensorEntry { dtype, dtype_name: dtype_name.to_owned(), bytes, ..entry }
 }
 
 /// Metadata with the config.json `text`.

@@ -118,6 +118,7 @@ fn record(name: &str, role: Role, part: Part, shape: &[u64]) -> WeightRecord {
         block: None,
         expert: None,
         dtype: "BF16".to_owned(),
+        stored: None,
         shape: shape.to_vec(),
         matrix: None,
         transposed: false,

@@ -154,6 +154,7 @@ pub(crate) fn weight(name: &str, role: Role, block: Option<u32>, shape: &[u64]) 
         block,
         expert: None,
         dtype: "F32".to_owned(),
+        stored: None,
         shape: shape.to_vec(),
         matrix: match shape {
             [input, out] => Some([*out, *input]),
@@ -282,6 +283,7 @@ fn recount(report: &mut Report) {
         measured: count(WeightStatus::Ok),
         skipped: count(WeightStatus::Skipped),
         failed: count(WeightStatus::Failed),
+        not_measured: Vec::new(),
         findings: FindingCounts::of(&report.findings),
     };
 }

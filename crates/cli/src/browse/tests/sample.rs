@@ -91,6 +91,7 @@ fn weight(name: &str, role: Role, block: Option<u32>, seed: u64) -> WeightRecord
         block,
         expert: None,
         dtype: if seed.is_multiple_of(4) { "F32" } else { "BF16" }.to_owned(),
+        stored: None,
         shape: vec![768, 2304],
         matrix: Some([2304, 768]),
         transposed: role == Role::AttentionQkv,
@@ -233,8 +234,14 @@ pub(super) fn report() -> Report {
         finding("integrity.side-file", Severity::Info, None, "config.json says nothing of heads"),
     ];
     let findings_counts = weightscope::FindingCounts::of(&findings);
-    let totals =
-        Totals { declared: 12, measured: 11, skipped: 1, failed: 0, findings: findings_counts };
+    let totals = Totals {
+        declared: 12,
+        measured: 11,
+        skipped: 1,
+        failed: 0,
+        not_measured: Vec::new(),
+        findings: findings_counts,
+    };
     let category = |category, parameters| CategoryRecord {
         category,
         tensors: 4,

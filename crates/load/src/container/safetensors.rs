@@ -1,4 +1,4 @@
-//! The header of a safetensors file.
+//! safetensors: a length, a JSON header, and the tensors one after the other.
 //!
 //! Source: the format description at <https://github.com/huggingface/safetensors> ("Format") and, where it
 //! is silent, what the reference implementation accepts. Four differences are deliberate: an unknown
@@ -8,63 +8,49 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use weightscope_codec::BlockFormat;
+use weightscope_core::DType;
 use weightscope_core::stats::ContentHasher;
-use weightscope_core::{DType, TensorEntry};
 
+use super::{Container, Encoding, Fault, MAX_DIMENSIONS, MAX_TENSORS, StoredFile, StoredTensor};
+use crate::blob::{self, Blob};
 use crate::quoted::escaped;
-use crate::{FileError, foreign, json, regular};
+use crate::{FileError, foreign, json};
 
 /// Largest header, as in the reference implementation.
 pub(crate) const MAX_HEADER_BYTES: u64 = 100_000_000;
-/// Most tensors of one checkpoint.
-pub(crate) const MAX_TENSORS: u64 = 1_000_000;
-/// Most dimensions of one tensor.
-pub(crate) const MAX_DIMENSIONS: u64 = 64;
-
 /// Bytes of the header's length.
 const PREFIX: u64 = 8;
 
-/// A checked header.
+/// The format. It has no magic, so it takes every file that no other format does.
 #[derive(Debug)]
-pub(crate) struct Header {
-    /// In the order of the header.
-    pub(crate) tensors: Vec<Stored>,
-    /// Names that came again; their first entry is among `tensors`.
-    pub(crate) repeated: Vec<String>,
-    /// Whether `__metadata__` is something else than a map from text to text.
-    pub(crate) odd_metadata: bool,
-    /// Fingerprint of the header's bytes.
-    pub(crate) hash: u128,
-}
+pub(crate) struct Safetensors;
 
-/// One tensor and where it is.
-#[derive(Debug)]
-pub(crate) struct Stored {
-    pub(crate) entry: TensorEntry,
-    /// First byte in the file.
-    pub(crate) start: u64,
-}
-
-/// Reads and checks the header of `file`, which has `bytes` bytes.
-///
-/// Costs one read of the header; memory follows the header bytes that are there and could be JSON.
-pub(crate) fn read(file: &File, bytes: u64) -> Result<Header, FileError> {
-    let mut head = [0; 512];
-    let filled = regular::read_at(file, 0, &mut head)?;
-    let head = head.get(..filled).unwrap_or_default();
-    let size =
-        check_beginning(head, bytes).map_err(|fault| foreign::by_content(head).unwrap_or(fault))?;
-    let text = regular::read_checked(file, PREFIX, size, no_control_bytes)?;
-    let needs = PREFIX.saturating_add(size);
-    if (text.len() as u64) < size {
-        return Err(FileError::HeaderTruncated { bytes, needs });
+impl Container for Safetensors {
+    fn name(&self) -> &'static str {
+        "safetensors"
     }
-    parse(&text, bytes)
+
+    fn claims(&self, _: &[u8]) -> bool {
+        true
+    }
+
+    /// Costs one read of the header; memory follows the header bytes that are there and could be JSON.
+    fn open(&self, blob: &dyn Blob, head: &[u8]) -> Result<StoredFile, FileError> {
+        let bytes = blob.len();
+        let size = check_beginning(head, bytes)
+            .map_err(|fault| foreign::by_content(head).unwrap_or(fault))?;
+        let text = blob::read_checked(blob, PREFIX, size, no_control_bytes)?;
+        let needs = PREFIX.saturating_add(size);
+        if (text.len() as u64) < size {
+            return Err(FileError::HeaderTruncated { bytes, needs });
+        }
+        parse(&text, bytes)
+    }
 }
 
 /// The size of the header, if the first bytes of the file allow one.
@@ -106,7 +92,7 @@ fn invalid(reason: impl Into<String>) -> FileError {
 }
 
 /// Checks the header `text` of a file of `bytes` bytes.
-fn parse(text: &[u8], bytes: u64) -> Result<Header, FileError> {
+fn parse(text: &[u8], bytes: u64) -> Result<StoredFile, FileError> {
     let mut hasher = ContentHasher::default();
     hasher.update(text);
     let data_start = PREFIX.saturating_add(text.len() as u64);
@@ -121,20 +107,25 @@ fn parse(text: &[u8], bytes: u64) -> Result<Header, FileError> {
 
     let mut first: HashMap<&str, (u64, u64)> = HashMap::with_capacity(table.tensors.len());
     let mut tensors = Vec::with_capacity(table.tensors.len());
-    let mut repeated = Vec::new();
+    let mut faults = Vec::new();
     let mut spans = Vec::with_capacity(table.tensors.len());
     for (name, raw) in &table.tensors {
-        let (entry, begin, end) = check_entry(name, raw)?;
+        let (mut tensor, begin, end) = check_entry(name, raw)?;
         let span = (begin, end);
         // A later entry of a name is not offered. Its bytes still count, unless they are the first one's.
         if let Some(of_first) = first.get(name.as_str()) {
-            repeated.push(name.clone());
+            faults.push(Fault {
+                tensor: Some(name.clone()),
+                code: "duplicate-name",
+                message: "twice in the header; the later entry is not used".to_owned(),
+            });
             if *of_first == span {
                 continue;
             }
         } else {
             first.insert(name, span);
-            tensors.push(Stored { entry, start: data_start.saturating_add(begin) });
+            tensor.start = data_start.saturating_add(begin);
+            tensors.push(tensor);
         }
         spans.push((begin, end, name.as_str()));
     }
@@ -145,11 +136,15 @@ fn parse(text: &[u8], bytes: u64) -> Result<Header, FileError> {
         [one] => serde_json::from_str::<Option<HashMap<String, String>>>(one.get()).is_err(),
         _ => true,
     };
-    Ok(Header { tensors, repeated, odd_metadata, hash: hasher.finish() })
+    if odd_metadata {
+        let message = "\"__metadata__\" is not a map from text to text".to_owned();
+        faults.push(Fault { tensor: None, code: "invalid-metadata", message });
+    }
+    Ok(StoredFile { tensors, faults, config: None, hash: hasher.finish() })
 }
 
 /// Checks what one entry says by itself.
-fn check_entry(name: &str, raw: &RawValue) -> Result<(TensorEntry, u64, u64), FileError> {
+fn check_entry(name: &str, raw: &RawValue) -> Result<(StoredTensor, u64, u64), FileError> {
     let tensor = || name.to_owned();
     let info: Info = serde_json::from_str(raw.get())
         .map_err(|e| FileError::InvalidEntry { tensor: tensor(), reason: reason(&e, true) })?;
@@ -165,7 +160,8 @@ fn check_entry(name: &str, raw: &RawValue) -> Result<(TensorEntry, u64, u64), Fi
     let Some(elements) = shape.iter().try_fold(1u64, |product, d| product.checked_mul(*d)) else {
         return Err(FileError::ShapeOverflow { tensor: tensor(), shape });
     };
-    if let Some(width) = bits(&dtype_name) {
+    let (encoding, bits) = encoding(&dtype_name);
+    if let Some(width) = bits {
         // 2^64 elements of 64 bits fit into 128 bits, so nothing saturates.
         let bits = u128::from(elements).saturating_mul(u128::from(width));
         if bits != u128::from(have).saturating_mul(8) {
@@ -178,22 +174,48 @@ fn check_entry(name: &str, raw: &RawValue) -> Result<(TensorEntry, u64, u64), Fi
             });
         }
     }
-    let dtype = dtype_name.parse::<DType>().ok();
-    let entry =
-        TensorEntry { name: tensor(), dtype, dtype_name, shape, elements, bytes: have, file: 0 };
-    Ok((entry, begin, end))
+    let (shape, elements) = if dtype_name == COMPLEX {
+        // A complex number is a pair.
+        ([shape, vec![2]].concat(), elements.saturating_mul(2))
+    } else {
+        (shape, elements)
+    };
+    let stored = StoredTensor {
+        name: tensor(),
+        encoding,
+        type_name: dtype_name,
+        shape,
+        elements,
+        bytes: have,
+        file: 0,
+        start: 0,
+        orientation: None,
+        row_order: None,
+    };
+    Ok((stored, begin, end))
 }
 
-/// Width of an element; also of the types that the format has and this program does not decode.
-fn bits(dtype_name: &str) -> Option<u32> {
-    match dtype_name {
-        "F4" => Some(4),
-        "F6_E2M3" | "F6_E3M2" => Some(6),
-        "F8_E8M0" | "F8_E4M3FNUZ" | "F8_E5M2FNUZ" => Some(8),
-        "C64" => Some(64),
-        known => known.parse::<DType>().ok().map(DType::bits),
+/// Pairs of F32.
+const COMPLEX: &str = "C64";
+
+/// What a type name of the format means, and the bits of an element of its shape.
+fn encoding(name: &str) -> (Encoding, Option<u64>) {
+    if name == COMPLEX {
+        return (Encoding::Plain(DType::F32), Some(64));
     }
+    if let Ok(dtype) = name.parse::<DType>() {
+        return (Encoding::Plain(dtype), Some(u64::from(dtype.bits())));
+    }
+    // Types of less than a byte.
+    let format = SMALL_TYPES.contains(&name).then(|| BlockFormat::named(name)).flatten();
+    format.map_or((Encoding::Unknown, None), |format| {
+        let bits = 8_u64.saturating_mul(format.bytes() as u64);
+        (Encoding::Blocks(format), bits.checked_div(format.values() as u64))
+    })
 }
+
+/// Types of the format whose elements share bytes; they are codec's blocks of these names.
+const SMALL_TYPES: &[&str] = &["F4", "F6_E2M3", "F6_E3M2", "I4", "U4"];
 
 /// Checks that the byte ranges follow each other from 0 to the end of the file.
 fn check_layout(
