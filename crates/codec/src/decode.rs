@@ -54,6 +54,9 @@ macro_rules! decoder {
                 DType::BF16 => each::<2, _>(bytes, out, |b| <$out>::from(bf16_to_f32(u16::from_le_bytes(b)))),
                 DType::F8E4M3 => each::<1, _>(bytes, out, |[b]| <$out>::from(E4M3[usize::from(b)])),
                 DType::F8E5M2 => each::<1, _>(bytes, out, |[b]| <$out>::from(f16_to_f32(u16::from(b) << 8))),
+                DType::F8E8M0 => each::<1, _>(bytes, out, |[b]| <$out>::from(e8m0_to_f32(b))),
+                DType::F8E4M3Fnuz => each::<1, _>(bytes, out, |[b]| <$out>::from(E4M3FNUZ[usize::from(b)])),
+                DType::F8E5M2Fnuz => each::<1, _>(bytes, out, |[b]| <$out>::from(E5M2FNUZ[usize::from(b)])),
                 DType::I64 => each::<8, _>(bytes, out, |b| i64::from_le_bytes(b) as $out),
                 DType::I32 => each::<4, _>(bytes, out, |b| i32::from_le_bytes(b) as $out),
                 DType::I16 => each::<2, _>(bytes, out, |b| <$out>::from(i16::from_le_bytes(b))),
@@ -74,7 +77,7 @@ decoder! {
     ///
     /// * `bytes`: exactly `out.len() * dtype.bytes()` little-endian bytes, at any alignment.
     /// * Exact for `F32` and every narrower type; `F64`, `I32`, `I64`, `U32`, `U64` round to nearest.
-    /// * NaN and infinities decode to NaN and infinities; `F8_E4M3` has no infinity.
+    /// * NaN and infinities decode to NaN and infinities; of the 8-bit types only `F8_E5M2` has infinities.
     /// * Cost: one pass.
     ///
     /// # Errors
@@ -125,25 +128,47 @@ pub(crate) fn f16_to_f32(bits: u16) -> f32 {
     f32::from_bits(sign | if finite { scaled.to_bits() } else { special })
 }
 
-/// Values of the 256 E4M3 codes (OCP 8-bit Floating Point Specification 1.0, section 5.2).
-const E4M3: [f32; 256] = {
-    let mut table = [0.0f32; 256];
-    let mut code = 0usize;
-    while code < 256 {
-        let exponent = ((code >> 3) & 0xf) as u32;
-        let mantissa = (code & 7) as u32;
-        let magnitude = if exponent == 15 && mantissa == 7 {
-            f32::NAN
-        } else if exponent == 0 {
-            mantissa as f32 / 512.0 // 2^-6 * m/8
-        } else {
-            f32::from_bits((exponent + 120) << 23 | mantissa << 20) // bias 7 to bias 127
-        };
-        table[code] = if code & 0x80 == 0 { magnitude } else { -magnitude };
+/// What the codes of a float with one sign and `mantissa` stored mantissa bits stand for, where all of them are
+/// numbers.
+pub(crate) const fn numbers<const N: usize>(mantissa: u32, bias: u32) -> [f32; N] {
+    let (mut table, mut code) = ([0.0; N], 0);
+    while code < N {
+        let magnitude = (code % (N / 2)) as u32;
+        let (exponent, fraction) = (magnitude >> mantissa, magnitude & ((1 << mantissa) - 1));
+        // The lowest exponent has no leading one, and the spacing of the next.
+        let (exponent, whole) =
+            if exponent == 0 { (1, fraction) } else { (exponent, fraction | 1 << mantissa) };
+        let number = whole as f32 * f32::from_bits((127 + exponent - bias - mantissa) << 23);
+        table[code] = if code < N / 2 { number } else { -number };
         code += 1;
     }
     table
-};
+}
+
+/// [`numbers`] of 8 bits, some of which are NaN.
+const fn eight_bits(mantissa: u32, bias: u32, not_numbers: &[usize]) -> [f32; 256] {
+    let (mut table, mut i) = (numbers(mantissa, bias), 0);
+    while i < not_numbers.len() {
+        table[not_numbers[i]] = f32::NAN;
+        i += 1;
+    }
+    table
+}
+
+/// OCP 8-bit Floating Point Specification 1.0, section 5.2.
+pub(crate) static E4M3: [f32; 256] = eight_bits(3, 7, &[0x7f, 0xff]);
+/// One NaN in place of -0, and a bias that is one more (arXiv 2206.02915).
+static E4M3FNUZ: [f32; 256] = eight_bits(3, 8, &[0x80]);
+static E5M2FNUZ: [f32; 256] = eight_bits(2, 16, &[0x80]);
+
+/// A power of two, 2^(code - 127); 255 is NaN.
+#[inline(always)]
+fn e8m0_to_f32(code: u8) -> f32 {
+    // 2^-127 is a subnormal of f32.
+    let subnormal = if code == 0 { 1 << 22 } else { 0 };
+    let nan = if code == 255 { 1 << 22 } else { 0 };
+    f32::from_bits(u32::from(code) << 23 | subnormal | nan)
+}
 
 /// The value of every bit pattern of an 8- or 16-bit type, indexed by pattern: 256 or 65 536 entries.
 ///

@@ -29,6 +29,17 @@ pub enum DType {
     /// 8-bit float, 5 exponent and 2 mantissa bits, IEEE-like infinity and NaN (OCP OFP8 "E5M2").
     #[serde(rename = "F8_E5M2")]
     F8E5M2,
+    /// 8-bit power of two, 2^(code - 127): no sign, no zero, no infinity, NaN is 255 (OCP MX "E8M0", for scales).
+    #[serde(rename = "F8_E8M0")]
+    F8E8M0,
+    /// 8-bit float, 4 exponent and 3 mantissa bits, bias 8, no infinity, no negative zero: its code is NaN
+    /// (arXiv 2206.02915).
+    #[serde(rename = "F8_E4M3FNUZ")]
+    F8E4M3Fnuz,
+    /// 8-bit float, 5 exponent and 2 mantissa bits, bias 16, no infinity, no negative zero: its code is NaN
+    /// (arXiv 2206.02915).
+    #[serde(rename = "F8_E5M2FNUZ")]
+    F8E5M2Fnuz,
     /// Signed 64-bit integer.
     #[serde(rename = "I64")]
     I64,
@@ -60,13 +71,16 @@ pub enum DType {
 
 impl DType {
     /// Every type this crate decodes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::F64,
         Self::F32,
         Self::F16,
         Self::BF16,
         Self::F8E4M3,
         Self::F8E5M2,
+        Self::F8E8M0,
+        Self::F8E4M3Fnuz,
+        Self::F8E5M2Fnuz,
         Self::I64,
         Self::I32,
         Self::I16,
@@ -87,6 +101,9 @@ impl DType {
             Self::BF16 => "BF16",
             Self::F8E4M3 => "F8_E4M3",
             Self::F8E5M2 => "F8_E5M2",
+            Self::F8E8M0 => "F8_E8M0",
+            Self::F8E4M3Fnuz => "F8_E4M3FNUZ",
+            Self::F8E5M2Fnuz => "F8_E5M2FNUZ",
             Self::I64 => "I64",
             Self::I32 => "I32",
             Self::I16 => "I16",
@@ -105,7 +122,14 @@ impl DType {
             Self::F64 | Self::I64 | Self::U64 => 64,
             Self::F32 | Self::I32 | Self::U32 => 32,
             Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 16,
-            Self::F8E4M3 | Self::F8E5M2 | Self::I8 | Self::U8 | Self::Bool => 8,
+            Self::F8E4M3
+            | Self::F8E5M2
+            | Self::F8E8M0
+            | Self::F8E4M3Fnuz
+            | Self::F8E5M2Fnuz
+            | Self::I8
+            | Self::U8
+            | Self::Bool => 8,
         }
     }
 
@@ -128,8 +152,9 @@ impl DType {
             Self::F32 => Some(f32::EPSILON as f64 / 2.0),
             Self::F16 => Some(1.0 / 2048.0),
             Self::BF16 => Some(1.0 / 256.0),
-            Self::F8E4M3 => Some(1.0 / 16.0),
-            Self::F8E5M2 => Some(1.0 / 8.0),
+            Self::F8E4M3 | Self::F8E4M3Fnuz => Some(1.0 / 16.0),
+            Self::F8E5M2 | Self::F8E5M2Fnuz => Some(1.0 / 8.0),
+            Self::F8E8M0 => Some(1.0 / 2.0),
             _ => None,
         }
     }
@@ -141,6 +166,10 @@ impl DType {
             Self::F32 | Self::BF16 => Some(f32::MIN_POSITIVE as f64),
             Self::F16 | Self::F8E5M2 => Some(1.0 / 16_384.0),
             Self::F8E4M3 => Some(1.0 / 64.0),
+            Self::F8E4M3Fnuz => Some(1.0 / 128.0),
+            Self::F8E5M2Fnuz => Some(1.0 / 32_768.0),
+            // 2^-127, the smallest there is.
+            Self::F8E8M0 => Some(f32::MIN_POSITIVE as f64 / 2.0),
             _ => None,
         }
     }

@@ -12,6 +12,8 @@ enum Beyond {
     Infinity,
     /// One code is NaN, and what is too large becomes it (E4M3 of OCP OFP8, as PyPI `ml_dtypes` casts).
     NaN,
+    /// The code of -0 is the only NaN, and what is too large becomes it (the FNUZ types, as PyPI `ml_dtypes` casts).
+    NegativeZero,
     /// No special codes: what is too large becomes the largest number (E2M1 of OCP MX).
     Largest,
 }
@@ -65,6 +67,23 @@ impl MiniFloat {
         bits: 8,
         beyond: Beyond::Infinity,
     };
+    const E4M3FNUZ: Self = Self {
+        mantissa: 3,
+        smallest_normal: 1.0 / 128.0,
+        largest: 240.0,
+        // Half way to where 256 would be, which is even.
+        overflow: 248.0,
+        bits: 8,
+        beyond: Beyond::NegativeZero,
+    };
+    const E5M2FNUZ: Self = Self {
+        mantissa: 2,
+        smallest_normal: 1.0 / 32_768.0,
+        largest: 57_344.0,
+        overflow: 61_440.0,
+        bits: 8,
+        beyond: Beyond::NegativeZero,
+    };
     pub(crate) const E2M1: Self = Self {
         mantissa: 1,
         smallest_normal: 1.0,
@@ -97,6 +116,7 @@ impl MiniFloat {
         match self.beyond {
             Beyond::Infinity => (sign - 1) & !((1 << self.mantissa) - 1),
             Beyond::NaN | Beyond::Largest => sign - 1,
+            Beyond::NegativeZero => sign,
         }
     }
 
@@ -108,6 +128,7 @@ impl MiniFloat {
             return match self.beyond {
                 Beyond::Infinity => negative | self.above() | 1 << (self.mantissa - 1),
                 Beyond::NaN => negative | self.above(),
+                Beyond::NegativeZero => sign,
                 // It has none; a zero of the other sign, as PyPI `ml_dtypes` makes.
                 Beyond::Largest => negative ^ sign,
             };
@@ -122,7 +143,8 @@ impl MiniFloat {
         }
         let (number, _) =
             Real(Scalar::new(), value.abs()).round_to(self.mantissa, self.smallest_normal);
-        negative | self.code(number.1)
+        let code = self.code(number.1);
+        if code == 0 && self.beyond == Beyond::NegativeZero { 0 } else { negative | code }
     }
 
     /// The number of a code that is finite.
@@ -167,8 +189,10 @@ pub enum EncodeError {
 /// Casts `values` to a float type, nearest, halves to even; the other direction of [`crate::decode_f32`].
 ///
 /// * `into`: exactly `values.len() * dtype.bytes()` bytes, which get little-endian elements.
-/// * Too large magnitudes become infinite, and in `F8_E4M3`, which has no infinity, NaN (as PyPI `ml_dtypes`
-///   casts). NaN stays NaN.
+/// * Too large magnitudes become infinite, and NaN in the 8-bit types other than `F8_E5M2`, which have no infinity (as
+///   PyPI `ml_dtypes` casts). NaN stays NaN.
+/// * `F8_E8M0` rounds numbers half way between two powers of two up. What is smaller than the smallest of them becomes
+///   that; zero and negative numbers, which it does not have, become NaN (as PyPI `ml_dtypes` casts).
 /// * Cost: one pass, not vectorised.
 ///
 /// # Errors
@@ -192,6 +216,12 @@ pub fn encode_f32(dtype: DType, values: &[f32], into: &mut [u8]) -> Result<(), E
         DType::BF16 => MiniFloat::BF16,
         DType::F8E4M3 => MiniFloat::E4M3,
         DType::F8E5M2 => MiniFloat::E5M2,
+        DType::F8E4M3Fnuz => MiniFloat::E4M3FNUZ,
+        DType::F8E5M2Fnuz => MiniFloat::E5M2FNUZ,
+        DType::F8E8M0 => {
+            each(values, into, |v| [power_of_two(v)]);
+            return Ok(());
+        }
         _ => return Err(EncodeError::Integer(dtype)),
     };
     if format.bits == 16 {
@@ -200,6 +230,19 @@ pub fn encode_f32(dtype: DType, values: &[f32], into: &mut [u8]) -> Result<(), E
         each(values, into, |v| [format.cast(v) as u8]);
     }
     Ok(())
+}
+
+/// The E8M0 code of the nearest power of two.
+fn power_of_two(value: f32) -> u8 {
+    const NAN: u32 = 255;
+    let code = match value.to_bits() {
+        // 2^-127 is 0x400000 among the subnormals, where bits are proportional to numbers.
+        1..0x60_0000 => 0,
+        0x60_0000..0x80_0000 => 1,
+        bits @ 0x80_0000..0x7f80_0000 => (bits + 0x40_0000) >> 23,
+        _ => NAN,
+    };
+    code as u8
 }
 
 fn each<const N: usize>(values: &[f32], into: &mut [u8], encode: impl Fn(f32) -> [u8; N]) {
@@ -251,7 +294,7 @@ mod tests {
 
     #[test]
     fn encoding_undoes_decoding() {
-        for dtype in [DType::F16, DType::BF16, DType::F8E4M3, DType::F8E5M2] {
+        for dtype in DType::ALL.into_iter().filter(|dtype| dtype.bits() <= 16 && dtype.is_float()) {
             let values = pattern_values(dtype).unwrap();
             let mut bytes = vec![0; values.len() * dtype.bytes()];
             encode_f32(dtype, &values, &mut bytes).unwrap();
@@ -270,6 +313,53 @@ mod tests {
                     assert_eq!(format.code(format.value(code)), code, "{format:?} {code:#06x}");
                 }
             }
+        }
+    }
+
+    /// Codes that PyPI `ml_dtypes` 0.6 gives, but for what lies below the middle of 2^-127 and 2^-126, which it rounds up.
+    #[test]
+    fn casts_without_a_negative_zero_and_to_powers_of_two() {
+        let code = |dtype, value: f32| {
+            let mut code = [0];
+            encode_f32(dtype, &[value], &mut code).unwrap();
+            code[0]
+        };
+        for (value, e4m3, e5m2) in [
+            (-0.0, 0x00, 0x00),
+            (-1.0, 0xc0, 0xc0),
+            (0.75, 0x3c, 0x3e),
+            (240.0, 0x7f, 0x60),
+            (247.99, 0x7f, 0x60),
+            (-248.0, 0x80, 0xe0),
+            // Half the smallest E4M3 number, and a little more.
+            (-1.0 / 2048.0, 0x00, 0x94),
+            (-1.01 / 2048.0, 0x81, 0x94),
+            (61_439.0, 0x80, 0x7f),
+            (-61_440.0, 0x80, 0x80),
+            (f32::INFINITY, 0x80, 0x80),
+            (f32::NAN, 0x80, 0x80),
+        ] {
+            let codes = [DType::F8E4M3Fnuz, DType::F8E5M2Fnuz].map(|dtype| code(dtype, value));
+            assert_eq!(codes, [e4m3, e5m2], "{value:e}");
+        }
+        for (bits, power) in [
+            (0, 0xff),
+            (0x8000_0000, 0xff),
+            (1, 0),
+            (0x5f_ffff, 0),
+            (0x60_0000, 1),
+            (0x80_0000, 1),
+            (0xbf_ffff, 1),
+            (0xc0_0000, 2),
+            (0x3fc0_0000, 0x80),
+            (0x4040_0000, 0x81),
+            (0x7f3f_ffff, 0xfe),
+            (0x7f40_0000, 0xff),
+            (0x7f80_0000, 0xff),
+            (0x7fc0_0000, 0xff),
+            (0xbf80_0000, 0xff),
+        ] {
+            assert_eq!(code(DType::F8E8M0, f32::from_bits(bits)), power, "{bits:#010x}");
         }
     }
 

@@ -87,6 +87,17 @@ where
     L::NOISE * SIZE as f64 * steps.map(square).sum::<f64>()
 }
 
+/// Mean square distance of numbers to the nearest of ascending points, over their range: a gap `g` adds `g^3 / 12`.
+pub(super) const fn spread(points: &[i8]) -> f64 {
+    let (mut cubes, mut i) = (0.0, 1);
+    while i < points.len() {
+        let gap = points[i] as f64 - points[i - 1] as f64;
+        cubes += gap * gap * gap;
+        i += 1;
+    }
+    cubes * EVEN / (points[points.len() - 1] as f64 - points[0] as f64)
+}
+
 /// The `N` bytes of a block from `at` on.
 #[inline(always)]
 pub(super) fn field<const N: usize>(block: &[u8], at: usize) -> &[u8; N] {

@@ -5,8 +5,14 @@
 //! else follows: decoding, the rounding error to expect, whether a scale is spoiled. A family of formats is one
 //! file, and a format a line in [`BLOCK_FORMATS`].
 
+mod fp4;
+mod grids;
+mod iq;
+mod iq4;
 mod k;
 mod layout;
+mod small_float;
+mod ternary;
 mod uniform;
 
 use std::fmt;
@@ -14,7 +20,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::DecodeError;
 
-/// Every format, in the order of ggml's type numbers.
+/// Every format: those of GGUF in the order of ggml's type numbers, then those that safetensors alone has.
 pub static BLOCK_FORMATS: &[&BlockFormat] = &[
     &uniform::Q4_0,
     &uniform::Q4_1,
@@ -26,8 +32,24 @@ pub static BLOCK_FORMATS: &[&BlockFormat] = &[
     &k::Q4_K,
     &k::Q5_K,
     &k::Q6_K,
+    &iq::IQ2_XXS,
+    &iq::IQ2_XS,
+    &iq::IQ3_XXS,
+    &iq::IQ1_S,
+    &iq4::IQ4_NL,
+    &iq::IQ3_S,
+    &iq::IQ2_S,
+    &iq4::IQ4_XS,
+    &iq::IQ1_M,
+    &ternary::TQ1_0,
+    &ternary::TQ2_0,
+    &fp4::MXFP4,
+    &fp4::NVFP4,
     &uniform::Q1_0,
     &uniform::Q2_0,
+    &small_float::F4,
+    &small_float::F6_E2M3,
+    &small_float::F6_E3M2,
 ];
 
 /// A number format that is read in blocks, such as GGUF's `Q4_K`.

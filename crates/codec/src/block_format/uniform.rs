@@ -6,23 +6,23 @@ use super::layout::{Layout, field, half};
 
 /// `N` nibbles of `H` bytes: the low ones, then the high ones.
 #[inline(always)]
-pub(super) fn nibbles<const H: usize, const N: usize>(bytes: &[u8; H]) -> [i8; N] {
+pub(super) fn nibbles<const H: usize, const N: usize>(bytes: &[u8; H]) -> [u8; N] {
     let mut codes = [0; N];
     let (low, high) = codes.split_at_mut(H);
     for (i, byte) in bytes.iter().enumerate() {
-        low[i] = (byte & 15) as i8;
-        high[i] = (byte >> 4) as i8;
+        low[i] = byte & 15;
+        high[i] = byte >> 4;
     }
     codes
 }
 
 /// 32 codes of five bits: the fifth ones in a word, the low four as [`nibbles`].
 #[inline(always)]
-fn fives(fifth: &[u8; 4], low: &[u8; 16]) -> [i8; 32] {
-    let mut codes: [i8; 32] = nibbles(low);
+fn fives(fifth: &[u8; 4], low: &[u8; 16]) -> [u8; 32] {
+    let mut codes: [u8; 32] = nibbles(low);
     for (eight, bits) in codes.as_chunks_mut::<8>().0.iter_mut().zip(fifth) {
         for (i, code) in eight.iter_mut().enumerate() {
-            *code |= (bits >> i & 1) as i8 * 16;
+            *code |= (bits >> i & 1) << 4;
         }
     }
     codes
@@ -34,7 +34,7 @@ enum FourFromMiddle {}
 impl Layout<18, 1, 32> for FourFromMiddle {
     #[inline(always)]
     fn points(block: &[u8; 18]) -> [[i8; 32]; 1] {
-        [nibbles::<16, 32>(field(block, 2)).map(|code| code - 8)]
+        [nibbles::<16, 32>(field(block, 2)).map(|code| code as i8 - 8)]
     }
 
     #[inline(always)]
@@ -49,7 +49,7 @@ enum FourFromMinimum {}
 impl Layout<20, 1, 32> for FourFromMinimum {
     #[inline(always)]
     fn points(block: &[u8; 20]) -> [[i8; 32]; 1] {
-        [nibbles::<16, 32>(field(block, 4))]
+        [nibbles::<16, 32>(field(block, 4)).map(u8::cast_signed)]
     }
 
     #[inline(always)]
@@ -69,7 +69,7 @@ enum FiveFromMiddle {}
 impl Layout<22, 1, 32> for FiveFromMiddle {
     #[inline(always)]
     fn points(block: &[u8; 22]) -> [[i8; 32]; 1] {
-        [fives(field(block, 2), field(block, 6)).map(|code| code - 16)]
+        [fives(field(block, 2), field(block, 6)).map(|code| code as i8 - 16)]
     }
 
     #[inline(always)]
@@ -84,7 +84,7 @@ enum FiveFromMinimum {}
 impl Layout<24, 1, 32> for FiveFromMinimum {
     #[inline(always)]
     fn points(block: &[u8; 24]) -> [[i8; 32]; 1] {
-        [fives(field(block, 4), field(block, 8))]
+        [fives(field(block, 4), field(block, 8)).map(u8::cast_signed)]
     }
 
     #[inline(always)]
