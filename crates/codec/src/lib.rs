@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod block_format;
+pub mod codes;
 mod decode;
 mod dtype;
 mod encode;

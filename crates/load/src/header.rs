@@ -189,7 +189,6 @@ fn bits(dtype_name: &str) -> Option<u32> {
     match dtype_name {
         "F4" => Some(4),
         "F6_E2M3" | "F6_E3M2" => Some(6),
-        "F8_E8M0" | "F8_E4M3FNUZ" | "F8_E5M2FNUZ" => Some(8),
         "C64" => Some(64),
         known => known.parse::<DType>().ok().map(DType::bits),
     }
