@@ -41,5 +41,5 @@ pub use dtype::{DType, UnknownDType};
 pub use encode::{EncodeError, encode_f32};
 pub use scheme::{
     Block, CELL, Encoded, Errors, Extent, GgufError, Grain, GrainScale, LANES, Lanes, Normal,
-    Rounding, SCHEMES, SPAN, Scheme, ShapeError, gguf_decode, gguf_encode,
+    Rounding, SCHEMES, SPAN, Scheme, ShapeError, gguf_encode,
 };
