@@ -3,7 +3,9 @@
 //! A packing is one file here and one line in [`PACKINGS`]. It says which stored tensors belong together and which
 //! weight they are, and restores the values of a tile of it. Nothing above this crate knows that there were parts.
 
+mod gptq;
 mod scaled_floats;
+mod words;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,7 +16,7 @@ use crate::container::{Encoding, StoredTensor};
 use crate::files::Files;
 
 /// Every packing. The first that claims a tensor has it.
-static PACKINGS: &[&dyn Packing] = &[&scaled_floats::ScaledFloats];
+static PACKINGS: &[&dyn Packing] = &[&scaled_floats::ScaledFloats, &gptq::Gptq];
 
 /// A side tensor of more bytes than this is not read when a checkpoint is opened.
 const MAX_SIDE_BYTES: u64 = 16 << 20;
@@ -202,6 +204,14 @@ impl<'a> Tensors<'a> {
         Some(bytes)
     }
 
+    /// The first bytes of a side tensor, at most `bytes`; `None` when they cannot be read.
+    pub(crate) fn head(&self, tensor: &StoredTensor, bytes: u64) -> Option<Vec<u8>> {
+        let count = bytes.min(tensor.bytes).min(MAX_SIDE_BYTES);
+        let mut bytes = vec![0; usize::try_from(count).ok()?];
+        self.files.read(tensor, 0, &mut bytes).ok()?;
+        Some(bytes)
+    }
+
     /// The elements of a small plain side tensor as `f32`.
     pub(crate) fn floats(&self, tensor: &StoredTensor) -> Option<Vec<f32>> {
         let (dtype, bytes) = (tensor.dtype()?, self.read(tensor)?);
@@ -263,6 +273,13 @@ pub(crate) fn is_bare_codes(tensor: &StoredTensor) -> bool {
 
 /// Last segments of tensors of codes.
 const CODES: &[&str] = &["weight_packed", "W_q", "q_weight", "trellis", "codes", "indices"];
+
+/// Turns the steps of uniform grids into the rounding errors to be expected: the step over sqrt(12).
+pub(crate) fn uniform_rounding(steps: &mut [f32]) {
+    for step in steps {
+        *step = step.abs() / 12f32.sqrt();
+    }
+}
 
 /// The rounding error to be expected of a value of a float format: the distance of its neighbours over sqrt(12). 0 for a
 /// value that is not finite, whose factor may be.
