@@ -78,7 +78,7 @@ impl Packing for Gptq {
 }
 
 /// The shape of a matrix of 32-bit words.
-fn words_of(tensor: &StoredTensor) -> Option<[u64; 2]> {
+pub(crate) fn words_of(tensor: &StoredTensor) -> Option<[u64; 2]> {
     let is_words = matches!(tensor.dtype(), Some(DType::I32 | DType::U32));
     let [rows, columns] = *tensor.shape else { return None };
     is_words.then_some([rows, columns])
@@ -90,7 +90,7 @@ fn label<'a>(tensors: &Tensors<'a>, key: &str) -> Option<&'a str> {
 }
 
 /// How many inputs share a factor; `None` when their number cannot be told from the count of groups.
-fn group_of(rows: u64, groups: u64, tensors: &Tensors<'_>) -> Option<u64> {
+pub(crate) fn group_of(rows: u64, groups: u64, tensors: &Tensors<'_>) -> Option<u64> {
     if groups == 1 {
         return Some(rows);
     }

@@ -3,6 +3,10 @@
 //! A packing is one file here and one line in [`PACKINGS`]. It says which stored tensors belong together and which
 //! weight they are, and restores the values of a tile of it. Nothing above this crate knows that there were parts.
 
+mod awq;
+mod bitnet;
+mod bnb4;
+mod bnb8;
 mod gptq;
 mod scaled_floats;
 mod words;
@@ -16,7 +20,14 @@ use crate::container::{Encoding, StoredTensor};
 use crate::files::Files;
 
 /// Every packing. The first that claims a tensor has it.
-static PACKINGS: &[&dyn Packing] = &[&scaled_floats::ScaledFloats, &gptq::Gptq];
+static PACKINGS: &[&dyn Packing] = &[
+    &scaled_floats::ScaledFloats,
+    &gptq::Gptq,
+    &awq::Awq,
+    &bnb4::Bnb4,
+    &bnb8::Bnb8,
+    &bitnet::BitNet,
+];
 
 /// A side tensor of more bytes than this is not read when a checkpoint is opened.
 const MAX_SIDE_BYTES: u64 = 16 << 20;

@@ -197,3 +197,90 @@ fn gptq_in_planes() {
         ],
     );
 }
+
+#[test]
+fn awq_gemm() {
+    let checkpoint = check(
+        "awq",
+        &[
+            grouped("g16", [64, 24], "awq int4 g16", Some(16), AWQ),
+            grouped("odd", [44, 40], "awq int4 g11", Some(11), AWQ),
+            grouped("per_channel", [40, 16], "awq int4 per channel", Some(40), AWQ),
+            grouped("square", [32, 32], "awq int4 g16", Some(16), AWQ),
+        ],
+    );
+    assert_eq!(checkpoint.entries().len(), 4);
+    assert!(checkpoint.entries().iter().all(|e| e.orientation == Some(Orientation::InOut)));
+}
+
+const NF4: &[&str] = &["{}", "{}.absmax", "{}.quant_map", "{}.quant_state.bitsandbytes__nf4"];
+const NESTED: &[&str] = &[
+    "{}",
+    "{}.absmax",
+    "{}.quant_map",
+    "{}.nested_absmax",
+    "{}.nested_quant_map",
+    "{}.quant_state.bitsandbytes__nf4",
+];
+const FP4: &[&str] = &["{}", "{}.absmax", "{}.quant_map", "{}.quant_state.bitsandbytes__fp4"];
+const FP4_NESTED: &[&str] = &[
+    "{}",
+    "{}.absmax",
+    "{}.quant_map",
+    "{}.nested_absmax",
+    "{}.nested_quant_map",
+    "{}.quant_state.bitsandbytes__fp4",
+];
+
+#[test]
+fn bitsandbytes_of_4_bits() {
+    let nested = "bnb nf4 b64 nested";
+    let checkpoint = check(
+        "bnb4",
+        &[
+            weight("nf4.weight", &[12, 64], "bnb nf4 b64", Some([1, 64]), NF4),
+            weight("nf4_across_rows.weight", &[9, 40], "bnb nf4 b64", None, NF4),
+            weight("nf4_rows_in_block.weight", &[16, 16], "bnb nf4 b64", Some([4, 16]), NF4),
+            weight("nf4_odd.weight", &[5, 27], "bnb nf4 b64", None, NF4),
+            weight("nf4_nested.weight", &[16, 128], nested, Some([1, 64]), NESTED),
+            weight("nf4_nested_odd.weight", &[7, 61], nested, None, NESTED),
+            weight("nf4_as_bf16.weight", &[8, 64], "bnb nf4 b64", Some([1, 64]), NF4),
+            weight("fp4.weight", &[8, 64], "bnb fp4 b64", Some([1, 64]), FP4),
+            weight(
+                "fp4_as_f32.weight",
+                &[8, 128],
+                "bnb fp4 b128 nested",
+                Some([1, 128]),
+                FP4_NESTED,
+            ),
+            weight("experts.gate_up_proj", &[3, 8, 64], "bnb nf4 b64", Some([1, 64]), NF4),
+        ],
+    );
+    // The bias alone is left.
+    assert_eq!(checkpoint.entries().len(), 11);
+    assert_eq!(find(&checkpoint, "nf4.weight").1.orientation, Some(Orientation::OutIn));
+    assert_eq!(find(&checkpoint, "experts.gate_up_proj").1.orientation, None);
+}
+
+#[test]
+fn bitsandbytes_of_8_bits() {
+    let parts = &["{}.weight", "{}.SCB", "{}.weight_format"];
+    let int8 = |module, shape: [u64; 2]| {
+        let found = weight(module, &shape, "bnb int8 per channel", Some([1, shape[1]]), parts);
+        Weight { name: format!("{module}.weight"), ..found }
+    };
+    let checkpoint = check("bnb8", &[int8("a", [16, 24]), int8("b", [7, 13])]);
+    assert_eq!(checkpoint.entries().len(), 2);
+}
+
+#[test]
+fn bitnet_divides_or_multiplies() {
+    let ternary = |module, shape: [u64; 2]| {
+        let parts = &["{}.weight", "{}.weight_scale"];
+        let found = weight(module, &shape, "bitnet ternary per tensor", Some(shape), parts);
+        Weight { name: format!("{module}.weight"), ..found }
+    };
+    for folder in ["bitnet", "bitnet_auto"] {
+        check(folder, &[ternary("a", [16, 24]), ternary("b", [8, 5])]);
+    }
+}
