@@ -114,8 +114,7 @@ fn read_state(text: &StoredTensor, tensors: &Tensors<'_>) -> Option<State> {
     let small = Some(text).filter(|text| text.bytes <= MAX_STATE_BYTES)?;
     let value = json::parse(&tensors.read(small)?).ok()?.value;
     let size = |key: &str| value.get(key).and_then(Value::as_u64).filter(|size| *size > 0);
-    let shape: Option<Vec<u64>> =
-        value.get("shape")?.items().iter().map(Value::as_u64).collect();
+    let shape: Option<Vec<u64>> = value.get("shape")?.items().iter().map(Value::as_u64).collect();
     // It is stored as a number of f32.
     #[expect(clippy::cast_possible_truncation, reason = "it was an f32")]
     let offset = value.get("nested_offset").and_then(Value::as_f64).unwrap_or(0.0) as f32;

@@ -8,6 +8,7 @@ mod bitnet;
 mod bnb4;
 mod bnb8;
 mod gptq;
+mod recognised;
 mod scaled_floats;
 mod words;
 
@@ -27,6 +28,7 @@ static PACKINGS: &[&dyn Packing] = &[
     &bnb4::Bnb4,
     &bnb8::Bnb8,
     &bitnet::BitNet,
+    &recognised::Recognised,
 ];
 
 /// A side tensor of more bytes than this is not read when a checkpoint is opened.
@@ -275,15 +277,24 @@ fn is_sound(
         && elements.is_some_and(|n| n <= bits || claim.values.is_err())
 }
 
-/// Whether a tensor that nothing claimed holds codes rather than numbers: integers under the name of a weight.
+/// Whether a tensor that nothing claimed holds codes rather than numbers: integers of at most 32 bits under the name of a
+/// weight. Indices, masks and counts have other names or 64 bits.
 pub(crate) fn is_bare_codes(tensor: &StoredTensor) -> bool {
-    let is_integer = tensor.dtype().is_some_and(|dtype| !dtype.is_float() && dtype != DType::Bool);
+    let is_integer = tensor
+        .dtype()
+        .is_some_and(|dtype| !dtype.is_float() && dtype != DType::Bool && dtype.bytes() <= 4);
     let last = tensor.name.rsplit('.').next().unwrap_or(&tensor.name);
-    is_integer && tensor.elements > 1 && (last.ends_with("weight") || CODES.contains(&last))
+    let is_matrix = tensor.shape.len() > 1;
+    let is_weight = last.ends_with("weight")
+        || is_matrix && CODES.contains(&last)
+        // Stacked experts have no `.weight`.
+        || tensor.shape.len() == 3 && last.ends_with("_proj");
+    is_integer && tensor.elements > 1 && is_weight
 }
 
 /// Last segments of tensors of codes.
-const CODES: &[&str] = &["weight_packed", "W_q", "q_weight", "trellis", "codes", "indices"];
+const CODES: &[&str] =
+    &["weight_packed", "W_q", "trellis", "codes", "Qidxs", "_data", "_weight_qdata"];
 
 /// Turns the steps of uniform grids into the rounding errors to be expected: the step over sqrt(12).
 pub(crate) fn uniform_rounding(steps: &mut [f32]) {
