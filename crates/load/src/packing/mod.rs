@@ -3,6 +3,9 @@
 //! A packing is one file here and one line in [`PACKINGS`]. It says which stored tensors belong together and which
 //! weight they are, and restores the values of a tile of it. Nothing above this crate knows that there were parts.
 
+mod codes;
+mod grid;
+mod scaled;
 mod scaled_floats;
 
 use std::collections::HashMap;

@@ -10,3 +10,4 @@ mod common;
 mod folder;
 mod header;
 mod hostile;
+mod packings_b;
