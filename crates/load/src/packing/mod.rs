@@ -9,6 +9,9 @@ mod bnb4;
 mod bnb8;
 mod gptq;
 mod recognised;
+mod codes;
+mod grid;
+mod scaled;
 mod scaled_floats;
 mod words;
 

@@ -12,3 +12,4 @@ mod folder;
 mod header;
 mod hostile;
 mod packings_a;
+mod packings_b;
