@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use weightscope_stats::{
-    Bands, ContentHasher, Grouping, MomentSums, PatternCounter, PrefixCounter,
+    Bands, ContentHasher, Grouping, MomentSums, PatternCounter, PrefixCounter, Tally,
 };
 
 const COLUMNS: usize = 4096;
@@ -62,6 +62,13 @@ fn kernels(c: &mut Criterion) {
             let mut counter = PrefixCounter::default();
             (0..chunks).for_each(|_| counter.push(black_box(&values)));
             counter.finish::<f32>()
+        });
+    });
+    group.bench_function("tally", |b| {
+        b.iter(|| {
+            let mut tally = Tally::default();
+            (0..chunks).for_each(|_| tally.push_all(black_box(&values), 1e-38));
+            tally
         });
     });
     group.bench_function("moments", |b| {

@@ -105,6 +105,8 @@ pub trait PrefixKey: Copy + Into<f64> + PartialOrd {
     /// A magnitude that is not zero but adds nothing to a sum of squares: stands in for a value that is not
     /// finite where such a value must not count as a zero.
     const TINY: Self;
+    /// Not a number.
+    const NAN: Self;
     /// Whether the value is neither NaN nor infinite.
     fn is_finite(self) -> bool;
     /// The value without its sign.
@@ -124,6 +126,7 @@ macro_rules! prefix_key {
             const KEY_BITS: u32 = $width - 1;
             const ZERO: Self = 0.0;
             const TINY: Self = $tiny;
+            const NAN: Self = <$float>::NAN;
 
             #[inline(always)]
             fn is_finite(self) -> bool {
