@@ -1,7 +1,9 @@
 //! The multiset of a tensor's finite values, ascending by magnitude.
 
+use crate::histogram::HistogramCounter;
+use crate::normal::{NEAR_ERROR, NearCdf};
 use crate::robust::{lerp, rank};
-use crate::{Demands, Moments, normal_cdf};
+use crate::{Demands, Histogram, Moments, normal_cdf};
 
 /// All values whose magnitude lies in `low..=high`, how many of each sign, and their summed squares.
 ///
@@ -18,16 +20,16 @@ pub struct Rung {
     pub positive: u64,
     /// Sum of squares of the values here.
     pub energy: f64,
-    /// For a coarse rung: the first sort key it covers, and the binary logarithm of how many.
-    pub(crate) key: u64,
-    pub(crate) shift: u32,
+    /// For a coarse rung: the first and the last sort key it covers.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
 }
 
 impl Rung {
     /// A rung for one magnitude.
     pub(crate) fn exact(magnitude: f64, negative: u64, positive: u64) -> Self {
         let energy = magnitude * magnitude * (negative + positive) as f64;
-        Self { low: magnitude, high: magnitude, negative, positive, energy, key: 0, shift: 0 }
+        Self { low: magnitude, high: magnitude, negative, positive, energy, first: 0, last: 0 }
     }
 
     /// Values of both signs.
@@ -35,7 +37,7 @@ impl Rung {
         self.negative + self.positive
     }
 
-    fn is_exact(&self) -> bool {
+    pub(crate) fn is_exact(&self) -> bool {
         self.low == self.high
     }
 }
@@ -235,6 +237,14 @@ impl Ladder {
         })
     }
 
+    /// Histogram of [`crate::HISTOGRAM_BINS`] bins over `mean` ± 6 `std`; `None` when `std` is zero or not
+    /// finite.
+    pub(crate) fn histogram(&self, mean: f64, std: f64) -> Option<Histogram> {
+        let mut counter = HistogramCounter::new(mean, std)?;
+        self.signed().for_each(|(value, _, count)| counter.push(value, count));
+        Some(counter.finish())
+    }
+
     /// Two-sided Kolmogorov-Smirnov distance to Normal(`mean`, `std`): the supremum over all x of
     /// |share of values up to x - normal probability of up to x|. `None` when empty or `std` is not positive
     /// and finite.
@@ -242,24 +252,38 @@ impl Ladder {
         if self.is_empty() || !std.is_finite() || std <= 0.0 {
             return None;
         }
-        Some(self.ks_bounds(mean, std).fold(0.0f64, |d, (certain, ..)| d.max(certain)))
+        // The distribution is evaluated in full only where a cheap look cannot exclude the supremum.
+        let near = NearCdf::new();
+        let rough: Vec<f64> =
+            self.ks_bounds(mean, std, |z| near.at(z)).map(|b| b.certain).collect();
+        let most = rough.iter().fold(0.0f64, |d, certain| d.max(*certain)) - 4.0 * NEAR_ERROR;
+        let n = self.len as f64;
+        let (mut below, mut supremum) = (0u64, 0.0f64);
+        for ((low, high, count), rough) in self.signed().zip(rough) {
+            if rough >= most {
+                let shares = [below as f64 / n, (below + count) as f64 / n];
+                let certain =
+                    KsBound::of(shares, [low, high], |x| normal_cdf((x - mean) / std)).certain;
+                supremum = supremum.max(certain);
+            }
+            below += count;
+        }
+        Some(supremum)
     }
 
-    /// For each signed rung: a distance that is certainly reached, the largest possible one, its magnitude.
-    fn ks_bounds(&self, mean: f64, std: f64) -> impl Iterator<Item = (f64, f64, f64)> {
+    /// Bounds on the KS distance within each signed rung.
+    fn ks_bounds(
+        &self,
+        mean: f64,
+        std: f64,
+        cdf: impl Fn(f64) -> f64,
+    ) -> impl Iterator<Item = KsBound> {
         let n = self.len as f64;
         let mut below = 0u64;
         self.signed().map(move |(low, high, count)| {
-            let (before, after) = (below as f64 / n, (below + count) as f64 / n);
+            let shares = [below as f64 / n, (below + count) as f64 / n];
             below += count;
-            let at_low = normal_cdf((low - mean) / std);
-            if low == high {
-                let reached = (at_low - before).max(after - at_low);
-                return (reached, reached, low.abs());
-            }
-            let at_high = normal_cdf((high - mean) / std);
-            let certain = (before - at_low).abs().max((after - at_high).abs());
-            (certain, (after - at_low).max(at_high - before), low.abs().min(high.abs()))
+            KsBound::of(shares, [low, high], |x| cdf((x - mean) / std))
         })
     }
 
@@ -288,6 +312,15 @@ impl Ladder {
         if let Some(energy) = demands.pruned_energy {
             wanted.push(sums.energy.partition_point(|sum| *sum <= energy));
         }
+        if let Some(bins) = demands.normal.and_then(|(mean, std)| HistogramCounter::new(mean, std))
+        {
+            let straddles = |low, high| bins.place(low) != bins.place(high);
+            wanted.extend(self.rungs.iter().enumerate().filter_map(|(index, r)| {
+                let open = (r.negative > 0 && straddles(-r.high, -r.low))
+                    || (r.positive > 0 && straddles(r.low, r.high));
+                open.then_some(index)
+            }));
+        }
         // The smallest and largest magnitude of each sign.
         wanted.extend([sums.at_rank(0), sums.at_rank(last)]);
         wanted.extend(self.rungs.iter().position(|r| r.negative > 0));
@@ -305,24 +338,51 @@ impl Ladder {
         else {
             return;
         };
-        let bounds: Vec<_> = self.ks_bounds(mean, std).collect();
-        let reached = bounds.iter().fold(0.0f64, |d, (certain, ..)| d.max(*certain));
-        let mut open: Vec<_> = bounds
-            .into_iter()
-            .filter(|(certain, most, _)| most > certain && *most > reached)
+        let near = NearCdf::new();
+        let bounds: Vec<KsBound> = self.ks_bounds(mean, std, |z| near.at(z)).collect();
+        let reached = bounds.iter().fold(0.0f64, |d, bound| d.max(bound.certain));
+        // Signed rungs come from the most negative to the most positive.
+        let negative = self.rungs.iter().enumerate().rev().filter(|(_, r)| r.negative > 0);
+        let positive = self.rungs.iter().enumerate().filter(|(_, r)| r.positive > 0);
+        let mut open: Vec<(f64, usize)> = negative
+            .chain(positive)
+            .zip(&bounds)
+            .filter(|((_, rung), bound)| {
+                !rung.is_exact() && bound.most > reached - 4.0 * NEAR_ERROR
+            })
+            .map(|((index, _), bound)| (bound.most, index))
             .collect();
-        open.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let demanded = wanted.len();
-        for (.., magnitude) in open {
-            let index = self.rungs.partition_point(|r| r.high < magnitude);
-            let known = wanted.iter().take(demanded).any(|w| *w == index);
-            if self.rungs.get(index).is_some_and(|r| !r.is_exact()) && !known {
-                wanted.push(index);
-            }
-        }
+        open.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut known = vec![false; self.rungs.len()];
+        wanted.iter().for_each(|index| known[*index] = true);
         // Both signs of one rung may be open.
-        let mut seen = std::collections::BTreeSet::new();
-        wanted.retain(|index| seen.insert(*index));
+        wanted.extend(
+            open.into_iter()
+                .map(|(_, index)| index)
+                .filter(|index| !std::mem::replace(&mut known[*index], true)),
+        );
+    }
+}
+
+/// What is known of the KS distance within one signed rung.
+struct KsBound {
+    /// A distance that is certainly reached.
+    certain: f64,
+    /// The largest possible one.
+    most: f64,
+}
+
+impl KsBound {
+    /// For the `shares` of values before and up to a rung with these `ends`.
+    #[inline]
+    fn of(shares: [f64; 2], ends: [f64; 2], cdf: impl Fn(f64) -> f64) -> Self {
+        let ([before, after], [low, high]) = (shares, ends);
+        let at_low = cdf(low);
+        let at_high = if low == high { at_low } else { cdf(high) };
+        Self {
+            certain: (before - at_low).abs().max((after - at_high).abs()),
+            most: (after - at_low).max(at_high - before),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use pulp::Arch;
 
-use crate::{Fours, Histogram, HistogramCounter, Ladder, Moments, Norms, PrefixKey};
+use crate::{Fours, Histogram, Ladder, Moments, Norms, PrefixKey};
 
 /// Probabilities of [`Summary::quantiles`].
 pub const QUANTILES: [f64; 9] = [0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999];
@@ -92,7 +92,7 @@ pub struct Demands {
     pub pruned_counts: Vec<u64>,
     /// Energy up to which smallest magnitudes are counted.
     pub pruned_energy: Option<f64>,
-    /// Mean and standard deviation of the normal to compare with.
+    /// Mean and standard deviation of the normal to compare with, and of the histogram.
     pub normal: Option<(f64, f64)>,
 }
 
@@ -172,8 +172,7 @@ pub struct Summary {
 
 impl Summary {
     /// Reads everything order-free from a ladder whose [`Ladder::unresolved`] is empty for
-    /// [`Demands::of`] the same moments. The histogram, the norms, the hash and the sketch are the
-    /// caller's to fill.
+    /// [`Demands::of`] the same moments. The norms, the hash and the sketch are the caller's to fill.
     pub fn new(tally: Tally, ladder: &Ladder, moments: Option<Moments>) -> Self {
         let normal = moments.map(|m| (m.mean, m.std()));
         let rms = moments.map_or(0.0, |m| m.rms());
@@ -186,7 +185,7 @@ impl Summary {
             quantiles: ladder.quantiles(&QUANTILES),
             ks_statistic: normal.and_then(|(mean, std)| ladder.ks_statistic(mean, std)),
             distinct: None,
-            histogram: None,
+            histogram: normal.and_then(|(mean, std)| ladder.histogram(mean, std)),
             below: ABSOLUTE_THRESHOLDS.map(|t| ladder.count_below(t)),
             below_rms: RELATIVE_THRESHOLDS.map(|t| ladder.count_below(t * rms)),
             above_f16: above(F16_MAX),
@@ -204,21 +203,12 @@ impl Summary {
         }
     }
 
-    /// Fills what only an exact ladder knows, the number of distinct values and the histogram, and keeps it.
+    /// Fills what only an exact ladder knows, the number of distinct values, and keeps it.
     #[must_use]
     pub fn with_exact(mut self, ladder: Ladder) -> Self {
         self.distinct = Some(ladder.distinct());
-        if let Some(mut counter) = self.histogram_counter() {
-            ladder.signed().for_each(|(value, _, count)| counter.push(value, count));
-            self.histogram = Some(counter.finish());
-        }
         self.exact = Some(ladder);
         self
-    }
-
-    /// An empty histogram for these values; `None` when they are all equal.
-    pub fn histogram_counter(&self) -> Option<HistogramCounter> {
-        self.moments.and_then(|m| HistogramCounter::new(m.mean, m.std()))
     }
 
     /// Whether all values are finite.
