@@ -109,8 +109,12 @@ pub trait PrefixKey: Copy + Into<f64> + PartialOrd {
     const TINY: Self;
     /// Not a number.
     const NAN: Self;
+    /// Infinity.
+    const INFINITY: Self;
     /// Magnitude key of infinity: those of finite values are smaller.
     const INFINITE_KEY: u64;
+    /// The nearest value.
+    fn from_f64(x: f64) -> Self;
     /// Whether the value is neither NaN nor infinite.
     fn is_finite(self) -> bool;
     /// The value without its sign.
@@ -131,7 +135,12 @@ macro_rules! prefix_key {
             const ZERO: Self = 0.0;
             const TINY: Self = $tiny;
             const NAN: Self = <$float>::NAN;
+            const INFINITY: Self = <$float>::INFINITY;
             const INFINITE_KEY: u64 = <$float>::INFINITY.to_bits() as u64;
+
+            fn from_f64(x: f64) -> Self {
+                x as Self
+            }
 
             #[inline(always)]
             fn is_finite(self) -> bool {

@@ -1,6 +1,6 @@
 //! Mean, central moments and sums, streamed.
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::PrefixKey;
 
@@ -105,15 +105,15 @@ impl MomentSums {
     }
 }
 
-/// Adds a run, compiled for each instruction set. Not a closure: this one would not be inlined into pulp's
-/// function, and so not get its instructions.
+/// Adds a run, compiled for each instruction set. Not a closure, which is not always inlined into pulp's
+/// function and then does not get its instructions.
 struct AddRun<'a, T> {
     lanes: &'a mut PowerLanes,
     centre: f64,
     values: &'a [T],
 }
 
-impl<T: PrefixKey> pulp::NullaryFnOnce for AddRun<'_, T> {
+impl<T: PrefixKey> NullaryFnOnce for AddRun<'_, T> {
     type Output = ();
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! What one look at a tensor's values yields, shared by every analyzer.
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::{Fours, Histogram, Ladder, Moments, Norms, PrefixKey};
 
@@ -52,20 +52,9 @@ impl Tally {
         self.subnormal += if magnitude > 0.0 && magnitude < normal { count } else { 0 };
     }
 
-    /// Counts each of `values`; a pass of vector code for each kind.
+    /// Counts each of `values`, as vector code.
     pub fn push_all<T: PrefixKey>(&mut self, values: &[T], normal: f64) {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for part in values.chunks(4096) {
-                    self.values += part.len() as u64;
-                    self.nan += occurrences(part, f64::is_nan);
-                    self.infinite += occurrences(part, |x| x.abs() == f64::INFINITY);
-                    self.zero += occurrences(part, |x| x == 0.0);
-                    self.subnormal += occurrences(part, |x| x.abs() > 0.0 && x.abs() < normal);
-                }
-            },
-        );
+        Arch::new().dispatch(PushAll { tally: self, values, normal: T::from_f64(normal) });
     }
 
     /// Values that are neither NaN nor infinite.
@@ -74,9 +63,37 @@ impl Tally {
     }
 }
 
-#[inline(always)]
-fn occurrences<T: PrefixKey>(values: &[T], test: impl Fn(f64) -> bool) -> u64 {
-    values.iter().map(|v| u32::from(test((*v).into()))).sum::<u32>().into()
+/// Counts values, compiled for each instruction set. Not a closure, which is not always inlined into pulp's
+/// function and then does not get its instructions.
+struct PushAll<'a, T> {
+    tally: &'a mut Tally,
+    values: &'a [T],
+    normal: T,
+}
+
+impl<T: PrefixKey> NullaryFnOnce for PushAll<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { tally, values, normal } = self;
+        for part in values.chunks(4096) {
+            let (mut nan, mut infinite, mut zero, mut tiny) = (0u32, 0u32, 0u32, 0u32);
+            for value in part {
+                let magnitude = value.magnitude();
+                nan += u32::from(value.partial_cmp(value).is_none());
+                infinite += u32::from(magnitude == T::INFINITY);
+                zero += u32::from(magnitude == T::ZERO);
+                tiny += u32::from(magnitude < normal);
+            }
+            tally.values += part.len() as u64;
+            tally.nan += u64::from(nan);
+            tally.infinite += u64::from(infinite);
+            tally.zero += u64::from(zero);
+            // Zeros are tiny, too, unless the format has no smallest normal number.
+            tally.subnormal += u64::from(if normal > T::ZERO { tiny - zero } else { 0 });
+        }
+    }
 }
 
 /// What a [`Ladder`] must answer exactly, so that a coarse one is refined only there.
