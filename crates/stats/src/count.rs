@@ -174,9 +174,10 @@ prefix_key!(f64, u64, 64, 1e-150);
 
 /// Counts and energy of the magnitudes with one key prefix.
 #[derive(Clone, Copy, Debug, Default)]
-struct Cell {
-    energy: f64,
-    signs: [u32; 2],
+pub(crate) struct Cell {
+    pub(crate) energy: f64,
+    /// Values at or above zero, and below.
+    pub(crate) signs: [u32; 2],
 }
 
 /// First pass over a wide format: counts and energies per leading key bits.
@@ -267,6 +268,7 @@ impl<T: PrefixKey> PrefixCounter<T> {
                 energy: even.energy + odd.energy,
                 first,
                 last,
+                place: None,
             })
         };
         Ladder::from_rungs(self.cells.iter().enumerate().take(infinite).filter_map(rung).collect())
@@ -275,7 +277,7 @@ impl<T: PrefixKey> PrefixCounter<T> {
 
 impl Cell {
     #[inline(always)]
-    fn add<T: PrefixKey>(&mut self, value: T) {
+    pub(crate) fn add<T: PrefixKey>(&mut self, value: T) {
         let x: f64 = value.into();
         self.signs[usize::from(value.is_negative())] += 1;
         self.energy += x * x;

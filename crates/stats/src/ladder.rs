@@ -23,13 +23,24 @@ pub struct Rung {
     /// For a coarse rung: the first and the last sort key it covers.
     pub(crate) first: u64,
     pub(crate) last: u64,
+    /// Where its values begin, when they have been kept.
+    pub(crate) place: Option<u32>,
 }
 
 impl Rung {
     /// A rung for one magnitude.
     pub(crate) fn exact(magnitude: f64, negative: u64, positive: u64) -> Self {
         let energy = magnitude * magnitude * (negative + positive) as f64;
-        Self { low: magnitude, high: magnitude, negative, positive, energy, first: 0, last: 0 }
+        Self {
+            low: magnitude,
+            high: magnitude,
+            negative,
+            positive,
+            energy,
+            first: 0,
+            last: 0,
+            place: None,
+        }
     }
 
     /// Values of both signs.

@@ -1,6 +1,6 @@
 //! From a coarse ladder to exact answers: further looks at the values in those rungs that decide them.
 
-use crate::count::prefix_bits;
+use crate::count::{Cell, prefix_bits};
 use crate::ladder::Rung;
 use crate::{Demands, Ladder, PrefixKey};
 
@@ -22,46 +22,45 @@ use crate::{Demands, Ladder, PrefixKey};
 /// # assert_eq!(ladder.quantile(0.5), exact.quantile(0.5));
 /// ```
 ///
-/// A pass keeps the values of all rungs in question, and the rest happens in memory. Where they are too many
-/// ([`Refinement::kept`]), it counts them in up to 256 parts of each rung instead, and fewer are in question
-/// at the next pass. Parts know the smallest and the largest value that came, so that a rung of one value is
-/// exact at once, however often it occurs.
+/// A pass keeps the values of all rungs in question, side by side, and the rest happens in memory. Where they
+/// are too many ([`Refinement::kept`]), it counts them in up to 256 parts of each rung instead, and fewer are
+/// in question at the next pass.
 #[derive(Debug)]
 pub struct Refinement<T> {
     ladder: Ladder,
     demands: Demands,
     /// Values that are kept at most.
     limit: u64,
-    /// The values of these rungs, complete.
+    /// Values of the rungs that know their place here.
     kept: Vec<T>,
-    kept_ranges: Vec<Keys>,
     pass: Option<Pass<T>>,
 }
-
-/// First and last magnitude key.
-type Keys = [u64; 2];
 
 /// What a pass over the values does.
 #[derive(Debug)]
 enum Pass<T> {
-    Keep { sieve: Sieve, values: Vec<T> },
-    Split(Split<T>),
+    Keep(Keep<T>),
+    Split(Split),
 }
 
 impl<T: PrefixKey> Refinement<T> {
     /// Values of a tensor of so many that are kept at most.
     pub fn kept(values: u64) -> u64 {
-        (values / 16).clamp(1 << 20, 1 << 23).min(values)
+        (values / 8).clamp(1 << 21, 1 << 23).min(values)
     }
 
     /// Bytes of scratch that refining `values` takes at most.
     pub fn scratch(values: u64) -> u64 {
-        let rungs = (2u64 << prefix_bits(values)).min(values) + MAX_CELLS as u64;
-        let sieves = 5u64 << prefix_bits(values);
-        Self::kept(values) * size_of::<T>() as u64
-            + rungs * 3 * size_of::<Rung>() as u64
-            + (MAX_CELLS * size_of::<Part>()) as u64
-            + sieves
+        let kept = Self::kept(values);
+        let prefixes = 1 << prefix_bits(values);
+        // Rungs of one prefix each, the parts of a pass, and every 64th of the values that were kept; each
+        // with its sums and bounds, and once more while a ladder is rewritten.
+        let rungs = prefixes.min(values) + MAX_PARTS + kept / 64;
+        let parts = size_of::<Part>().max(size_of::<Cell>()) as u64;
+        kept * size_of::<T>() as u64
+            + rungs * (3 * size_of::<Rung>()) as u64
+            + MAX_PARTS * parts
+            + prefixes * 5
     }
 
     /// Begins with what a first pass has counted.
@@ -71,8 +70,7 @@ impl<T: PrefixKey> Refinement<T> {
     }
 
     fn keeping(ladder: Ladder, demands: Demands, limit: u64) -> Self {
-        let mut refinement =
-            Self { ladder, demands, limit, kept: Vec::new(), kept_ranges: Vec::new(), pass: None };
+        let mut refinement = Self { ladder, demands, limit, kept: Vec::new(), pass: None };
         refinement.advance();
         refinement
     }
@@ -87,13 +85,7 @@ impl<T: PrefixKey> Refinement<T> {
         match &mut self.pass {
             None => {}
             Some(Pass::Split(split)) => split.push(values),
-            Some(Pass::Keep { sieve, values: kept }) => sieve.each(values, |sieve, hits| {
-                if sieve.whole {
-                    kept.extend_from_slice(hits);
-                } else {
-                    kept.extend(hits.iter().filter(|v| sieve.find(v.key()).is_some()));
-                }
-            }),
+            Some(Pass::Keep(keep)) => keep.push(values),
         }
     }
 
@@ -101,11 +93,8 @@ impl<T: PrefixKey> Refinement<T> {
     pub fn end_pass(&mut self) {
         match self.pass.take() {
             None => return,
-            Some(Pass::Split(split)) => self.ladder = split.finish(&self.ladder),
-            Some(Pass::Keep { sieve, values }) => {
-                self.kept = values;
-                self.kept_ranges = sieve.ranges;
-            }
+            Some(Pass::Split(split)) => self.ladder = split.finish::<T>(&self.ladder),
+            Some(Pass::Keep(keep)) => (self.ladder, self.kept) = keep.finish(&self.ladder),
         }
         self.advance();
     }
@@ -119,39 +108,64 @@ impl<T: PrefixKey> Refinement<T> {
     fn advance(&mut self) {
         loop {
             let wanted = self.ladder.unresolved(&self.demands);
-            let rungs: Vec<&Rung> = wanted.iter().map(|index| &self.ladder.rungs[*index]).collect();
-            if rungs.is_empty() {
+            if wanted.is_empty() {
                 self.kept = Vec::new();
                 return;
             }
-            let mut ranges: Vec<Keys> = rungs.iter().map(|r| [r.first, r.last]).collect();
-            ranges.sort_unstable();
-            if ranges.iter().all(|range| is_within(*range, &self.kept_ranges)) {
-                let mut split = Split::new(&self.ladder, &wanted);
-                split.push(&self.kept);
-                self.ladder = split.finish(&self.ladder);
+            let rungs = || wanted.iter().map(|index| &self.ladder.rungs[*index]);
+            if rungs().all(|rung| rung.place.is_some()) {
+                self.split_kept(wanted);
                 continue;
             }
-            let count: u64 = rungs.iter().map(|r| r.count()).sum();
+            let count: u64 = rungs().map(Rung::count).sum();
             self.pass = Some(if count <= self.limit {
-                let sieve = Sieve::new::<T>(ranges, self.ladder.len());
-                Pass::Keep { sieve, values: Vec::with_capacity(count as usize) }
+                Pass::Keep(Keep::new(&self.ladder, wanted))
             } else {
-                Pass::Split(Split::new(&self.ladder, &wanted))
+                Pass::Split(Split::new::<T>(&self.ladder, &wanted))
             });
             return;
         }
     }
+
+    /// Splits rungs whose values have been kept, and puts the values in the order of the finer ones.
+    fn split_kept(&mut self, wanted: Vec<usize>) {
+        let (ladder, kept) = (&self.ladder, &mut self.kept);
+        let mut sorter = Sorter { sorted: Vec::new() };
+        self.ladder = ladder.replacing(wanted, |rung, finer| {
+            let Some(place) = rung.place else { return };
+            let start = place as usize;
+            if let Some(values) = kept.get_mut(start..start + rung.count() as usize) {
+                sorter.split(rung, place, values, finer);
+            }
+        });
+    }
 }
 
-/// Whether one of the ascending, disjoint `ranges` holds `keys`.
-fn is_within(keys: Keys, ranges: &[Keys]) -> bool {
-    ranges
-        .get(ranges.partition_point(|range| range[1] < keys[0]))
-        .is_some_and(|range| range[0] <= keys[0] && keys[1] <= range[1])
+impl Ladder {
+    /// With each of the `chosen` rungs replaced by what `finer` appends for it; it is called in the order of
+    /// rungs.
+    fn replacing(
+        &self,
+        mut chosen: Vec<usize>,
+        mut finer: impl FnMut(&Rung, &mut Vec<Rung>),
+    ) -> Self {
+        chosen.sort_unstable();
+        let mut rungs = Vec::with_capacity(self.rungs.len());
+        let mut next = 0;
+        for index in chosen {
+            rungs.extend_from_slice(&self.rungs[next..index]);
+            finer(&self.rungs[index], &mut rungs);
+            next = index + 1;
+        }
+        rungs.extend_from_slice(&self.rungs[next..]);
+        Self::from_rungs(rungs)
+    }
 }
 
-/// Finds the few values whose magnitude keys lie in given ranges.
+/// First and last magnitude key.
+type Keys = [u64; 2];
+
+/// Finds the values whose magnitude keys lie in given ranges.
 #[derive(Debug)]
 struct Sieve {
     /// Ascending and disjoint.
@@ -161,7 +175,7 @@ struct Sieve {
     flags: Vec<u8>,
     /// By key prefix: the first range that does not end before it.
     starts: Vec<u32>,
-    /// Whether ranges end where prefixes do, so that a flag says all.
+    /// Whether every range is all keys of one prefix, so that a flag says all.
     whole: bool,
 }
 
@@ -169,11 +183,14 @@ struct Sieve {
 const BLOCK: usize = 1024;
 
 impl Sieve {
-    fn new<T: PrefixKey>(ranges: Vec<Keys>, values: u64) -> Self {
-        let bits = prefix_bits(values);
+    /// For rungs of `ladder`, in ascending order.
+    fn new<T: PrefixKey>(ladder: &Ladder, rungs: &[usize]) -> Self {
+        let bits = prefix_bits(ladder.len());
         let shift = T::KEY_BITS - bits;
         let mut flags = vec![0; 1 << bits];
         let mut starts = Vec::with_capacity((1 << bits) + 1);
+        let keys = |index: &usize| [ladder.rungs[*index].first, ladder.rungs[*index].last];
+        let ranges: Vec<Keys> = rungs.iter().map(keys).collect();
         for (index, range) in ranges.iter().enumerate() {
             let [first, last] = range.map(|key| (key >> shift) as usize);
             flags[first..=last].fill(1);
@@ -181,12 +198,13 @@ impl Sieve {
         }
         starts.resize((1 << bits) + 1, ranges.len() as u32);
         let mask = (1 << shift) - 1;
-        let whole = ranges.iter().all(|[first, last]| first & mask == 0 && last & mask == mask);
+        let whole = ranges.iter().all(|[first, last]| first & mask == 0 && *last == first | mask);
         Self { ranges, shift, flags, starts, whole }
     }
 
-    /// Calls `take` with values of flagged prefixes, in their order.
-    fn each<T: PrefixKey>(&self, values: &[T], mut take: impl FnMut(&Self, &[T])) {
+    /// Calls `take` with each value that a range holds, and the range's index.
+    #[inline(always)]
+    fn each<T: PrefixKey>(&self, values: &[T], mut take: impl FnMut(T, u64, usize)) {
         let mut hits = [T::ZERO; BLOCK];
         for block in values.chunks(BLOCK) {
             let mut len = 0;
@@ -196,7 +214,14 @@ impl Sieve {
                 hits[len % BLOCK] = *value;
                 len += usize::from(self.flags[(value.key() >> self.shift) as usize]);
             }
-            take(self, &hits[..len]);
+            for value in &hits[..len] {
+                let key = value.key();
+                if self.whole {
+                    take(*value, key, self.starts[(key >> self.shift) as usize] as usize);
+                } else if let Some(index) = self.find(key) {
+                    take(*value, key, index);
+                }
+            }
         }
     }
 
@@ -212,25 +237,85 @@ impl Sieve {
     }
 }
 
-/// Counts the values of chosen rungs in finer parts, or sorts them when they are few.
+/// Keeps the values of chosen rungs, those of one rung side by side.
 #[derive(Debug)]
-struct Split<T> {
+struct Keep<T> {
     sieve: Sieve,
-    slots: Vec<Slot<T>>,
+    rungs: Vec<usize>,
+    /// Where the next value of each rung goes, and where the next rung begins.
+    places: Vec<[u32; 2]>,
+    values: Vec<T>,
+}
+
+impl<T: PrefixKey> Keep<T> {
+    fn new(ladder: &Ladder, mut rungs: Vec<usize>) -> Self {
+        rungs.sort_unstable();
+        let mut end = 0;
+        let places = rungs.iter().map(|index| {
+            let start = end;
+            end += ladder.rungs[*index].count() as u32;
+            [start, end]
+        });
+        let places = places.collect();
+        let sieve = Sieve::new::<T>(ladder, &rungs);
+        Self { sieve, rungs, places, values: vec![T::ZERO; end as usize] }
+    }
+
+    fn push(&mut self, values: &[T]) {
+        let (places, kept) = (&mut self.places, &mut self.values);
+        self.sieve.each(values, |value, _, index| {
+            let [next, end] = &mut places[index];
+            // Only a file that is being written to has more values than were counted.
+            if *next < *end {
+                kept[*next as usize] = value;
+                *next += 1;
+            }
+        });
+    }
+
+    /// The ladder whose chosen rungs know the place of their values, and these.
+    fn finish(self, ladder: &Ladder) -> (Ladder, Vec<T>) {
+        let Self { rungs, places, values, .. } = self;
+        let mut places = places.into_iter();
+        let ladder = ladder.replacing(rungs, |rung, finer| {
+            let Some([next, end]) = places.next() else { return };
+            let start = end - rung.count() as u32;
+            if next == end {
+                finer.push(Rung { place: Some(start), ..*rung });
+            } else {
+                // As above: fewer than were counted.
+                let mut part = NO_VALUE;
+                let values = &values[start as usize..next as usize];
+                values.iter().for_each(|value| part.add(*value, value.key()));
+                finer.extend(part.rung::<T>(Some(start)));
+            }
+        });
+        (ladder, values)
+    }
+}
+
+/// Counts the values of chosen rungs in finer parts.
+#[derive(Debug)]
+struct Split {
+    sieve: Sieve,
+    rungs: Vec<usize>,
+    slots: Vec<Slot>,
+    /// Parts of rungs that hold few of all values.
+    cells: Vec<Cell>,
+    /// Parts of the others, which may be one value: they know the smallest and the largest that came.
     parts: Vec<Part>,
 }
 
-/// A rung that is being split, in the order of the sieve's ranges.
-#[derive(Debug)]
-struct Slot<T> {
-    rung: usize,
+/// How a rung is split.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
     /// Its key range begins here; parts cover `2^step` keys each.
     key: u64,
     step: u32,
-    /// The first of its parts, and how many; none when its values are sorted.
-    first: usize,
-    parts: usize,
-    values: Vec<T>,
+    /// The first of its cells, or parts.
+    first: u32,
+    count: u32,
+    has_cells: bool,
 }
 
 /// Values in a part of a rung.
@@ -243,84 +328,110 @@ struct Part {
 
 const NO_VALUE: Part = Part { signs: [0; 2], energy: 0.0, keys: [u64::MAX, 0] };
 
-/// Parts of one rung.
-const PARTS: u64 = 256;
-/// Parts of all rungs in one pass.
-const MAX_CELLS: usize = 1 << 17;
-/// Rungs of up to so many values are sorted.
-const SORTED: u64 = 256;
+/// Parts of one rung at most.
+const PARTS: usize = 256;
+/// Parts of all rungs in one pass at most.
+const MAX_PARTS: u64 = 1 << 17;
+/// Rungs with less than this share of all values are counted in cells.
+const LIGHT: u64 = 1024;
 
-impl<T: PrefixKey> Split<T> {
+/// How many steps of how many keys (a binary logarithm) cut `first..=last` in at most `parts`, a power of two.
+fn steps(first: u64, last: u64, parts: usize) -> (u32, usize) {
+    let span = last - first;
+    let width = u64::BITS - span.leading_zeros();
+    let step = width - width.min(parts.ilog2());
+    (step, (span >> step) as usize + 1)
+}
+
+impl Split {
     /// For the first of `wanted`, coarse rungs of `ladder`, as many as a pass can split.
-    fn new(ladder: &Ladder, wanted: &[usize]) -> Self {
-        // Many rungs are split in fewer parts each, rather than few in many.
-        let share = (MAX_CELLS / wanted.len().max(1)).max(1).ilog2().clamp(2, PARTS.ilog2());
-        let mut left = MAX_CELLS as u64;
-        let mut chosen: Vec<(usize, &Rung, u64)> = Vec::new();
-        for index in wanted {
+    fn new<T: PrefixKey>(ladder: &Ladder, wanted: &[usize]) -> Self {
+        let all: u64 = wanted.iter().map(|index| ladder.rungs[*index].count()).sum();
+        // In proportion to the values: about as many in every part.
+        let parts = |rung: &Rung| {
+            let share = rung.count() as f64 / all as f64 * (MAX_PARTS / 4) as f64;
+            (share as usize).next_power_of_two().clamp(2, PARTS)
+        };
+        let mut left = MAX_PARTS as usize;
+        let mut rungs: Vec<usize> = wanted
+            .iter()
+            .copied()
+            .take_while(|index| {
+                let rest = left.checked_sub(parts(&ladder.rungs[*index]));
+                left = rest.unwrap_or(left);
+                rest.is_some()
+            })
+            .collect();
+        rungs.sort_unstable();
+        let (mut cells, mut tight) = (0, 0);
+        let slots = rungs.iter().map(|index| {
             let rung = &ladder.rungs[*index];
-            let count = rung.count();
-            let parts =
-                if count <= SORTED { 0 } else { (count / 32).next_power_of_two().min(1 << share) };
-            let Some(rest) = left.checked_sub(parts.max(count.min(SORTED) / 4)) else { break };
-            left = rest;
-            chosen.push((*index, rung, parts));
-        }
-        chosen.sort_unstable_by_key(|(index, ..)| *index);
-        let ranges = chosen.iter().map(|(_, rung, _)| [rung.first, rung.last]).collect();
-        let mut first = 0;
-        let slots = chosen.into_iter().map(|(index, rung, parts)| {
-            let span = rung.last - rung.first;
-            let width = u64::BITS - span.leading_zeros();
-            let step = width - width.min(parts.max(1).ilog2());
-            let parts = if parts == 0 { 0 } else { (span >> step) as usize + 1 };
-            first += parts;
-            let values = Vec::with_capacity(if parts == 0 { rung.count() as usize } else { 0 });
-            Slot { rung: index, key: rung.first, step, first: first - parts, parts, values }
+            let (step, count) = steps(rung.first, rung.last, parts(rung));
+            let has_cells = rung.count() < (ladder.len() / LIGHT).min(u32::MAX.into());
+            let total = if has_cells { &mut cells } else { &mut tight };
+            *total += count;
+            let first = (*total - count) as u32;
+            Slot { key: rung.first, step, first, count: count as u32, has_cells }
         });
-        let slots: Vec<Slot<T>> = slots.collect();
-        let sieve = Sieve::new::<T>(ranges, ladder.len());
-        Self { sieve, slots, parts: vec![NO_VALUE; first] }
+        let slots = slots.collect();
+        Self {
+            sieve: Sieve::new::<T>(ladder, &rungs),
+            rungs,
+            slots,
+            cells: vec![Cell::default(); cells],
+            parts: vec![NO_VALUE; tight],
+        }
     }
 
-    fn push(&mut self, values: &[T]) {
-        let (slots, parts) = (&mut self.slots, &mut self.parts);
-        self.sieve.each(values, |sieve, hits| {
-            for value in hits {
-                let key = value.key();
-                let Some(slot) = sieve.find(key).and_then(|index| slots.get_mut(index)) else {
-                    continue;
-                };
-                if slot.parts == 0 {
-                    slot.values.push(*value);
-                } else {
-                    parts[slot.first + ((key - slot.key) >> slot.step) as usize].add(*value, key);
-                }
+    fn push<T: PrefixKey>(&mut self, values: &[T]) {
+        let Self { sieve, slots, cells, parts, .. } = self;
+        sieve.each(values, |value, key, index| {
+            let slot = &slots[index];
+            let part = slot.first as usize + ((key - slot.key) >> slot.step) as usize;
+            if slot.has_cells {
+                cells[part].add(value);
+            } else {
+                parts[part].add(value, key);
             }
         });
     }
 
     /// The ladder with every chosen rung replaced by its finer ones.
-    fn finish(mut self, ladder: &Ladder) -> Ladder {
-        let finer: usize = self.slots.iter().map(|slot| slot.parts + slot.values.len()).sum();
-        let mut rungs = Vec::with_capacity(ladder.rungs().len() + finer);
-        let mut slots = self.slots.iter_mut().peekable();
-        for (index, rung) in ladder.rungs().iter().enumerate() {
-            let Some(slot) = slots.next_if(|slot| slot.rung == index) else {
-                rungs.push(*rung);
-                continue;
-            };
-            let parts = &self.parts[slot.first..slot.first + slot.parts];
-            rungs.extend(parts.iter().filter_map(Part::rung::<T>));
-            slot.values.sort_unstable_by_key(|value| value.key());
-            rungs.extend(slot.values.chunk_by(|a, b| a.key() == b.key()).map(|run| {
-                let negative = run.iter().filter(|v| v.is_negative()).count();
-                let magnitude = run[0].magnitude().into();
-                Rung::exact(magnitude, negative as u64, (run.len() - negative) as u64)
+    fn finish<T: PrefixKey>(self, ladder: &Ladder) -> Ladder {
+        let mut slots = self.slots.iter();
+        ladder.replacing(self.rungs, |rung, finer| {
+            let Some(slot) = slots.next() else { return };
+            let range = slot.first as usize..(slot.first + slot.count) as usize;
+            if !slot.has_cells {
+                finer.extend(self.parts[range].iter().filter_map(|part| part.rung::<T>(None)));
+                return;
+            }
+            finer.extend((0..).zip(&self.cells[range]).filter_map(|(part, cell)| {
+                let first = slot.key + (part << slot.step);
+                let last = rung.last.min(first + ((1 << slot.step) - 1));
+                let [positive, negative] = cell.signs.map(u64::from);
+                rung_of::<T>([first, last], negative, positive, cell.energy, None)
             }));
-        }
-        Ladder::from_rungs(rungs)
+        })
     }
+}
+
+/// A rung that covers these keys; `None` when no value is there.
+fn rung_of<T: PrefixKey>(
+    [first, last]: Keys,
+    negative: u64,
+    positive: u64,
+    energy: f64,
+    place: Option<u32>,
+) -> Option<Rung> {
+    if positive + negative == 0 {
+        return None;
+    }
+    let [low, high] = [first, last].map(T::magnitude_of);
+    if first == last {
+        return Some(Rung::exact(low, negative, positive));
+    }
+    Some(Rung { low, high, negative, positive, energy, first, last, place })
 }
 
 impl Part {
@@ -332,17 +443,54 @@ impl Part {
         self.keys = [self.keys[0].min(key), self.keys[1].max(key)];
     }
 
-    /// `None` when nothing fell there.
-    fn rung<T: PrefixKey>(&self) -> Option<Rung> {
-        let ([positive, negative], [first, last]) = (self.signs, self.keys);
-        if positive + negative == 0 {
-            return None;
+    fn rung<T: PrefixKey>(&self, place: Option<u32>) -> Option<Rung> {
+        let [positive, negative] = self.signs;
+        rung_of::<T>(self.keys, negative, positive, self.energy, place)
+    }
+}
+
+/// Splits rungs in memory.
+#[derive(Debug)]
+struct Sorter<T> {
+    sorted: Vec<T>,
+}
+
+/// Up to so many values are sorted rather than split.
+const SORTED: usize = 256;
+
+impl<T: PrefixKey> Sorter<T> {
+    /// Appends the parts of `rung`, whose `values` begin at `place`, and puts these in their order.
+    fn split(&mut self, rung: &Rung, place: u32, values: &mut [T], finer: &mut Vec<Rung>) {
+        if values.len() <= SORTED {
+            values.sort_unstable_by_key(|value| value.key());
+            finer.extend(values.chunk_by(|a, b| a.key() == b.key()).map(|run| {
+                let negative = run.iter().filter(|value| value.is_negative()).count();
+                let magnitude = run[0].magnitude().into();
+                Rung::exact(magnitude, negative as u64, (run.len() - negative) as u64)
+            }));
+            return;
         }
-        let [low, high] = [first, last].map(T::magnitude_of);
-        if first == last {
-            return Some(Rung::exact(low, negative, positive));
+        let wish = (values.len() / 64).next_power_of_two().min(PARTS);
+        let (step, count) = steps(rung.first, rung.last, wish);
+        let part_of = |value: &T| ((value.key() - rung.first) >> step) as usize;
+        let mut parts = [NO_VALUE; PARTS];
+        for value in &*values {
+            parts[part_of(value)].add(*value, value.key());
         }
-        Some(Rung { low, high, negative, positive, energy: self.energy, first, last })
+        let mut places = [0; PARTS];
+        let mut next = 0;
+        for (start, part) in places.iter_mut().zip(&parts[..count]) {
+            *start = next;
+            next += part.signs.iter().sum::<u64>() as usize;
+            finer.extend(part.rung::<T>(Some(place + *start as u32)));
+        }
+        self.sorted.clear();
+        self.sorted.extend_from_slice(values);
+        for value in &self.sorted {
+            let place = &mut places[part_of(value)];
+            values[*place] = *value;
+            *place += 1;
+        }
     }
 }
 
