@@ -318,7 +318,8 @@ impl Ladder {
         wanted.extend(demands.pruned_counts.iter().map(|k| sums.at_magnitude_rank(*k)));
         for t in &demands.thresholds {
             // The rung that straddles the threshold: some of its magnitudes may be below it and some above.
-            wanted.push(self.rungs.partition_point(|r| r.high < *t));
+            let index = self.rungs.partition_point(|r| r.high < *t);
+            wanted.extend(self.rungs.get(index).filter(|r| r.low <= *t).map(|_| index));
         }
         if let Some(energy) = demands.pruned_energy {
             wanted.push(sums.energy.partition_point(|sum| *sum <= energy));
