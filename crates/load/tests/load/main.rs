@@ -8,5 +8,6 @@
 
 mod common;
 mod folder;
+mod gguf;
 mod header;
 mod hostile;
