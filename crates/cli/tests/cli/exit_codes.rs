@@ -269,8 +269,12 @@ fn rejected_is_4_in_one_line() {
         assert_eq!(report["status"], "rejected");
         fs::remove_file(path).unwrap();
     }
+    fs::write(at("m.gguf"), b"whatever").unwrap();
+    for path in [&at("m.gguf"), folder.path()] {
+        run("scan", &[path]).exits(4).says("is named like GGUF and does not begin like it");
+    }
+    fs::remove_file(at("m.gguf")).unwrap();
     for (name, format) in [
-        ("m.gguf", "GGUF"),
         ("pytorch_model.bin", "PyTorch"),
         ("m.pt", "PyTorch"),
         ("m.npz", "NumPy"),
@@ -284,10 +288,10 @@ fn rejected_is_4_in_one_line() {
         }
         fs::remove_file(at(name)).unwrap();
     }
-    run("scan", &[folder.path()]).exits(4).says("no .safetensors file in this folder");
+    run("scan", &[folder.path()]).exits(4).says("no .safetensors or .gguf file in this folder");
     run("scan", &[&at("absent")]).exits(4).says("no such file or folder");
     fs::create_dir(at("d.safetensors")).unwrap();
-    run("scan", &[&at("d.safetensors")]).exits(4).says("no .safetensors file in this folder");
+    run("scan", &[&at("d.safetensors")]).exits(4).says("no .safetensors or .gguf file in this folder");
     run("scan", &[folder.path()]).exits(4).says("a folder, not a regular file");
     let fifo = at("f.safetensors");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
