@@ -4,6 +4,8 @@
 //! weight they are, and restores the values of a tile of it. Nothing above this crate knows that there were parts.
 
 mod codes;
+mod compressed_tensors;
+mod fp4;
 mod grid;
 mod scaled;
 mod scaled_floats;
@@ -17,7 +19,8 @@ use crate::container::{Encoding, StoredTensor};
 use crate::files::Files;
 
 /// Every packing. The first that claims a tensor has it.
-static PACKINGS: &[&dyn Packing] = &[&scaled_floats::ScaledFloats];
+static PACKINGS: &[&dyn Packing] =
+    &[&scaled_floats::ScaledFloats, &fp4::Fp4, &compressed_tensors::CompressedTensors];
 
 /// A side tensor of more bytes than this is not read when a checkpoint is opened.
 const MAX_SIDE_BYTES: u64 = 16 << 20;
@@ -269,6 +272,7 @@ const CODES: &[&str] = &["weight_packed", "W_q", "q_weight", "trellis", "codes",
 
 /// The rounding error to be expected of a value of a float format: the distance of its neighbours over sqrt(12). 0 for a
 /// value that is not finite, whose factor may be.
+#[expect(clippy::cast_possible_truncation, reason = "an estimate")]
 pub(crate) fn float_rounding(dtype: DType, value: f32) -> f32 {
     let (Some(roundoff), Some(normal)) = (dtype.unit_roundoff(), dtype.min_positive_normal())
     else {
