@@ -6,7 +6,9 @@
 mod codes;
 mod compressed_tensors;
 mod fp4;
+mod gpt_oss;
 mod grid;
+mod mlx;
 mod scaled;
 mod scaled_floats;
 
@@ -19,8 +21,13 @@ use crate::container::{Encoding, StoredTensor};
 use crate::files::Files;
 
 /// Every packing. The first that claims a tensor has it.
-static PACKINGS: &[&dyn Packing] =
-    &[&scaled_floats::ScaledFloats, &fp4::Fp4, &compressed_tensors::CompressedTensors];
+static PACKINGS: &[&dyn Packing] = &[
+    &scaled_floats::ScaledFloats,
+    &fp4::Fp4,
+    &compressed_tensors::CompressedTensors,
+    &gpt_oss::GptOss,
+    &mlx::Mlx,
+];
 
 /// A side tensor of more bytes than this is not read when a checkpoint is opened.
 const MAX_SIDE_BYTES: u64 = 16 << 20;

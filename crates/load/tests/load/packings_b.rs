@@ -157,3 +157,15 @@ fn floats_of_4_bits() {
     check("nvfp4-ct");
     check("mxfp4");
 }
+
+#[test]
+fn experts_of_gpt_oss() {
+    check("gpt-oss");
+}
+
+#[test]
+fn mlx() {
+    for name in ["mlx", "mlx-3", "mlx-5", "mlx-6", "mlx-mxfp4", "mlx-mxfp8", "mlx-nvfp4"] {
+        check(name);
+    }
+}
