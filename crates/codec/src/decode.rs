@@ -9,7 +9,7 @@ use pulp::Arch;
 
 use crate::DType;
 
-/// Why a panel could not be decoded.
+/// Why values or codes could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -36,6 +36,22 @@ pub enum DecodeError {
         have: usize,
         /// Values and bytes of a block.
         of: [usize; 2],
+    },
+    /// Fewer codes than asked for.
+    #[error("{have} bytes for {codes} codes of {bits} bits")]
+    Codes {
+        /// Width of a code.
+        bits: u32,
+        /// Codes asked for, those before the first included.
+        codes: usize,
+        /// Bytes given.
+        have: usize,
+    },
+    /// Codes of no width that is read.
+    #[error("codes of {bits} bits: a code has 1 to 8")]
+    CodeWidth {
+        /// Width asked for.
+        bits: u32,
     },
 }
 

@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod block_format;
+pub mod codes;
 mod decode;
 mod dtype;
 mod encode;
@@ -40,5 +41,5 @@ pub use dtype::{DType, UnknownDType};
 pub use encode::{EncodeError, encode_f32};
 pub use scheme::{
     Block, CELL, Encoded, Errors, Extent, GgufError, Grain, GrainScale, LANES, Lanes, Normal,
-    Rounding, SCHEMES, SPAN, Scheme, ShapeError, gguf_decode, gguf_encode,
+    Rounding, SCHEMES, SPAN, Scheme, ShapeError, gguf_encode,
 };

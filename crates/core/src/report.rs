@@ -295,11 +295,11 @@ pub struct WeightRecord {
     /// How they are stored, unless as plain elements of `dtype`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<StoredRecord>,
-    /// Shape as stored, or as decoded.
+    /// Shape as stored; of a stored form that of the decoded weight, output units before inputs.
     pub shape: Vec<u64>,
     /// `[out, in]`, however stored.
     pub matrix: Option<[u64; 2]>,
-    /// Whether it is stored `[in, out]`.
+    /// Whether `shape` is `[in, out]`.
     pub transposed: bool,
     /// Attention heads, where known.
     pub heads: Option<Heads>,
@@ -331,7 +331,7 @@ pub struct StoredRecord {
     pub bytes: u64,
     /// The stored tensors it is made of, the one with the codes first.
     pub parts: Vec<String>,
-    /// How many elements along the last two dimensions of `shape` share a factor; null when that varies.
+    /// How many rows and columns of the matrix `[out, in]` share a factor; null when that varies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor_block: Option<[u64; 2]>,
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use weightscope_codec::pattern_values;
 use weightscope_stats::{
     Bands, ContentHasher, Demands, Grouping, Ladder, MomentSums, PatternCounter, PrefixCounter,
-    RefineCounter, Sketch, Summary, Tally,
+    PrefixKey, Refinement, Sketch, Summary, Tally,
 };
 
 use crate::view::{Scalar, WeightView};
@@ -49,9 +49,15 @@ pub fn summary_scratch(weight: &Weight) -> u64 {
     let tables = match Counting::of(dtype, weight.elements()) {
         Counting::Values => SMALL_VALUES * 24,
         Counting::Patterns => 8 << 20,
-        Counting::Prefixes => (12 << 20) + RefineCounter::MAX_BYTES,
+        Counting::Prefixes if dtype == DType::F32 => prefix_scratch::<f32>(weight.elements()),
+        Counting::Prefixes => prefix_scratch::<f64>(weight.elements()),
     };
     chunks.values() * element + lines + tables
+}
+
+/// Scratch of counting by key prefix, and of refining.
+fn prefix_scratch<T: PrefixKey>(values: u64) -> u64 {
+    PrefixCounter::<T>::scratch(values) + Refinement::<T>::scratch(values)
 }
 
 /// How many times longer than a value of 16 bits one of 32 or 64 bits takes, when it is counted and when the
@@ -155,7 +161,7 @@ struct Pass<'a, T> {
     tally: Tally,
     values: Vec<f64>,
     patterns: Option<PatternCounter>,
-    prefixes: Option<PrefixCounter>,
+    prefixes: Option<PrefixCounter<T>>,
     moments: Option<MomentSums>,
     bands: Option<Bands>,
     sketch: Sketch,
@@ -179,7 +185,8 @@ impl<'a, T: Scalar> Pass<'a, T> {
             tally: Tally::default(),
             values: Vec::new(),
             patterns: (counting == Counting::Patterns).then(PatternCounter::default),
-            prefixes: (counting == Counting::Prefixes).then(PrefixCounter::default),
+            prefixes: (counting == Counting::Prefixes)
+                .then(|| PrefixCounter::new(weight.elements())),
             moments: None,
             bands: weight.matrix.filter(|_| weight.elements() > 0).map(|_| bands(weight)),
             sketch: Sketch::default(),
@@ -348,50 +355,37 @@ impl<'a, T: Scalar> Pass<'a, T> {
     /// Further passes over a wide format until the ladder answers everything exactly.
     fn refine(&mut self) -> Result<Summary, AnalyzeError> {
         let moments = self.moments.as_ref().and_then(MomentSums::finish);
-        let mut ladder = self.prefixes.take().map(|p| p.finish::<T>()).unwrap_or_default();
-        // The sums kept about 1e-16 of the largest value: a constant has exactly no variance.
-        let moments = moments.map(|m| match ladder.extremes() {
-            Some((min, max)) if min == max => ladder.moments().unwrap_or(m),
-            _ => m,
-        });
-        let demands = Demands::of(moments.as_ref());
-        let mut histogram =
-            Summary::new(self.tally, &Ladder::default(), moments).histogram_counter();
+        let ladder = self.prefixes.take().map(PrefixCounter::finish).unwrap_or_default();
+        let mut refinement = Refinement::<T>::new(ladder, Demands::of(moments.as_ref()));
+        let (view, weight) = (self.view, self.view.weight());
         let [_, second_work] = self.counting.work();
-        let mut first = true;
-        loop {
-            let wanted = ladder.unresolved(&demands);
-            if wanted.is_empty() && !first {
-                break;
-            }
-            let mut counter = RefineCounter::new::<T>(&ladder, &wanted);
-            let view = self.view;
-            let mut bytes = Vec::new();
-            self.chunks.each(view.weight(), |rows, columns| {
+        let mut untold = weight.elements() as f64 * second_work;
+        let mut bytes = Vec::new();
+        while refinement.needs_pass() {
+            self.chunks.each(weight, |rows, columns| {
                 view.check_cancelled()?;
-                view.read_block(rows.clone(), columns.clone(), &mut bytes)?;
-                self.decoded.resize(
-                    ((rows.end - rows.start) * (columns.end - columns.start)) as usize,
-                    T::default(),
-                );
-                view.decode(self.dtype, &bytes, &mut self.decoded)?;
-                counter.push(&self.decoded);
-                if let Some(histogram) = histogram.as_mut().filter(|_| first) {
-                    for value in self.decoded.iter().filter(|v| v.is_finite()) {
-                        histogram.push((*value).into(), 1);
-                    }
+                view.read_block(rows, columns, &mut bytes)?;
+                // A little at a time, as in the first pass.
+                for part in bytes.chunks(CHUNK_VALUES as usize * self.dtype.bytes()) {
+                    self.decoded.resize(part.len() / self.dtype.bytes(), T::default());
+                    view.decode(self.dtype, part, &mut self.decoded)?;
+                    refinement.push(&self.decoded);
                 }
-                if first {
-                    view.host().advance(self.decoded.len() as f64 * second_work);
-                }
+                let work = untold.min((bytes.len() / self.dtype.bytes()) as f64 * second_work);
+                view.host().advance(work);
+                untold -= work;
                 Ok(())
             })?;
-            ladder = counter.finish::<T>(&ladder);
-            first = false;
+            refinement.end_pass();
         }
-        let mut summary = Summary::new(self.tally, &ladder, moments);
-        summary.histogram = histogram.map(weightscope_stats::HistogramCounter::finish);
-        Ok(summary)
+        view.host().advance(untold);
+        let ladder = refinement.finish();
+        // The sums kept about 1e-16 of the largest value: a constant has exactly no variance.
+        let moments = match ladder.extremes() {
+            Some((min, max)) if min == max => ladder.moments(),
+            _ => moments,
+        };
+        Ok(Summary::new(self.tally, &ladder, moments))
     }
 }
 

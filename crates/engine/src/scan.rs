@@ -14,7 +14,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 use weightscope_core::{
     AnalyzeError, Analyzer, Cancel, ErrorRecord, ErrorScope, Event, Figure, Key, ModelGraph,
     Output, Report, SIBLINGS, Settings, Status, StoredRecord, TensorEntry, TensorSource, Timings,
-    ToolRecord, Unit, WeightId, WeightRecord, WeightStatus, WeightView,
+    ToolRecord, Unit, Weight, WeightId, WeightRecord, WeightStatus, WeightView,
 };
 
 use crate::JournalError;
@@ -568,6 +568,14 @@ pub(crate) fn record_of(
         let [_, tuned] = pairing.pairs.get(place)?;
         graph.weights.get(tuned.0 as usize)
     });
+    // Which way codes lie in the file is the packing's affair: what they decode to is told as `[out, in]`.
+    let form = entry.and_then(|entry| entry.stored.as_ref());
+    let mut shape = weight.shape.clone();
+    let transposed = weight.transposed && form.is_none();
+    if weight.transposed && !transposed {
+        let last_two = shape.len().saturating_sub(2);
+        shape[last_two..].reverse();
+    }
     Some(WeightRecord {
         name: weight.name.clone(),
         other: partner.map(|partner| partner.name.clone()),
@@ -578,10 +586,10 @@ pub(crate) fn record_of(
         block: weight.block,
         expert: weight.expert,
         dtype: entry.map_or_else(String::new, |e| e.dtype_name.clone()),
-        stored: entry.and_then(|entry| stored_record(entry, weight.elements())),
-        shape: weight.shape.clone(),
+        stored: entry.and_then(|entry| stored_record(entry, weight)),
+        shape,
         matrix: weight.matrix,
-        transposed: weight.transposed,
+        transposed,
         heads: weight.heads,
         confidence: weight.confidence,
         parameters: if weight.part.is_parameter() { weight.elements() } else { 0 },
@@ -592,9 +600,12 @@ pub(crate) fn record_of(
     })
 }
 
-/// How `elements` of an entry are stored; `None` for plain ones.
-fn stored_record(entry: &TensorEntry, elements: u64) -> Option<StoredRecord> {
-    let form = entry.stored.as_ref()?;
+/// How a weight is stored; `None` for plain ones.
+fn stored_record(entry: &TensorEntry, weight: &Weight) -> Option<StoredRecord> {
+    let (form, elements) = (entry.stored.as_ref()?, weight.elements());
+    let turned = |[rows, columns]: [u64; 2]| {
+        if weight.transposed { [columns, rows] } else { [rows, columns] }
+    };
     let bits_per_weight = 8.0 * entry.bytes as f64 / entry.elements.max(1) as f64;
     let bytes = if elements == entry.elements {
         entry.bytes
@@ -606,6 +617,6 @@ fn stored_record(entry: &TensorEntry, elements: u64) -> Option<StoredRecord> {
         bits_per_weight,
         bytes,
         parts: form.parts.clone(),
-        factor_block: form.factor_block,
+        factor_block: form.factor_block.map(turned),
     })
 }

@@ -50,7 +50,7 @@ pub fn pair(base: &ModelGraph, tuned: &ModelGraph, base_entries: usize) -> Model
         }
         if weight.dtype.is_none() || other.dtype.is_none() {
             let whose = if weight.dtype.is_none() { "BASE" } else { "TUNED" };
-            alone(Some(other), format!("{whose} has it in an unknown element type"), true);
+            alone(Some(other), format!("{whose} has it in a form that cannot be read"), true);
         } else if let Some(rows) = common_rows(weight, other) {
             for (cut, full) in [(index, weight), (split + place, other)] {
                 if let Some(target) = weights.get_mut(cut).filter(|_| rows < extent(full)[0]) {

@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod duplicates;
+mod factors;
 mod init_like;
+mod lost_scale;
 mod structure;
 mod values;
 
@@ -60,6 +62,11 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "e4m3_overflow_count",
             "count",
             "Finite magnitudes above 448, which F8_E4M3 cannot hold unscaled.",
+        ),
+        MetricSpec::new(
+            "factors",
+            "",
+            "Of weights stored in blocks or as codes with factors: {count, nan, infinite, zero, spoiled, zeroed}: how many factors there are, how many are not finite or zero (those of whole rows or columns of zeros left out), and where up to 16 of either are, as {rows, columns} of the matrix, first and last.",
         ),
         MetricSpec::new(
             "row_norm_z",
@@ -144,8 +151,14 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "integrity.zero-scale",
             severities: &[Severity::Warning],
-            doc: "A tensor of quantization scales holds zeros: the blocks they scale decode to zero.",
+            doc: "Scales or factors of a quantised weight are zero: the blocks they scale decode to zero. Blocks of rows or columns that are zero as a whole are left out.",
             advice: "quantise again; a block of zeros usually gets scale 1",
+        },
+        FindingSpec {
+            code: "integrity.lost-scale",
+            severities: &[Severity::Warning, Severity::Info],
+            doc: "Matrices whose root mean square is more than 50 times max(1/sqrt(in), 0.1), which no initialisation or training leaves: codes of a quantised export whose factors are missing, or a cast that dropped them. A warning; one for the checkpoint when most matrices are. Info when matrices of 8-bit floats have no factors and the values of weights: a plain cast.",
+            advice: "export it again with its factors (weight_scale_inv, weight_scale), or convert it with a tool that applies them",
         },
         FindingSpec {
             code: "integrity.untrained",
@@ -169,7 +182,7 @@ impl Analyzer for Integrity {
     fn analyze(&self, unit: &Unit<'_>, out: &mut Output) -> Result<(), AnalyzeError> {
         let view = unit.first();
         measure(view.weight(), &*view.summary()?, view.dtype()?.is_float(), out);
-        Ok(())
+        factors::measure(&view, out)
     }
 
     fn judge(&self, report: &Report, out: &mut Verdicts) {
@@ -177,6 +190,7 @@ impl Analyzer for Integrity {
         duplicates::judge(report, out);
         structure::judge(report, out);
         init_like::judge(report, out);
+        lost_scale::judge(report, out);
     }
 }
 

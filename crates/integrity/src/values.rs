@@ -6,6 +6,7 @@ use weightscope_core::{
     DType, Finding, Kind, Part, ReferenceKind, Report, Severity, Value, Verdicts, WeightRecord,
 };
 
+use crate::factors::Factors;
 use crate::{ID, init_like};
 
 pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
@@ -44,8 +45,11 @@ fn non_finite(weight: &WeightRecord, out: &mut Verdicts) {
     let is_mask = nan == 0.0 && weight.part == Part::Buffer;
     let severity = if is_mask { Severity::Info } else { Severity::Critical };
     let (metric, value) = if nan > 0.0 { ("nan_count", nan) } else { ("inf_count", infinite) };
+    let factors = Factors::of(weight).filter(|factors| factors.nan + factors.infinite > 0);
     let message = if is_mask {
         format!("{infinite} infinite values in a buffer, as masks have")
+    } else if let Some(factors) = &factors {
+        spoiled(weight, factors)
     } else {
         format!(
             "{nan} NaN and {infinite} infinite values of {}: everything computed from it is NaN or infinite",
@@ -54,6 +58,8 @@ fn non_finite(weight: &WeightRecord, out: &mut Verdicts) {
     };
     let advice = if is_mask {
         "nothing to do"
+    } else if factors.is_some() {
+        "export it again with factors clamped to what their type holds; the weights it was made from may be sound"
     } else {
         "do not use the checkpoint: go back to the last one before the values broke"
     };
@@ -63,6 +69,21 @@ fn non_finite(weight: &WeightRecord, out: &mut Verdicts) {
             .threshold(0.0)
             .advice(advice),
     );
+}
+
+/// Which factors are not finite, and what they spoil.
+fn spoiled(weight: &WeightRecord, factors: &Factors) -> String {
+    let kinds = match (factors.nan, factors.infinite) {
+        (n, 0) => format!("{n} of {} factors are NaN", factors.count),
+        (0, n) => format!("{n} of {} factors are infinite", factors.count),
+        (n, m) => format!("{n} of {} factors are NaN and {m} infinite", factors.count),
+    };
+    let block = weight.stored.as_ref().and_then(|stored| stored.factor_block);
+    let size = block.map_or_else(String::new, |[high, wide]| format!(" of {} values", high * wide));
+    format!(
+        "{kinds}: the blocks{size} they scale ({}) decode to NaN or infinity, and so does everything computed from them",
+        factors.spoiled
+    )
 }
 
 fn f16_overflow(weight: &WeightRecord, out: &mut Verdicts) {
@@ -81,6 +102,18 @@ fn f16_overflow(weight: &WeightRecord, out: &mut Verdicts) {
 }
 
 fn zero_scale(weight: &WeightRecord, out: &mut Verdicts) {
+    if let Some(factors) = Factors::of(weight).filter(|f| f.zero > 0 && f.zero < f.count) {
+        let message = format!(
+            "{} of {} factors are zero: the blocks they scale ({}) decode to zero",
+            factors.zero, factors.count, factors.zeroed
+        );
+        out.push(
+            finding("integrity.zero-scale", Severity::Warning, weight, message)
+                .metric("factors", factors.zero as f64)
+                .threshold(0.0)
+                .advice("compare with the weights it was made from; export again if they are not zero there"),
+        );
+    }
     let zeros = count(weight, "zero_count");
     if weight.part == Part::Scale && zeros > 0.0 {
         let message = format!(

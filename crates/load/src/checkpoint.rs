@@ -49,17 +49,19 @@ pub struct Checkpoint {
     metadata: Metadata,
 }
 
-/// Opens one safetensors file, the folder of a model, or the shards of one model, for positional reading.
+/// Opens one file, the folder of a model, or the shards of one model, for positional reading. Formats are safetensors
+/// and GGUF, told by content.
 ///
-/// * One file: any name; config.json is looked for beside it.
+/// * One file: any name; config.json is looked for beside a safetensors file. A part of a split GGUF
+///   (`name-00001-of-00003.gguf`) stands for all its parts.
 /// * A folder: `model.safetensors`, else the shards that `model.safetensors.index.json` lists, else every
-///   `*.safetensors` in it. Symbolic links are followed to regular files.
+///   `*.safetensors` in it; else its GGUF model, if it is one. Symbolic links are followed to regular files.
 /// * Several files: the shards of one checkpoint, in the order of their names; the index is not consulted.
 ///
 /// A broken part among usable ones is an entry of [`Metadata::errors`] with one of these codes, beside
 /// those of [`FileError::code`]: `missing-shard`, `unlisted-shard`, `duplicate-shard`, `unsafe-path`,
 /// `missing-tensor`, `unlisted-tensor`, `duplicate-name`, `invalid-metadata`, `broken-index`, `unused-index`,
-/// `broken-config`, `duplicate-key`.
+/// `broken-config`, `duplicate-key`, `trailing-bytes`, `split-mismatch`.
 ///
 /// A tensor of an unknown element type is offered with `dtype: None`. Costs one read of every header and
 /// side file, and memory in proportion to them: about five times the header while it is checked.
@@ -94,14 +96,24 @@ fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError>
             if metadata.is_dir() {
                 (folder::plan(path, &mut log)?, path.clone())
             } else {
-                (listed(paths, &mut log), parent(path))
+                let folder = parent(path);
+                (
+                    folder::parts(path, &folder, &mut log)
+                        .unwrap_or_else(|| listed(paths, &mut log)),
+                    folder,
+                )
             }
         }
         _ => (listed(paths, &mut log), parent(first)),
     };
     let (files, contents) = open_files(&plan.files, access, &mut log, first)?;
-    let config = read_config(&folder, &mut plan.side_files, &mut log);
-    let aside = read_quantization(&folder, config.as_ref(), &mut plan.side_files, &mut log);
+    // A file that describes its model is not of the model that config.json beside it may describe.
+    let mut own = contents.iter().find_map(|file| file.config.clone());
+    let (mut config, mut aside) = (None, None);
+    if own.is_none() {
+        config = read_config(&folder, &mut plan.side_files, &mut log);
+        aside = read_quantization(&folder, config.as_ref(), &mut plan.side_files, &mut log);
+    }
 
     let mut metadata = Metadata {
         path: typed(paths),
@@ -110,12 +122,15 @@ fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError>
         fingerprint: fingerprint(&files, &contents, &plan.side_files),
         ..Metadata::default()
     };
-    let own = contents.iter().find_map(|file| file.config.clone());
-    let stored = collect(contents, &files, &mut log);
+    shards::check_splits(&files, &contents, &mut log);
+    let mut stored = collect(contents, &files, &mut log);
+    if let Some(file) = files.get(0) {
+        file.container.finish(&mut stored, &mut own);
+    }
     if let Some(index) = &plan.index {
         compare_with(index, &stored, &files, &mut log);
     }
-    metadata.config = config.or(own);
+    metadata.config = own.or(config);
     let quantization = metadata.config.as_ref().and_then(quantization_of).or(aside.as_ref());
     let claims = packing::claims(&Tensors::new(&stored, &files, quantization));
     let (entries, places) = place::entries(&stored, claims);
@@ -131,7 +146,7 @@ fn quantization_of(config: &Value) -> Option<&Value> {
 
 /// The formats of the files, each once.
 fn formats(files: &Files) -> String {
-    let formats: BTreeSet<&str> = files.iter().map(|file| file.format).collect();
+    let formats: BTreeSet<&str> = files.iter().map(|file| file.format.as_str()).collect();
     formats.into_iter().collect::<Vec<_>>().join(", ")
 }
 

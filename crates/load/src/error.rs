@@ -35,10 +35,21 @@ pub enum LoadError {
         cause: io::Error,
     },
     /// The folder has no file with weights.
-    #[error("{}: there is no .safetensors file in this folder", shown(.path))]
+    #[error("{}: there is no .safetensors or .gguf file in this folder", shown(.path))]
     NoWeights {
         /// The folder.
         path: PathBuf,
+    },
+    /// The folder has several models of which one must be named.
+    #[error(
+        "{}: holds {} GGUF models: {}; name one of them",
+        shown(.path), files.len(), listed(.files)
+    )]
+    SeveralModels {
+        /// The folder.
+        path: PathBuf,
+        /// Their files and the bytes of each, of a split model of all its parts under the name of the first.
+        files: Vec<(String, u64)>,
     },
     /// The folder has weights, but only in another format.
     #[error(
@@ -73,14 +84,15 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Stable kebab-case code: `no-input`, `not-found`, `unreadable`, `no-weights`, `unsupported-format`,
-    /// `nothing-usable`, or the [`FileError::code`] of the only file.
+    /// Stable kebab-case code: `no-input`, `not-found`, `unreadable`, `no-weights`, `several-models`,
+    /// `unsupported-format`, `nothing-usable`, or the [`FileError::code`] of the only file.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoInput => "no-input",
             Self::NotFound { .. } => "not-found",
             Self::Unreadable { .. } => "unreadable",
             Self::NoWeights { .. } => "no-weights",
+            Self::SeveralModels { .. } => "several-models",
             Self::UnsupportedFormat { .. } => "unsupported-format",
             Self::File { cause, .. } => cause.code(),
             Self::NothingUsable { .. } => "nothing-usable",
@@ -94,6 +106,7 @@ impl LoadError {
             Self::NotFound { path }
             | Self::Unreadable { path, .. }
             | Self::NoWeights { path }
+            | Self::SeveralModels { path, .. }
             | Self::UnsupportedFormat { path, .. }
             | Self::File { path, .. }
             | Self::NothingUsable { path, .. } => Some(path),
@@ -103,6 +116,29 @@ impl LoadError {
 
 fn shown(path: &Path) -> String {
     escaped(&path.to_string_lossy())
+}
+
+/// So many models of a folder are named.
+const NAMED: usize = 20;
+
+fn listed(files: &[(String, u64)]) -> String {
+    let size = |bytes: u64| {
+        let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+        let unit = units.into_iter().find(|(unit, _)| bytes as f64 >= *unit);
+        unit.map_or_else(
+            || format!("{bytes} bytes"),
+            |(unit, name)| format!("{:.1} {name}", bytes as f64 / unit),
+        )
+    };
+    let mut names: Vec<String> = files
+        .iter()
+        .take(NAMED)
+        .map(|(name, bytes)| format!("{} ({})", quoted(name), size(*bytes)))
+        .collect();
+    if let Some(more) = files.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        names.push(format!("and {more} more"));
+    }
+    names.join(", ")
 }
 
 fn first(errors: &[ErrorRecord]) -> String {
@@ -117,8 +153,8 @@ fn first(errors: &[ErrorRecord]) -> String {
 
 /// Why one file was rejected. The message does not name the file; names of tensors in it are escaped.
 ///
-/// The rules are those of the safetensors format description: an 8-byte little-endian header length, a
-/// JSON object of tensors, and data that the tensors cover exactly, without overlaps or holes.
+/// The rules are those of the descriptions of the formats. In all of them the tensors cover the data without overlaps
+/// and without holes, but for the padding that GGUF's alignment asks for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
@@ -158,6 +194,20 @@ pub enum FileError {
     UnsupportedFormat {
         /// Name of the format.
         format: &'static str,
+    },
+    /// A file whose name promises another format than its bytes have.
+    #[error("is named like {format} and does not begin like it")]
+    WrongMagic {
+        /// Name of the format.
+        format: &'static str,
+    },
+    /// A version of a format that is not read.
+    #[error("is {format} of version {version}, which is not read")]
+    UnsupportedVersion {
+        /// Name of the format.
+        format: &'static str,
+        /// The version, in words.
+        version: String,
     },
     /// The file ends before the header does.
     #[error("file has {bytes} bytes, header needs {needs}: an incomplete download?")]
@@ -252,6 +302,19 @@ pub enum FileError {
         /// End.
         end: u64,
     },
+    /// A tensor that begins where none may.
+    #[error(
+        "tensor {}: begins at data byte {begin}, which is no multiple of the alignment of {alignment}",
+        quoted(.tensor)
+    )]
+    Misaligned {
+        /// Tensor name.
+        tensor: String,
+        /// Its first data byte.
+        begin: u64,
+        /// What that must be a multiple of.
+        alignment: u64,
+    },
     /// Two tensors share bytes.
     #[error(
         "tensor {}: begins at data byte {begin}, inside of tensor {}, which ends at {end}",
@@ -304,6 +367,8 @@ impl FileError {
             Self::LfsPointer => "git-lfs-pointer",
             Self::HtmlPage => "html-page",
             Self::UnsupportedFormat { .. } => "unsupported-format",
+            Self::WrongMagic { .. } => "wrong-magic",
+            Self::UnsupportedVersion { .. } => "unsupported-version",
             Self::HeaderTruncated { .. } | Self::DataTruncated { .. } => "truncated",
             Self::HeaderTooLarge { .. } => "header-too-large",
             Self::InvalidHeader { .. } => "invalid-header",
@@ -313,6 +378,7 @@ impl FileError {
             Self::ShapeOverflow { .. } => "shape-overflow",
             Self::SizeMismatch { .. } => "size-mismatch",
             Self::ReversedOffsets { .. } => "reversed-offsets",
+            Self::Misaligned { .. } => "misaligned",
             Self::Overlap { .. } => "overlap",
             Self::Hole { .. } => "hole",
             Self::TrailingBytes { .. } => "trailing-bytes",

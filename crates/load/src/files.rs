@@ -7,7 +7,7 @@ use weightscope_core::{FileRecord, SourceError};
 
 use crate::FileError;
 use crate::blob::{Access, Blob, FileBlob};
-use crate::container::{self, StoredFile, StoredTensor};
+use crate::container::{self, Container, StoredFile, StoredTensor, gguf};
 use crate::foreign;
 
 /// The files, in the order in which stored tensors number them.
@@ -23,7 +23,9 @@ pub(crate) struct OpenFile {
     pub(crate) name: String,
     pub(crate) blob: FileBlob,
     /// Its format.
-    pub(crate) format: &'static str,
+    pub(crate) container: &'static dyn Container,
+    /// The format in reports.
+    pub(crate) format: String,
 }
 
 impl OpenFile {
@@ -34,24 +36,43 @@ impl OpenFile {
         keep: bool,
     ) -> Result<(Self, StoredFile), FileError> {
         let blob = FileBlob::open(path, access, keep)?;
-        let (stored, format) = container::open(&blob).map_err(|fault| {
-            // A name may know what the bytes do not tell.
-            match (&fault, foreign::by_extension(path)) {
-                (
-                    FileError::HeaderTooLarge { .. }
+        let (stored, container) = container::open(&blob).map_err(|fault| {
+            let is_told = !matches!(
+                fault,
+                FileError::HeaderTooLarge { .. }
                     | FileError::HeaderTruncated { .. }
-                    | FileError::InvalidHeader { .. },
-                    Some(format),
-                ) => FileError::UnsupportedFormat { format },
+                    | FileError::InvalidHeader { .. }
+            );
+            // A name may know what the bytes do not tell.
+            match foreign::by_extension(path) {
+                Some(format) if !is_told => FileError::UnsupportedFormat { format },
+                None if !is_told && is_gguf(path) && !has_magic(&blob) => {
+                    FileError::WrongMagic { format: "GGUF" }
+                }
                 _ => fault,
             }
         })?;
-        Ok((Self { name: file_name(path), blob, format }, stored))
+        let format = match stored.purpose {
+            None => container.name().to_owned(),
+            Some(purpose) => format!("{} {purpose}", container.name()),
+        };
+        Ok((Self { name: file_name(path), blob, container, format }, stored))
     }
 
     pub(crate) fn record(&self) -> FileRecord {
         FileRecord { name: self.name.clone(), bytes: self.blob.len() }
     }
+}
+
+/// Whether a path is named like a GGUF.
+pub(crate) fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+}
+
+/// Whether a file begins like a GGUF.
+fn has_magic(blob: &dyn Blob) -> bool {
+    let mut head = [0; 4];
+    blob.read_at(0, &mut head).is_ok_and(|_| gguf::Gguf.claims(&head))
 }
 
 /// The last part of a path.

@@ -6,6 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use weightscope_core::stats::ContentHasher;
 use weightscope_core::{ErrorScope, Metrics, Value};
 
+use crate::blob::{Access, FileBlob};
+use crate::container::gguf::{self, Purpose};
+use crate::files::is_gguf;
 use crate::log::ErrorLog;
 use crate::quoted::quoted;
 use crate::regular::{self, FileState};
@@ -54,7 +57,7 @@ impl Index {
 }
 
 /// Looks for a model in `folder`: a single `model.safetensors`, else the shards of its index, else every
-/// safetensors file.
+/// safetensors file; else for a GGUF model.
 pub(crate) fn plan(folder: &Path, log: &mut ErrorLog) -> Result<Plan, LoadError> {
     let names = file_names(folder)?;
     let has = |name: &str| names.contains(name);
@@ -98,11 +101,67 @@ pub(crate) fn plan(folder: &Path, log: &mut ErrorLog) -> Result<Plan, LoadError>
     }
     let found: Vec<&str> = names.iter().map(String::as_str).filter(|n| is_safetensors(n)).collect();
     if found.is_empty() {
-        return Err(no_weights(folder, &names));
+        let Some(found) = gguf_model(folder, &names)? else {
+            return Err(no_weights(folder, &names));
+        };
+        shards::report_missing(&found, log);
+        plan.files = found.into_iter().map(|name| folder.join(name)).collect();
+        return Ok(plan);
     }
     shards::report_missing(&found, log);
     plan.files = found.into_iter().map(|name| folder.join(name)).collect();
     Ok(plan)
+}
+
+/// All parts of the split GGUF that `path` is one of; `None` when it is none.
+pub(crate) fn parts(path: &Path, folder: &Path, log: &mut ErrorLog) -> Option<Plan> {
+    let name = path.file_name()?.to_str().filter(|name| is_gguf(Path::new(name)))?;
+    let names = file_names(folder).ok()?;
+    // Links into a store of blobs: the set lies beside the link.
+    let parts = shards::set_of(name, &names)?;
+    shards::report_missing(&parts, log);
+    let files = parts.into_iter().map(|name| folder.join(name)).collect();
+    Some(Plan { files, index: None, side_files: Vec::new() })
+}
+
+/// The files of the one GGUF model in a folder; `None` when there is none. Quantisations of a model are several models,
+/// and what is for another purpose (adapters, the eyes of a model, importance matrices) is none.
+fn gguf_model<'a>(
+    folder: &Path,
+    names: &'a BTreeSet<String>,
+) -> Result<Option<Vec<&'a str>>, LoadError> {
+    let mut candidates: Vec<Vec<&str>> = Vec::new();
+    for name in names.iter().filter(|name| is_gguf(Path::new(name))) {
+        let is_known = candidates.iter().any(|parts| parts.contains(&name.as_str()));
+        if !is_known {
+            candidates.push(shards::set_of(name, names).unwrap_or_else(|| vec![name.as_str()]));
+        }
+    }
+    if candidates.len() > 1 {
+        // The first part has the metadata. What cannot be read is not for another purpose.
+        let is_model = |parts: &&Vec<&str>| {
+            let first = parts.first().map(|name| folder.join(name));
+            let file = first.and_then(|path| FileBlob::open(&path, Access::Positional, true).ok());
+            let purpose = file.and_then(|file| gguf::purpose(&file));
+            purpose.is_none_or(|purpose| purpose == Purpose::Model)
+        };
+        let models: Vec<Vec<&str>> = candidates.iter().filter(is_model).cloned().collect();
+        if !models.is_empty() {
+            candidates = models;
+        }
+    }
+    if candidates.len() <= 1 {
+        return Ok(candidates.pop());
+    }
+    let bytes = |name: &&str| std::fs::metadata(folder.join(name)).map_or(0, |file| file.len());
+    let files = candidates
+        .iter()
+        .filter_map(|parts| {
+            let bytes = parts.iter().map(bytes).fold(0, u64::saturating_add);
+            Some(((*parts.first()?).to_owned(), bytes))
+        })
+        .collect();
+    Err(LoadError::SeveralModels { path: folder.to_owned(), files })
 }
 
 /// Names in the folder, sorted; hidden files (such as the `._` companions that macOS leaves on foreign

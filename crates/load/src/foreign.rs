@@ -1,4 +1,4 @@
-//! Recognising what is not safetensors, to say so instead of "invalid header".
+//! Recognising what no container reads, to say so instead of "invalid header".
 
 use std::path::Path;
 
@@ -6,11 +6,10 @@ use crate::FileError;
 
 const PYTORCH: &str = "a PyTorch pickle checkpoint";
 
-/// The format that a file's extension stands for, when it is one of weights but not safetensors.
+/// The format that a file's extension stands for, when it is one of weights that no container reads.
 pub(crate) fn by_extension(path: &Path) -> Option<&'static str> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     Some(match extension.as_str() {
-        "gguf" => "GGUF",
         "bin" | "pt" | "pth" | "ckpt" => PYTORCH,
         "npz" | "npy" => "a NumPy array file",
         "h5" => "HDF5",
@@ -35,7 +34,6 @@ pub(crate) fn by_content(head: &[u8]) -> Option<FileError> {
         return Some(FileError::HtmlPage);
     }
     let format = match head {
-        [b'G', b'G', b'U', b'F', ..] => "GGUF",
         [b'P', b'K', 3, 4, ..] => "a zip archive (PyTorch or NumPy)",
         [0x80, 1..=5, ..] => PYTORCH,
         [0x89, b'H', b'D', b'F', ..] => "HDF5",

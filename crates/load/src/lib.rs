@@ -1,4 +1,4 @@
-//! Reading checkpoints safely: one safetensors file, the folder of a model, or a list of shards.
+//! Reading checkpoints safely: one file of safetensors or GGUF, the folder of a model, or a list of shards.
 //!
 //! [`open`] checks every header before a byte of a weight is touched, and hands out a [`Checkpoint`]: a
 //! [`TensorSource`](weightscope_core::TensorSource) that copies bytes on demand. Every byte, name and

@@ -1,9 +1,11 @@
-//! The naming of shards: `model-00001-of-00003.safetensors`.
+//! The naming of shards: `model-00001-of-00003.safetensors`, and `.gguf`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use weightscope_core::ErrorScope;
 
+use crate::container::{Split, StoredFile};
+use crate::files::{Files, OpenFile};
 use crate::log::ErrorLog;
 
 /// Larger totals are not taken for a numbering.
@@ -18,11 +20,15 @@ struct Set<'a> {
     /// Digits of the number.
     width: usize,
     count: u64,
+    extension: &'static str,
 }
+
+const EXTENSIONS: [&str; 2] = [".safetensors", ".gguf"];
 
 /// The set and the number of a shard name.
 fn parse(name: &str) -> Option<(Set<'_>, u64)> {
-    let (rest, total) = name.strip_suffix(".safetensors")?.rsplit_once("-of-")?;
+    let extension = EXTENSIONS.into_iter().find(|extension| name.ends_with(extension))?;
+    let (rest, total) = name.strip_suffix(extension)?.rsplit_once("-of-")?;
     let (prefix, number) = rest.rsplit_once('-')?;
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     if !digits(total) || !digits(number) {
@@ -30,7 +36,7 @@ fn parse(name: &str) -> Option<(Set<'_>, u64)> {
     }
     let (count, at) = (total.parse().ok()?, number.parse().ok()?);
     let valid = count <= MOST_SHARDS && (1..=count).contains(&at);
-    valid.then_some((Set { prefix, total, width: number.len(), count }, at))
+    valid.then_some((Set { prefix, total, width: number.len(), count, extension }, at))
 }
 
 /// Reports the numbers that sets among `names` lack.
@@ -40,15 +46,65 @@ pub(crate) fn report_missing(names: &[&str], log: &mut ErrorLog) {
         sets.entry(set).or_default().insert(number);
     }
     for (set, numbers) in sets {
-        let Set { prefix, total, width, count } = set;
+        let Set { prefix, total, width, count, extension } = set;
         for number in (1..=count).filter(|number| !numbers.contains(number)) {
-            let name = format!("{prefix}-{number:0width$}-of-{total}.safetensors");
+            let name = format!("{prefix}-{number:0width$}-of-{total}{extension}");
             log.add(ErrorScope::Shard, &name, "missing-shard", || {
                 format!("the file is not there; {} of {count} shards are", numbers.len())
             });
         }
     }
 }
+
+/// The names among `names` that belong to the set of `name`, its own included; `None` when it is named like no shard.
+pub(crate) fn set_of<'a>(name: &str, names: &'a BTreeSet<String>) -> Option<Vec<&'a str>> {
+    let (set, _) = parse(name)?;
+    let members = names.iter().map(String::as_str);
+    Some(members.filter(|other| parse(other).is_some_and(|(of, _)| of == set)).collect())
+}
+
+/// Reports where the parts of a split model contradict each other: numbers, and tensors in all.
+pub(crate) fn check_splits(files: &Files, contents: &[StoredFile], log: &mut ErrorLog) {
+    let parts: Vec<(&OpenFile, Split, u64)> = std::iter::zip(files.iter(), contents)
+        .filter_map(|(file, stored)| {
+            // What is twice in a table counts twice.
+            let twice = stored.faults.iter().filter(|fault| fault.code == "duplicate-name").count();
+            let tensors = stored.tensors.len().saturating_add(twice);
+            Some((file, stored.split?, tensors as u64))
+        })
+        .collect();
+    let Some((first, whole, _)) = parts.first().copied() else { return };
+    let mut seen = BTreeSet::new();
+    for (file, split, _) in &parts {
+        let named = parse(&file.name).map(|(_, number)| number);
+        let fault = if split.count != whole.count {
+            format!("says that there are {} parts, the first says {}", split.count, whole.count)
+        } else if split.number >= split.count || !seen.insert(split.number) {
+            format!("says that it is part {} of {}, from 0", split.number, split.count)
+        } else if named.is_some_and(|named| named != split.number.saturating_add(1)) {
+            format!("says that it is part {} of {}, from 0", split.number, split.count)
+        } else {
+            continue;
+        };
+        log.add(ErrorScope::Shard, &file.name, MISMATCH, || fault);
+    }
+    // A part that is missing has its own record.
+    let is_whole = seen.len() as u64 == whole.count;
+    let named = parse(&first.name).map(|(set, _)| set.count);
+    if !is_whole && named != Some(whole.count) {
+        log.add(ErrorScope::Shard, &first.name, MISMATCH, || {
+            format!("is part of {} files, {} of them are read", whole.count, parts.len())
+        });
+    }
+    let tensors = parts.iter().fold(0_u64, |sum, (_, _, tensors)| sum.saturating_add(*tensors));
+    if let Some(promised) = whole.tensors.filter(|promised| is_whole && *promised != tensors) {
+        log.add(ErrorScope::Shard, &first.name, MISMATCH, || {
+            format!("says that all parts have {promised} tensors; they have {tensors}")
+        });
+    }
+}
+
+const MISMATCH: &str = "split-mismatch";
 
 /// Files that are named like members of the same sets as the listed ones, but are not listed.
 ///

@@ -5,12 +5,13 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use weightscope_stats::{
-    Bands, ContentHasher, Grouping, MomentSums, PatternCounter, PrefixCounter,
+    Bands, ContentHasher, Grouping, MomentSums, PatternCounter, PrefixCounter, Tally,
 };
 
 const COLUMNS: usize = 4096;
 const ROWS: usize = 2048;
 const CHUNK_ROWS: usize = 8;
+const VALUES: u64 = (ROWS * COLUMNS) as u64;
 
 fn kernels(c: &mut Criterion) {
     let mut state = 7u64;
@@ -59,9 +60,16 @@ fn kernels(c: &mut Criterion) {
     });
     group.bench_function("count-prefixes", |b| {
         b.iter(|| {
-            let mut counter = PrefixCounter::default();
+            let mut counter = PrefixCounter::new(VALUES);
             (0..chunks).for_each(|_| counter.push(black_box(&values)));
-            counter.finish::<f32>()
+            counter.finish()
+        });
+    });
+    group.bench_function("tally", |b| {
+        b.iter(|| {
+            let mut tally = Tally::default();
+            (0..chunks).for_each(|_| tally.push_all(black_box(&values), 1e-38));
+            tally
         });
     });
     group.bench_function("moments", |b| {

@@ -1,4 +1,6 @@
-//! Counting values: per bit pattern, per key prefix, and inside chosen prefixes.
+//! Counting values: per bit pattern, and per key prefix.
+
+use std::marker::PhantomData;
 
 use crate::Ladder;
 use crate::ladder::Rung;
@@ -105,6 +107,14 @@ pub trait PrefixKey: Copy + Into<f64> + PartialOrd {
     /// A magnitude that is not zero but adds nothing to a sum of squares: stands in for a value that is not
     /// finite where such a value must not count as a zero.
     const TINY: Self;
+    /// Not a number.
+    const NAN: Self;
+    /// Infinity.
+    const INFINITY: Self;
+    /// Magnitude key of infinity: those of finite values are smaller.
+    const INFINITE_KEY: u64;
+    /// The nearest value.
+    fn from_f64(x: f64) -> Self;
     /// Whether the value is neither NaN nor infinite.
     fn is_finite(self) -> bool;
     /// The value without its sign.
@@ -124,6 +134,13 @@ macro_rules! prefix_key {
             const KEY_BITS: u32 = $width - 1;
             const ZERO: Self = 0.0;
             const TINY: Self = $tiny;
+            const NAN: Self = <$float>::NAN;
+            const INFINITY: Self = <$float>::INFINITY;
+            const INFINITE_KEY: u64 = <$float>::INFINITY.to_bits() as u64;
+
+            fn from_f64(x: f64) -> Self {
+                x as Self
+            }
 
             #[inline(always)]
             fn is_finite(self) -> bool {
@@ -155,162 +172,121 @@ macro_rules! prefix_key {
 prefix_key!(f32, u32, 32, 1e-45);
 prefix_key!(f64, u64, 64, 1e-150);
 
-/// Counts and energies of one coarse interval of magnitudes.
+/// Counts and energy of the magnitudes with one key prefix.
 #[derive(Clone, Copy, Debug, Default)]
-struct Cell {
-    signs: [u64; 2],
-    energy: f64,
+pub(crate) struct Cell {
+    pub(crate) energy: f64,
+    /// Values at or above zero, and below.
+    pub(crate) signs: [u32; 2],
 }
 
-impl Cell {
-    #[inline(always)]
-    fn add<T: PrefixKey>(&mut self, value: T) {
-        let x: f64 = value.into();
-        self.signs[usize::from(value.is_negative())] += 1;
-        self.energy += x * x;
-    }
-
-    /// The rung of the `2^shift` keys from `key` on; `None` when nothing fell there.
-    fn rung<T: PrefixKey>(&self, key: u64, shift: u32) -> Option<Rung> {
-        let [positive, negative] = self.signs;
-        if positive + negative == 0 {
-            return None;
-        }
-        let low = T::magnitude_of(key);
-        if shift == 0 {
-            return Some(Rung::exact(low, negative, positive));
-        }
-        let high = T::magnitude_of(key | ((1 << shift) - 1));
-        Some(Rung { low, high, negative, positive, energy: self.energy, key, shift })
-    }
-}
-
-/// Leading key bits that a coarse ladder distinguishes: for `f32` the exponent and 7 mantissa bits.
-const PREFIX_BITS: u32 = 15;
-/// Key bits that one refinement resolves. Small steps keep the tables in cache and the ladder short; a pass
-/// over the bytes costs less than a table of every remaining bit.
-const STEP_BITS: u32 = 8;
-
-/// First pass over a wide format: counts and energies per magnitude prefix, 768 KiB.
+/// First pass over a wide format: counts and energies per leading key bits.
+///
+/// Two interleaved cells for every prefix, so that runs of one value do not wait for their own additions;
+/// 8 MiB for many values, of which weights of one tensor touch little. Energies depend on the order of values
+/// in their last bits: push an even number at a time (but for the last time).
 #[derive(Clone, Debug)]
-pub struct PrefixCounter {
-    cells: Vec<Cell>,
+pub struct PrefixCounter<T> {
+    cells: Vec<[Cell; 2]>,
+    bits: u32,
+    /// Counts from before the 32-bit ones could overflow; empty until then.
+    totals: Vec<[u64; 2]>,
+    pending: u32,
+    of: PhantomData<T>,
 }
 
-impl Default for PrefixCounter {
-    fn default() -> Self {
-        Self { cells: vec![Cell::default(); 1 << PREFIX_BITS] }
+/// Leading key bits that tell rungs apart at first: few for few values, because every cell is looked at in the
+/// end.
+pub(crate) fn prefix_bits(values: u64) -> u32 {
+    if values <= 1 << 20 { 15 } else { 18 }
+}
+
+impl<T: PrefixKey> PrefixCounter<T> {
+    /// Bytes of scratch that counting `values` takes at most.
+    pub fn scratch(values: u64) -> u64 {
+        let overflows = if values > u32::MAX.into() { size_of::<[u64; 2]>() } else { 0 };
+        ((size_of::<[Cell; 2]>() + overflows) << prefix_bits(values)) as u64
     }
-}
 
-impl PrefixCounter {
+    /// For a tensor of so many `values`.
+    pub fn new(values: u64) -> Self {
+        let bits = prefix_bits(values);
+        let cells = vec![<[Cell; 2]>::default(); 1 << bits];
+        Self { cells, bits, totals: Vec::new(), pending: 0, of: PhantomData }
+    }
+
     /// Counts finite values; others are passed over.
-    pub fn push<T: PrefixKey>(&mut self, values: &[T]) {
-        for value in values.iter().filter(|v| v.is_finite()) {
-            self.cells[(value.key() >> (T::KEY_BITS - PREFIX_BITS)) as usize].add(*value);
+    pub fn push(&mut self, values: &[T]) {
+        for part in values.chunks(1 << 20) {
+            self.flush_before(part.len() as u32);
+            let shift = T::KEY_BITS - self.bits;
+            let (pairs, rest) = part.as_chunks::<2>();
+            // Values that are not finite have cells of their own, which nobody looks at.
+            for pair in pairs {
+                for (lane, value) in pair.iter().enumerate() {
+                    self.cells[(value.key() >> shift) as usize][lane].add(*value);
+                }
+            }
+            for value in rest {
+                self.cells[(value.key() >> shift) as usize][0].add(*value);
+            }
+        }
+    }
+
+    /// Moves the 32-bit counts out before they could overflow.
+    fn flush_before(&mut self, more: u32) {
+        if let Some(pending) = self.pending.checked_add(more) {
+            self.pending = pending;
+            return;
+        }
+        self.pending = more;
+        self.totals.resize(self.cells.len(), [0; 2]);
+        for (total, cells) in self.totals.iter_mut().zip(&mut self.cells) {
+            for cell in cells {
+                for (total, count) in total.iter_mut().zip(&mut cell.signs) {
+                    *total += u64::from(std::mem::take(count));
+                }
+            }
         }
     }
 
     /// The coarse ladder of everything pushed.
-    pub fn finish<T: PrefixKey>(&self) -> Ladder {
-        let shift = T::KEY_BITS - PREFIX_BITS;
-        let rungs = self
-            .cells
-            .iter()
-            .enumerate()
-            .filter_map(|(prefix, cell)| cell.rung::<T>((prefix as u64) << shift, shift));
-        Ladder::from_rungs(rungs.collect())
-    }
-}
-
-/// A further pass: splits chosen coarse rungs by their next 8 key bits.
-#[derive(Clone, Debug)]
-pub struct RefineCounter {
-    /// Index of the first slot with a leading prefix, or `NONE`.
-    first_slot: Vec<u16>,
-    slots: Vec<Slot>,
-}
-
-#[derive(Clone, Debug)]
-struct Slot {
-    rung: usize,
-    key: u64,
-    shift: u32,
-    cells: Vec<Cell>,
-}
-
-const NONE: u16 = u16::MAX;
-
-impl RefineCounter {
-    /// Rungs one pass refines at most; 6 KiB each.
-    pub const MAX_RUNGS: usize = 1024;
-
-    /// Bytes of scratch a pass takes at most.
-    pub const MAX_BYTES: u64 = (Self::MAX_RUNGS << STEP_BITS) as u64 * size_of::<Cell>() as u64;
-
-    /// Prepares to refine the first [`Self::MAX_RUNGS`] of `wanted`, which index coarse rungs of `ladder`.
-    pub fn new<T: PrefixKey>(ladder: &Ladder, wanted: &[usize]) -> Self {
-        let mut rungs: Vec<usize> = wanted.iter().copied().take(Self::MAX_RUNGS).collect();
-        rungs.sort_unstable();
-        let slots: Vec<Slot> = rungs
-            .into_iter()
-            .filter_map(|index| {
-                let rung = ladder.rungs().get(index).filter(|r| r.shift > 0)?;
-                let cells = vec![Cell::default(); 1 << rung.shift.min(STEP_BITS)];
-                Some(Slot { rung: index, key: rung.key, shift: rung.shift, cells })
+    pub fn finish(self) -> Ladder {
+        let shift = T::KEY_BITS - self.bits;
+        let infinite = (T::INFINITE_KEY >> shift) as usize;
+        let rung = |(prefix, [even, odd]): (usize, &[Cell; 2])| {
+            let [before, before_negative] = self.totals.get(prefix).copied().unwrap_or_default();
+            let sum = |sign: usize| u64::from(even.signs[sign]) + u64::from(odd.signs[sign]);
+            let (positive, negative) = (before + sum(0), before_negative + sum(1));
+            let first = (prefix as u64) << shift;
+            let last = first | ((1 << shift) - 1);
+            (positive + negative > 0).then(|| Rung {
+                low: T::magnitude_of(first),
+                high: T::magnitude_of(last),
+                negative,
+                positive,
+                energy: even.energy + odd.energy,
+                first,
+                last,
+                place: None,
             })
-            .collect();
-        let mut first_slot = vec![NONE; 1 << PREFIX_BITS];
-        for (index, slot) in slots.iter().enumerate().rev() {
-            first_slot[(slot.key >> (T::KEY_BITS - PREFIX_BITS)) as usize] = index as u16;
-        }
-        Self { first_slot, slots }
+        };
+        Ladder::from_rungs(self.cells.iter().enumerate().take(infinite).filter_map(rung).collect())
     }
+}
 
-    /// Counts the finite values that fall in a chosen rung.
-    pub fn push<T: PrefixKey>(&mut self, values: &[T]) {
-        for value in values.iter().filter(|v| v.is_finite()) {
-            let key = value.key();
-            let prefix = key >> (T::KEY_BITS - PREFIX_BITS);
-            let mut index = usize::from(self.first_slot[prefix as usize]);
-            while let Some(slot) = self.slots.get_mut(index) {
-                if slot.key >> (T::KEY_BITS - PREFIX_BITS) != prefix {
-                    break;
-                }
-                if (key ^ slot.key) >> slot.shift == 0 {
-                    let step = slot.shift - slot.shift.min(STEP_BITS);
-                    slot.cells[((key ^ slot.key) >> step) as usize].add(*value);
-                    break;
-                }
-                index += 1;
-            }
-        }
-    }
-
-    /// Replaces each chosen rung by its finer ones.
-    pub fn finish<T: PrefixKey>(self, ladder: &Ladder) -> Ladder {
-        let mut rungs = Vec::with_capacity(ladder.rungs().len());
-        let mut slots = self.slots.into_iter().peekable();
-        for (index, rung) in ladder.rungs().iter().enumerate() {
-            match slots.next_if(|slot| slot.rung == index) {
-                None => rungs.push(*rung),
-                Some(slot) => {
-                    let step = slot.shift - slot.shift.min(STEP_BITS);
-                    let finer = slot.cells.iter().enumerate();
-                    rungs.extend(finer.filter_map(|(i, cell)| {
-                        cell.rung::<T>(slot.key | (i as u64) << step, step)
-                    }));
-                }
-            }
-        }
-        Ladder::from_rungs(rungs)
+impl Cell {
+    #[inline(always)]
+    pub(crate) fn add<T: PrefixKey>(&mut self, value: T) {
+        let x: f64 = value.into();
+        self.signs[usize::from(value.is_negative())] += 1;
+        self.energy += x * x;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Demands;
 
     #[test]
     fn patterns_are_counted_at_any_length() {
@@ -320,59 +296,5 @@ mod tests {
         bytes.chunks(30).for_each(|part| counter.push_16(part));
         let counts = counter.finish();
         assert_eq!(counts[..8], [143, 143, 143, 143, 143, 143, 143, 0]);
-    }
-
-    /// Every pass that the demands ask for, over values in memory.
-    fn refined<T: PrefixKey>(values: &[T], demands: &Demands) -> Ladder {
-        let mut counter = PrefixCounter::default();
-        counter.push(values);
-        let mut ladder = counter.finish::<T>();
-        loop {
-            let wanted = ladder.unresolved(demands);
-            if wanted.is_empty() {
-                return ladder;
-            }
-            let mut pass = RefineCounter::new::<T>(&ladder, &wanted);
-            pass.push(values);
-            ladder = pass.finish::<T>(&ladder);
-        }
-    }
-
-    proptest::proptest! {
-        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
-        #[test]
-        fn refinement_answers_like_the_sorted_values(
-            values in proptest::collection::vec(-3.0f64..3.0, 1..300),
-            repeated in proptest::collection::vec(-1i8..=1, 0..50),
-        ) {
-            let mut values = values;
-            values.extend(repeated.iter().map(|v| f64::from(*v)));
-            let exact = Ladder::from_values(values.clone());
-            let demands = Demands::of(exact.moments().as_ref());
-            check(&exact, &refined(&values, &demands), &demands);
-            let narrow: Vec<f32> = values.iter().map(|v| *v as f32).collect();
-            let exact = Ladder::from_values(narrow.iter().map(|v| f64::from(*v)).collect());
-            let demands = Demands::of(exact.moments().as_ref());
-            check(&exact, &refined(&narrow, &demands), &demands);
-        }
-    }
-
-    fn check(exact: &Ladder, refined: &Ladder, demands: &Demands) {
-        assert_eq!(exact.len(), refined.len());
-        assert_eq!(exact.extremes(), refined.extremes());
-        assert_eq!(exact.quantiles(&demands.quantiles), refined.quantiles(&demands.quantiles));
-        let p = &demands.magnitude_quantiles;
-        assert_eq!(exact.magnitude_quantiles(p), refined.magnitude_quantiles(p));
-        for t in &demands.thresholds {
-            assert_eq!(exact.count_below(*t), refined.count_below(*t), "below {t}");
-            assert_eq!(exact.count_up_to(*t), refined.count_up_to(*t), "up to {t}");
-        }
-        for k in &demands.pruned_counts {
-            let (a, b) = (exact.energy_of_smallest(*k), refined.energy_of_smallest(*k));
-            assert!((a - b).abs() <= 1e-12 * a.abs(), "{k}: {a} {b}");
-        }
-        if let Some((mean, std)) = demands.normal {
-            assert_eq!(exact.ks_statistic(mean, std), refined.ks_statistic(mean, std));
-        }
     }
 }

@@ -20,14 +20,14 @@ pub struct Histogram {
 
 /// Fills a [`Histogram`] of [`HISTOGRAM_BINS`] bins over mean ± 6 standard deviations.
 #[derive(Clone, Debug)]
-pub struct HistogramCounter {
+pub(crate) struct HistogramCounter {
     histogram: Histogram,
     bins_per_unit: f64,
 }
 
 impl HistogramCounter {
     /// An empty histogram around `mean`. `None` when `std` is zero or not finite.
-    pub fn new(mean: f64, std: f64) -> Option<Self> {
+    pub(crate) fn new(mean: f64, std: f64) -> Option<Self> {
         let width = 12.0 * std / HISTOGRAM_BINS as f64;
         let low = mean - 6.0 * std;
         (width > 0.0 && width.is_finite() && low.is_finite()).then(|| {
@@ -37,24 +37,34 @@ impl HistogramCounter {
         })
     }
 
+    /// Where `x` belongs: 0 below, then the bins, then everything above. Never falls as `x` grows, because
+    /// rounding keeps order: two values of one bin have everything between them in it.
+    #[inline]
+    pub(crate) fn place(&self, x: f64) -> usize {
+        let position = (x - self.histogram.low) * self.bins_per_unit;
+        if position < 0.0 {
+            0
+        } else if position == HISTOGRAM_BINS as f64 {
+            HISTOGRAM_BINS
+        } else {
+            (position as usize).min(HISTOGRAM_BINS) + 1
+        }
+    }
+
     /// Adds `count` times the finite value `x`.
     #[inline]
-    pub fn push(&mut self, x: f64, count: u64) {
-        let Histogram { low, counts, below, above, .. } = &mut self.histogram;
-        let position = (x - *low) * self.bins_per_unit;
-        if position < 0.0 {
-            *below += count;
-        } else if let Some(bin) = counts.get_mut(position as usize) {
-            *bin += count;
-        } else if position == HISTOGRAM_BINS as f64 {
-            counts[HISTOGRAM_BINS - 1] += count;
-        } else {
-            *above += count;
+    pub(crate) fn push(&mut self, x: f64, count: u64) {
+        let place = self.place(x);
+        let Histogram { counts, below, above, .. } = &mut self.histogram;
+        match place.checked_sub(1).map(|bin| counts.get_mut(bin)) {
+            None => *below += count,
+            Some(Some(bin)) => *bin += count,
+            Some(None) => *above += count,
         }
     }
 
     /// The finished histogram.
-    pub fn finish(self) -> Histogram {
+    pub(crate) fn finish(self) -> Histogram {
         self.histogram
     }
 }

@@ -1,7 +1,11 @@
 //! The multiset of a tensor's finite values, ascending by magnitude.
 
+use crate::histogram::HistogramCounter;
+use crate::normal::{NEAR_ERROR, NearCdf};
+use std::cmp::Ordering;
+
 use crate::robust::{lerp, rank};
-use crate::{Demands, Moments, normal_cdf};
+use crate::{Demands, Histogram, Moments, normal_cdf};
 
 /// All values whose magnitude lies in `low..=high`, how many of each sign, and their summed squares.
 ///
@@ -18,16 +22,27 @@ pub struct Rung {
     pub positive: u64,
     /// Sum of squares of the values here.
     pub energy: f64,
-    /// For a coarse rung: the first sort key it covers, and the binary logarithm of how many.
-    pub(crate) key: u64,
-    pub(crate) shift: u32,
+    /// For a coarse rung: the first and the last sort key it covers.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// Where its values begin, when they have been kept.
+    pub(crate) place: Option<u32>,
 }
 
 impl Rung {
     /// A rung for one magnitude.
     pub(crate) fn exact(magnitude: f64, negative: u64, positive: u64) -> Self {
         let energy = magnitude * magnitude * (negative + positive) as f64;
-        Self { low: magnitude, high: magnitude, negative, positive, energy, key: 0, shift: 0 }
+        Self {
+            low: magnitude,
+            high: magnitude,
+            negative,
+            positive,
+            energy,
+            first: 0,
+            last: 0,
+            place: None,
+        }
     }
 
     /// Values of both signs.
@@ -35,7 +50,7 @@ impl Rung {
         self.negative + self.positive
     }
 
-    fn is_exact(&self) -> bool {
+    pub(crate) fn is_exact(&self) -> bool {
         self.low == self.high
     }
 }
@@ -48,7 +63,7 @@ impl Rung {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ladder {
     pub(crate) rungs: Vec<Rung>,
-    len: u64,
+    sums: Running,
 }
 
 impl Ladder {
@@ -93,18 +108,18 @@ impl Ladder {
     }
 
     pub(crate) fn from_rungs(rungs: Vec<Rung>) -> Self {
-        let len = rungs.iter().map(Rung::count).sum();
-        Self { rungs, len }
+        let sums = Running::of(&rungs);
+        Self { rungs, sums }
     }
 
     /// How many values there are.
     pub fn len(&self) -> u64 {
-        self.len
+        self.sums.counts.last().copied().unwrap_or(0)
     }
 
     /// Whether there are no (finite) values.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.rungs.is_empty()
     }
 
     /// The rungs, ascending by magnitude.
@@ -146,59 +161,57 @@ impl Ladder {
         self.quantiles(&[p]).first().copied()
     }
 
-    /// Quantiles of the signed values, for ascending `p`; empty when the ladder is.
+    /// Quantiles of the signed values; empty when the ladder is.
     pub fn quantiles(&self, p: &[f64]) -> Vec<f64> {
-        self.interpolate(p, |ranks| at_ranks(self.signed().map(|(low, _, n)| (low, n)), ranks))
+        self.interpolate(p, |rank| {
+            let rung = self.rungs.get(self.sums.at_rank(rank))?;
+            Some(if rank < self.sums.negatives() { -rung.high } else { rung.low })
+        })
     }
 
-    /// Quantiles of the magnitudes, for ascending `p`.
+    /// Quantiles of the magnitudes.
     pub fn magnitude_quantiles(&self, p: &[f64]) -> Vec<f64> {
-        self.interpolate(p, |ranks| at_ranks(self.rungs.iter().map(|r| (r.low, r.count())), ranks))
+        self.interpolate(p, |rank| Some(self.rungs.get(self.sums.at_magnitude_rank(rank))?.low))
     }
 
-    fn interpolate(&self, p: &[f64], lookup: impl Fn(&[u64]) -> Vec<f64>) -> Vec<f64> {
-        let Some(last) = self.len.checked_sub(1) else { return Vec::new() };
-        let places: Vec<_> = p.iter().map(|p| rank(last, *p)).collect();
-        let lower = lookup(&places.iter().map(|(below, ..)| *below).collect::<Vec<_>>());
-        let upper = lookup(&places.iter().map(|(_, above, _)| *above).collect::<Vec<_>>());
-        lower.iter().zip(&upper).zip(&places).map(|((a, b), (.., t))| lerp(*a, *b, *t)).collect()
+    fn interpolate(&self, p: &[f64], lookup: impl Fn(u64) -> Option<f64>) -> Vec<f64> {
+        let Some(last) = self.len().checked_sub(1) else { return Vec::new() };
+        let at = |p: &f64| {
+            let (below, above, t) = rank(last, *p);
+            Some(lerp(lookup(below)?, lookup(above)?, t))
+        };
+        p.iter().filter_map(at).collect()
     }
 
     /// How many magnitudes are below `t`.
     pub fn count_below(&self, t: f64) -> u64 {
-        self.rungs.iter().take_while(|r| r.high < t).map(Rung::count).sum()
+        Running::before(&self.sums.counts, self.rungs.partition_point(|r| r.high < t))
     }
 
     /// How many magnitudes are at most `t`.
     pub fn count_up_to(&self, t: f64) -> u64 {
-        self.rungs.iter().take_while(|r| r.high <= t).map(Rung::count).sum()
+        Running::before(&self.sums.counts, self.rungs.partition_point(|r| r.high <= t))
     }
 
     /// Sum of squares of the `k` smallest magnitudes.
     pub fn energy_of_smallest(&self, k: u64) -> f64 {
-        let (mut left, mut energy) = (k, 0.0);
-        for rung in &self.rungs {
-            if rung.count() > left {
-                return energy + left as f64 * rung.low * rung.low;
-            }
-            left -= rung.count();
-            energy += rung.energy;
-        }
-        energy
+        let index = self.sums.at_magnitude_rank(k);
+        let energy = Running::before(&self.sums.energy, index);
+        self.rungs.get(index).map_or(energy, |rung| {
+            let left = k - Running::before(&self.sums.counts, index);
+            energy + left as f64 * rung.low * rung.low
+        })
     }
 
     /// The largest number of smallest magnitudes whose summed squares stay at or below `energy`.
     pub fn smallest_within(&self, energy: f64) -> u64 {
-        let (mut count, mut sum) = (0, 0.0);
-        for rung in &self.rungs {
-            if sum + rung.energy > energy {
-                let each = rung.low * rung.low;
-                return count + (((energy - sum) / each).floor().max(0.0) as u64).min(rung.count());
-            }
-            sum += rung.energy;
-            count += rung.count();
-        }
-        count
+        let index = self.sums.at_energy(energy);
+        let count = Running::before(&self.sums.counts, index);
+        self.rungs.get(index).map_or(count, |rung| {
+            let each = rung.low * rung.low;
+            let left = energy - Running::before(&self.sums.energy, index);
+            count + ((left / each).floor().max(0.0) as u64).min(rung.count())
+        })
     }
 
     /// Mean, central moments and sums of exact rungs. `None` when empty.
@@ -206,7 +219,7 @@ impl Ladder {
         if self.is_empty() {
             return None;
         }
-        let n = self.len as f64;
+        let n = self.len() as f64;
         let (mut sum, mut absolute, mut energy) = (0.0, 0.0, 0.0);
         for rung in &self.rungs {
             sum += rung.low * (rung.positive as f64 - rung.negative as f64);
@@ -225,7 +238,7 @@ impl Ladder {
             m4 += square * deviation * deviation;
         }
         Some(Moments {
-            n: self.len,
+            n: self.len(),
             mean,
             m2: m2 / n,
             m3: m3 / n,
@@ -235,6 +248,14 @@ impl Ladder {
         })
     }
 
+    /// Histogram of [`crate::HISTOGRAM_BINS`] bins over `mean` ± 6 `std`; `None` when `std` is zero or not
+    /// finite.
+    pub(crate) fn histogram(&self, mean: f64, std: f64) -> Option<Histogram> {
+        let mut counter = HistogramCounter::new(mean, std)?;
+        self.signed().for_each(|(value, _, count)| counter.push(value, count));
+        Some(counter.finish())
+    }
+
     /// Two-sided Kolmogorov-Smirnov distance to Normal(`mean`, `std`): the supremum over all x of
     /// |share of values up to x - normal probability of up to x|. `None` when empty or `std` is not positive
     /// and finite.
@@ -242,35 +263,62 @@ impl Ladder {
         if self.is_empty() || !std.is_finite() || std <= 0.0 {
             return None;
         }
-        Some(self.ks_bounds(mean, std).fold(0.0f64, |d, (certain, ..)| d.max(certain)))
+        // The distribution is evaluated in full only where a cheap look cannot exclude the supremum.
+        let bounds = self.ks_bounds(mean, std);
+        let most = bounds.iter().fold(0.0f64, |d, bound| d.max(bound.certain)) - 4.0 * NEAR_ERROR;
+        let cdf = |x: f64| normal_cdf((x - mean) / std);
+        let candidates = bounds.iter().filter(|bound| bound.certain >= most);
+        Some(candidates.fold(0.0, |d, bound| d.max(self.ks_bound(bound.signed, cdf).certain)))
     }
 
-    /// For each signed rung: a distance that is certainly reached, the largest possible one, its magnitude.
-    fn ks_bounds(&self, mean: f64, std: f64) -> impl Iterator<Item = (f64, f64, f64)> {
-        let n = self.len as f64;
-        let mut below = 0u64;
-        self.signed().map(move |(low, high, count)| {
-            let (before, after) = (below as f64 / n, (below + count) as f64 / n);
-            below += count;
-            let at_low = normal_cdf((low - mean) / std);
-            if low == high {
-                let reached = (at_low - before).max(after - at_low);
-                return (reached, reached, low.abs());
+    /// Bounds on the KS distance within each signed rung, each to [`NEAR_ERROR`].
+    fn ks_bounds(&self, mean: f64, std: f64) -> Vec<KsBound> {
+        let near = NearCdf::new();
+        let scale = 1.0 / std;
+        let cdf = |x: f64| near.at((x - mean) * scale);
+        let mut bounds = Vec::with_capacity(2 * self.rungs.len());
+        for (index, rung) in self.rungs.iter().enumerate() {
+            if rung.negative > 0 {
+                bounds.push(self.ks_bound((index, true), cdf));
             }
-            let at_high = normal_cdf((high - mean) / std);
-            let certain = (before - at_low).abs().max((after - at_high).abs());
-            (certain, (after - at_low).max(at_high - before), low.abs().min(high.abs()))
-        })
+            if rung.positive > 0 {
+                bounds.push(self.ks_bound((index, false), cdf));
+            }
+        }
+        bounds
+    }
+
+    /// Bounds on the KS distance within the negative or the positive values of a rung.
+    #[inline]
+    fn ks_bound(&self, signed: (usize, bool), cdf: impl Fn(f64) -> f64) -> KsBound {
+        let (index, is_negative) = signed;
+        let (rung, sums, n) = (&self.rungs[index], &self.sums, self.len() as f64);
+        let ([low, high], below, count) = if is_negative {
+            let below = sums.negatives() - sums.negative[index];
+            ([-rung.high, -rung.low], below, rung.negative)
+        } else {
+            let below = sums.negatives() + sums.positive[index] - rung.positive;
+            ([rung.low, rung.high], below, rung.positive)
+        };
+        let (before, after) = (below as f64 / n, (below + count) as f64 / n);
+        let at_low = cdf(low);
+        let at_high = if low == high { at_low } else { cdf(high) };
+        KsBound {
+            certain: (before - at_low).abs().max((after - at_high).abs()),
+            most: (after - at_low).max(at_high - before),
+            signed,
+        }
     }
 
     /// Indices of coarse rungs that must be refined before every demand is answered exactly, most
     /// urgent first. Empty when all are.
     pub fn unresolved(&self, demands: &Demands) -> Vec<usize> {
-        let Some(last) = self.len.checked_sub(1).filter(|_| !self.rungs.iter().all(Rung::is_exact))
+        let Some(last) =
+            self.len().checked_sub(1).filter(|_| !self.rungs.iter().all(Rung::is_exact))
         else {
             return Vec::new();
         };
-        let sums = Running::of(&self.rungs);
+        let sums = &self.sums;
         let mut wanted: Vec<usize> = Vec::new();
         for p in &demands.quantiles {
             let (below, above, _) = rank(last, *p);
@@ -283,10 +331,20 @@ impl Ladder {
         wanted.extend(demands.pruned_counts.iter().map(|k| sums.at_magnitude_rank(*k)));
         for t in &demands.thresholds {
             // The rung that straddles the threshold: some of its magnitudes may be below it and some above.
-            wanted.push(self.rungs.partition_point(|r| r.high < *t));
+            let index = self.rungs.partition_point(|r| r.high < *t);
+            wanted.extend(self.rungs.get(index).filter(|r| r.low <= *t).map(|_| index));
         }
         if let Some(energy) = demands.pruned_energy {
-            wanted.push(sums.energy.partition_point(|sum| *sum <= energy));
+            wanted.push(sums.at_energy(energy));
+        }
+        if let Some(bins) = demands.normal.and_then(|(mean, std)| HistogramCounter::new(mean, std))
+        {
+            let straddles = |low, high| bins.place(low) != bins.place(high);
+            wanted.extend(self.rungs.iter().enumerate().filter_map(|(index, r)| {
+                let open = (r.negative > 0 && straddles(-r.high, -r.low))
+                    || (r.positive > 0 && straddles(r.low, r.high));
+                open.then_some(index)
+            }));
         }
         // The smallest and largest magnitude of each sign.
         wanted.extend([sums.at_rank(0), sums.at_rank(last)]);
@@ -305,28 +363,39 @@ impl Ladder {
         else {
             return;
         };
-        let bounds: Vec<_> = self.ks_bounds(mean, std).collect();
-        let reached = bounds.iter().fold(0.0f64, |d, (certain, ..)| d.max(*certain));
-        let mut open: Vec<_> = bounds
-            .into_iter()
-            .filter(|(certain, most, _)| most > certain && *most > reached)
+        let bounds = self.ks_bounds(mean, std);
+        let reached = bounds.iter().fold(0.0f64, |d, bound| d.max(bound.certain));
+        let mut open: Vec<(f64, usize)> = bounds
+            .iter()
+            .map(|bound| (bound.most, bound.signed.0))
+            .filter(|(most, index)| {
+                *most > reached - 4.0 * NEAR_ERROR && !self.rungs[*index].is_exact()
+            })
             .collect();
-        open.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let demanded = wanted.len();
-        for (.., magnitude) in open {
-            let index = self.rungs.partition_point(|r| r.high < magnitude);
-            let known = wanted.iter().take(demanded).any(|w| *w == index);
-            if self.rungs.get(index).is_some_and(|r| !r.is_exact()) && !known {
-                wanted.push(index);
-            }
-        }
+        open.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut known = vec![false; self.rungs.len()];
+        wanted.iter().for_each(|index| known[*index] = true);
         // Both signs of one rung may be open.
-        let mut seen = std::collections::BTreeSet::new();
-        wanted.retain(|index| seen.insert(*index));
+        wanted.extend(
+            open.into_iter()
+                .map(|(_, index)| index)
+                .filter(|index| !std::mem::replace(&mut known[*index], true)),
+        );
     }
 }
 
+/// What is known of the KS distance within one signed rung.
+struct KsBound {
+    /// A distance that is certainly reached.
+    certain: f64,
+    /// The largest possible one.
+    most: f64,
+    /// The rung, and whether its negative values are meant.
+    signed: (usize, bool),
+}
+
 /// Running totals over rungs, to find a rank's rung by bisection.
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Running {
     /// Magnitudes up to and with each rung.
     counts: Vec<u64>,
@@ -340,23 +409,34 @@ struct Running {
 
 impl Running {
     fn of(rungs: &[Rung]) -> Self {
-        let run = |of: fn(&Rung) -> u64| {
-            let sums = rungs.iter().scan(0, move |sum, rung| {
-                *sum += of(rung);
-                Some(*sum)
-            });
-            sums.collect::<Vec<u64>>()
+        let empty = || Vec::with_capacity(rungs.len());
+        let mut sums = Self {
+            counts: empty(),
+            positive: empty(),
+            negative: empty(),
+            energy: Vec::with_capacity(rungs.len()),
         };
-        let energy = rungs.iter().scan(0.0, |sum, rung| {
-            *sum += rung.energy;
-            Some(*sum)
-        });
-        Self {
-            counts: run(Rung::count),
-            positive: run(|r| r.positive),
-            negative: run(|r| r.negative),
-            energy: energy.collect(),
+        let (mut positive, mut negative, mut energy) = (0, 0, 0.0);
+        for rung in rungs {
+            positive += rung.positive;
+            negative += rung.negative;
+            energy += rung.energy;
+            sums.counts.push(positive + negative);
+            sums.positive.push(positive);
+            sums.negative.push(negative);
+            sums.energy.push(energy);
         }
+        sums
+    }
+
+    /// The total before this rung.
+    fn before<S: Copy + Default>(sums: &[S], index: usize) -> S {
+        index.checked_sub(1).and_then(|last| sums.get(last)).copied().unwrap_or_default()
+    }
+
+    /// Values below zero.
+    fn negatives(&self) -> u64 {
+        self.negative.last().copied().unwrap_or(0)
     }
 
     /// The rung of the magnitude with this rank.
@@ -366,26 +446,17 @@ impl Running {
 
     /// The rung of the signed value with this rank: negative values come first, largest magnitude first.
     fn at_rank(&self, rank: u64) -> usize {
-        let negatives = self.negative.last().copied().unwrap_or(0);
+        let negatives = self.negatives();
         match rank.checked_sub(negatives) {
             Some(rank) => self.positive.partition_point(|sum| *sum <= rank),
             None => self.negative.partition_point(|sum| *sum < negatives - rank),
         }
     }
-}
 
-/// Values at ascending ranks of a sequence of (value, count).
-fn at_ranks(values: impl Iterator<Item = (f64, u64)>, ranks: &[u64]) -> Vec<f64> {
-    let mut out = Vec::with_capacity(ranks.len());
-    let mut seen = 0;
-    for (value, count) in values {
-        seen += count;
-        while let Some(rank) = ranks.get(out.len()).filter(|r| **r < seen) {
-            debug_assert!(*rank < seen);
-            out.push(value);
-        }
+    /// The rung in which the energy first exceeds `energy`; none when that is not a number.
+    fn at_energy(&self, energy: f64) -> usize {
+        self.energy.partition_point(|sum| sum.partial_cmp(&energy) != Some(Ordering::Greater))
     }
-    out
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Mean, central moments and sums, streamed.
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::PrefixKey;
 
@@ -60,7 +60,13 @@ const LANES: usize = 8;
 #[derive(Clone, Debug)]
 pub struct MomentSums {
     centre: f64,
-    n: u64,
+    lanes: PowerLanes,
+}
+
+/// The sums by lanes.
+#[derive(Clone, Copy, Debug, Default)]
+struct PowerLanes {
+    finite: [u64; LANES],
     powers: [[f64; LANES]; 4],
     absolute: [f64; LANES],
     energy: [f64; LANES],
@@ -69,71 +75,99 @@ pub struct MomentSums {
 impl MomentSums {
     /// Empty sums about `centre`, which should be near the mean.
     pub fn new(centre: f64) -> Self {
-        Self {
-            centre,
-            n: 0,
-            powers: [[0.0; LANES]; 4],
-            absolute: [0.0; LANES],
-            energy: [0.0; LANES],
-        }
+        Self { centre, lanes: PowerLanes::default() }
     }
 
     /// Adds a run of values; non-finite ones are passed over.
     pub fn push<T: PrefixKey>(&mut self, values: &[T]) {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || self.push_run(values),
-        );
-    }
-
-    #[inline(always)]
-    fn push_run<T: PrefixKey>(&mut self, values: &[T]) {
-        let (chunks, rest) = values.as_chunks::<LANES>();
-        let mut finite = [0u64; LANES];
-        for chunk in chunks {
-            for lane in 0..LANES {
-                self.add(lane, chunk[lane], &mut finite[lane]);
-            }
-        }
-        for (lane, value) in rest.iter().enumerate() {
-            self.add(lane, *value, &mut finite[lane]);
-        }
-        self.n += finite.iter().sum::<u64>();
-    }
-
-    #[inline(always)]
-    fn add<T: PrefixKey>(&mut self, lane: usize, value: T, finite: &mut u64) {
-        let x: f64 = value.into();
-        let keep = x.abs() < f64::INFINITY;
-        let d = if keep { x - self.centre } else { 0.0 };
-        let x = if keep { x } else { 0.0 };
-        *finite += u64::from(keep);
-        let square = d * d;
-        self.powers[0][lane] += d;
-        self.powers[1][lane] += square;
-        self.powers[2][lane] += square * d;
-        self.powers[3][lane] += square * square;
-        self.absolute[lane] += x.abs();
-        self.energy[lane] += x * x;
+        Arch::new().dispatch(AddRun { lanes: &mut self.lanes, centre: self.centre, values });
     }
 
     /// The moments of everything pushed; `None` when nothing was finite.
     pub fn finish(&self) -> Option<Moments> {
-        if self.n == 0 {
+        let lanes = &self.lanes;
+        let count = lanes.finite.iter().sum::<u64>();
+        if count == 0 {
             return None;
         }
-        let n = self.n as f64;
+        let n = count as f64;
         let total = |lanes: &[f64; LANES]| lanes.iter().sum::<f64>();
-        let [d, s2, s3, s4] = [0, 1, 2, 3].map(|power| total(&self.powers[power]) / n);
+        let [d, s2, s3, s4] = lanes.powers.map(|power| total(&power) / n);
         Some(Moments {
-            n: self.n,
+            n: count,
             mean: self.centre + d,
             m2: (s2 - d * d).max(0.0),
             m3: s3 - 3.0 * d * s2 + 2.0 * d * d * d,
             m4: s4 - 4.0 * d * s3 + 6.0 * d * d * s2 - 3.0 * d.powi(4),
-            mean_abs: total(&self.absolute) / n,
-            energy: total(&self.energy),
+            mean_abs: total(&lanes.absolute) / n,
+            energy: total(&lanes.energy),
         })
+    }
+}
+
+/// Adds a run, compiled for each instruction set. Not a closure, which is not always inlined into pulp's
+/// function and then does not get its instructions.
+struct AddRun<'a, T> {
+    lanes: &'a mut PowerLanes,
+    centre: f64,
+    values: &'a [T],
+}
+
+impl<T: PrefixKey> NullaryFnOnce for AddRun<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let (chunks, rest) = self.values.as_chunks::<LANES>();
+        // In a local, so that the sums stay in registers.
+        let mut lanes = *self.lanes;
+        for chunk in chunks {
+            lanes.add(self.centre, chunk);
+        }
+        if !rest.is_empty() {
+            let mut last = [T::NAN; LANES];
+            last[..rest.len()].copy_from_slice(rest);
+            lanes.add(self.centre, &last);
+        }
+        *self.lanes = lanes;
+    }
+}
+
+impl PowerLanes {
+    /// Eight values, whole arrays at a time, so that each step is one vector operation.
+    #[inline(always)]
+    fn add<T: PrefixKey>(&mut self, centre: f64, values: &[T; LANES]) {
+        let (mut x, mut d, mut square) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        for lane in 0..LANES {
+            x[lane] = values[lane].into();
+        }
+        for lane in 0..LANES {
+            let finite = x[lane].abs() < f64::INFINITY;
+            self.finite[lane] += u64::from(finite);
+            d[lane] = if finite { x[lane] - centre } else { 0.0 };
+            x[lane] = if finite { x[lane] } else { 0.0 };
+        }
+        for lane in 0..LANES {
+            square[lane] = d[lane] * d[lane];
+        }
+        for lane in 0..LANES {
+            self.powers[0][lane] += d[lane];
+        }
+        for lane in 0..LANES {
+            self.powers[1][lane] += square[lane];
+        }
+        for lane in 0..LANES {
+            self.powers[2][lane] += square[lane] * d[lane];
+        }
+        for lane in 0..LANES {
+            self.powers[3][lane] += square[lane] * square[lane];
+        }
+        for lane in 0..LANES {
+            self.absolute[lane] += x[lane].abs();
+        }
+        for lane in 0..LANES {
+            self.energy[lane] += x[lane] * x[lane];
+        }
     }
 }
 

@@ -1,11 +1,56 @@
 //! The normal distribution.
 
-use std::f64::consts::FRAC_1_SQRT_2;
+use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::sync::LazyLock;
 
 /// Φ(z): the probability that a standard normal variable is at most `z`. Relative error about 1e-16,
 /// also in the lower tail.
 pub fn normal_cdf(z: f64) -> f64 {
     0.5 * libm::erfc(-z * FRAC_1_SQRT_2)
+}
+
+/// Largest error of [`NearCdf`]; a cubic through values and slopes at both ends of a step `h` is off by at most
+/// `h^4/384` times the fourth derivative, which makes 9e-11.
+pub(crate) const NEAR_ERROR: f64 = 1e-9;
+
+const NEAR_END: f64 = 8.0;
+const NEAR_STEPS: usize = 64;
+const NEAR_CELLS: usize = 2 * NEAR_END as usize * NEAR_STEPS;
+
+/// Φ to [`NEAR_ERROR`] from a table: several times cheaper than [`normal_cdf`], for bounds.
+#[derive(Clone, Copy)]
+pub(crate) struct NearCdf(&'static [[f64; 2]]);
+
+impl NearCdf {
+    pub(crate) fn new() -> Self {
+        static TABLE: LazyLock<Vec<[f64; 2]>> = LazyLock::new(|| {
+            let at = |cell: usize| {
+                let z = cell as f64 / NEAR_STEPS as f64 - NEAR_END;
+                let slope = (-0.5 * z * z).exp() / (2.0 * PI).sqrt();
+                [normal_cdf(z), slope / NEAR_STEPS as f64]
+            };
+            (0..=NEAR_CELLS).map(at).collect()
+        });
+        Self(&TABLE)
+    }
+
+    #[inline]
+    pub(crate) fn at(self, z: f64) -> f64 {
+        let position = (z + NEAR_END) * NEAR_STEPS as f64;
+        if position <= 0.0 {
+            return 0.0;
+        }
+        let cell = position as usize;
+        let Some(&[[p, slope], [p_next, slope_next]]) =
+            self.0.get(cell..).and_then(|cells| cells.first_chunk())
+        else {
+            return 1.0;
+        };
+        let t = position - cell as f64;
+        let rise = p_next - p;
+        let (a, b) = (slope - rise, rise - slope_next);
+        p + t * (rise + (1.0 - t) * (a * (1.0 - t) + b * t))
+    }
 }
 
 // Coefficients of Acklam's approximation: the central region's numerator and denominator, then the tails'.
@@ -65,7 +110,7 @@ pub fn normal_quantile(p: f64) -> f64 {
         -tail((-2.0 * (1.0 - p).ln()).sqrt())
     };
     let error = normal_cdf(x) - p;
-    let u = error * (2.0 * std::f64::consts::PI).sqrt() * (x * x / 2.0).exp();
+    let u = error * (2.0 * PI).sqrt() * (x * x / 2.0).exp();
     if u.is_finite() {
         x -= u / (1.0 + x * u / 2.0);
     }
@@ -75,6 +120,17 @@ pub fn normal_quantile(p: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_is_near() {
+        let near = NearCdf::new();
+        for i in -200_000..=200_000 {
+            let z = f64::from(i) * 5.1e-5;
+            assert!((near.at(z) - normal_cdf(z)).abs() < NEAR_ERROR / 4.0, "{z}");
+        }
+        assert_eq!((near.at(f64::NEG_INFINITY), near.at(f64::INFINITY)), (0.0, 1.0));
+        assert_eq!((near.at(-1e300), near.at(1e300)), (0.0, 1.0));
+    }
 
     #[test]
     fn known_values() {

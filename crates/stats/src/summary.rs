@@ -1,8 +1,8 @@
 //! What one look at a tensor's values yields, shared by every analyzer.
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
-use crate::{Fours, Histogram, HistogramCounter, Ladder, Moments, Norms, PrefixKey};
+use crate::{Fours, Histogram, Ladder, Moments, Norms, PrefixKey};
 
 /// Probabilities of [`Summary::quantiles`].
 pub const QUANTILES: [f64; 9] = [0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999];
@@ -52,20 +52,9 @@ impl Tally {
         self.subnormal += if magnitude > 0.0 && magnitude < normal { count } else { 0 };
     }
 
-    /// Counts each of `values`; a pass of vector code for each kind.
+    /// Counts each of `values`, as vector code.
     pub fn push_all<T: PrefixKey>(&mut self, values: &[T], normal: f64) {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for part in values.chunks(4096) {
-                    self.values += part.len() as u64;
-                    self.nan += occurrences(part, f64::is_nan);
-                    self.infinite += occurrences(part, |x| x.abs() == f64::INFINITY);
-                    self.zero += occurrences(part, |x| x == 0.0);
-                    self.subnormal += occurrences(part, |x| x.abs() > 0.0 && x.abs() < normal);
-                }
-            },
-        );
+        Arch::new().dispatch(PushAll { tally: self, values, normal: T::from_f64(normal) });
     }
 
     /// Values that are neither NaN nor infinite.
@@ -74,9 +63,37 @@ impl Tally {
     }
 }
 
-#[inline(always)]
-fn occurrences<T: PrefixKey>(values: &[T], test: impl Fn(f64) -> bool) -> u64 {
-    values.iter().map(|v| u32::from(test((*v).into()))).sum::<u32>().into()
+/// Counts values, compiled for each instruction set. Not a closure, which is not always inlined into pulp's
+/// function and then does not get its instructions.
+struct PushAll<'a, T> {
+    tally: &'a mut Tally,
+    values: &'a [T],
+    normal: T,
+}
+
+impl<T: PrefixKey> NullaryFnOnce for PushAll<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { tally, values, normal } = self;
+        for part in values.chunks(4096) {
+            let (mut nan, mut infinite, mut zero, mut tiny) = (0u32, 0u32, 0u32, 0u32);
+            for value in part {
+                let magnitude = value.magnitude();
+                nan += u32::from(value.partial_cmp(value).is_none());
+                infinite += u32::from(magnitude == T::INFINITY);
+                zero += u32::from(magnitude == T::ZERO);
+                tiny += u32::from(magnitude < normal);
+            }
+            tally.values += part.len() as u64;
+            tally.nan += u64::from(nan);
+            tally.infinite += u64::from(infinite);
+            tally.zero += u64::from(zero);
+            // Zeros are tiny, too, unless the format has no smallest normal number.
+            tally.subnormal += u64::from(if normal > T::ZERO { tiny - zero } else { 0 });
+        }
+    }
 }
 
 /// What a [`Ladder`] must answer exactly, so that a coarse one is refined only there.
@@ -92,7 +109,7 @@ pub struct Demands {
     pub pruned_counts: Vec<u64>,
     /// Energy up to which smallest magnitudes are counted.
     pub pruned_energy: Option<f64>,
-    /// Mean and standard deviation of the normal to compare with.
+    /// Mean and standard deviation of the normal to compare with, and of the histogram.
     pub normal: Option<(f64, f64)>,
 }
 
@@ -172,8 +189,7 @@ pub struct Summary {
 
 impl Summary {
     /// Reads everything order-free from a ladder whose [`Ladder::unresolved`] is empty for
-    /// [`Demands::of`] the same moments. The histogram, the norms, the hash and the sketch are the
-    /// caller's to fill.
+    /// [`Demands::of`] the same moments. The norms, the hash and the sketch are the caller's to fill.
     pub fn new(tally: Tally, ladder: &Ladder, moments: Option<Moments>) -> Self {
         let normal = moments.map(|m| (m.mean, m.std()));
         let rms = moments.map_or(0.0, |m| m.rms());
@@ -186,7 +202,7 @@ impl Summary {
             quantiles: ladder.quantiles(&QUANTILES),
             ks_statistic: normal.and_then(|(mean, std)| ladder.ks_statistic(mean, std)),
             distinct: None,
-            histogram: None,
+            histogram: normal.and_then(|(mean, std)| ladder.histogram(mean, std)),
             below: ABSOLUTE_THRESHOLDS.map(|t| ladder.count_below(t)),
             below_rms: RELATIVE_THRESHOLDS.map(|t| ladder.count_below(t * rms)),
             above_f16: above(F16_MAX),
@@ -204,21 +220,12 @@ impl Summary {
         }
     }
 
-    /// Fills what only an exact ladder knows, the number of distinct values and the histogram, and keeps it.
+    /// Fills what only an exact ladder knows, the number of distinct values, and keeps it.
     #[must_use]
     pub fn with_exact(mut self, ladder: Ladder) -> Self {
         self.distinct = Some(ladder.distinct());
-        if let Some(mut counter) = self.histogram_counter() {
-            ladder.signed().for_each(|(value, _, count)| counter.push(value, count));
-            self.histogram = Some(counter.finish());
-        }
         self.exact = Some(ladder);
         self
-    }
-
-    /// An empty histogram for these values; `None` when they are all equal.
-    pub fn histogram_counter(&self) -> Option<HistogramCounter> {
-        self.moments.and_then(|m| HistogramCounter::new(m.mean, m.std()))
     }
 
     /// Whether all values are finite.

@@ -13,7 +13,7 @@ mod k;
 mod layout;
 mod small_float;
 mod ternary;
-mod uniform;
+pub(crate) mod uniform;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

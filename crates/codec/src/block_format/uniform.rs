@@ -148,10 +148,10 @@ impl Layout<18, 1, 64> for TwoFromMinusOne {
     }
 }
 
-pub(super) static Q4_0: BlockFormat = BlockFormat::of::<FourFromMiddle, _, _, _>("Q4_0");
-pub(super) static Q4_1: BlockFormat = BlockFormat::of::<FourFromMinimum, _, _, _>("Q4_1");
-pub(super) static Q5_0: BlockFormat = BlockFormat::of::<FiveFromMiddle, _, _, _>("Q5_0");
-pub(super) static Q5_1: BlockFormat = BlockFormat::of::<FiveFromMinimum, _, _, _>("Q5_1");
-pub(super) static Q8_0: BlockFormat = BlockFormat::of::<Eight, _, _, _>("Q8_0");
+pub(crate) static Q4_0: BlockFormat = BlockFormat::of::<FourFromMiddle, _, _, _>("Q4_0");
+pub(crate) static Q4_1: BlockFormat = BlockFormat::of::<FourFromMinimum, _, _, _>("Q4_1");
+pub(crate) static Q5_0: BlockFormat = BlockFormat::of::<FiveFromMiddle, _, _, _>("Q5_0");
+pub(crate) static Q5_1: BlockFormat = BlockFormat::of::<FiveFromMinimum, _, _, _>("Q5_1");
+pub(crate) static Q8_0: BlockFormat = BlockFormat::of::<Eight, _, _, _>("Q8_0");
 pub(super) static Q1_0: BlockFormat = BlockFormat::of::<Sign, _, _, _>("Q1_0");
 pub(super) static Q2_0: BlockFormat = BlockFormat::of::<TwoFromMinusOne, _, _, _>("Q2_0");

@@ -6,6 +6,7 @@ use pulp::Simd;
 
 use super::rule::{Fit, Grained, Rule, reciprocal};
 use super::{Grain, Normal, Rounding, Scheme};
+use crate::block_format::{BlockFormat, uniform};
 use crate::encode::MiniFloat;
 use crate::real::Real;
 
@@ -113,6 +114,15 @@ fn halved<S: Simd>(scale: Real<S>) -> Fit<S> {
     Fit { inverse, step: scale.round_to_f16(), ..Fit::plain(scale) }
 }
 
+/// What stores the codes of which scheme.
+pub(super) static STORED: [(&Scheme, &BlockFormat); 5] = [
+    (&Q8_0, &uniform::Q8_0),
+    (&Q4_0, &uniform::Q4_0),
+    (&Q4_1, &uniform::Q4_1),
+    (&Q5_0, &uniform::Q5_0),
+    (&Q5_1, &uniform::Q5_1),
+];
+
 const Q: Scheme = Scheme {
     name: "",
     summary: "",
@@ -165,7 +175,7 @@ pub(super) static Q5_1: Scheme = Scheme {
     ..Q
 };
 
-/// Why bytes and values of a GGUF type do not go together.
+/// Why values are not encoded as a GGUF type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GgufError {
@@ -175,48 +185,15 @@ pub enum GgufError {
     /// Values that do not fill blocks.
     #[error("{0} values do not fill blocks of 32")]
     Blocks(usize),
-    /// The byte count is not what the blocks take.
-    #[error("{have} bytes for {values} values of {scheme}, which need {want}")]
-    Length {
-        /// The scheme.
-        scheme: &'static str,
-        /// Values asked for.
-        values: usize,
-        /// Bytes that they take.
-        want: usize,
-        /// Bytes given.
-        have: usize,
-    },
-}
-
-/// How a block lies in memory: scale, minimum where there is one, fifth bits, then the low bits.
-#[derive(Clone, Copy)]
-struct Format {
-    scheme: &'static Scheme,
-    has_minimum: bool,
-}
-
-impl Format {
-    fn of(scheme: &'static Scheme) -> Result<Self, GgufError> {
-        let is_gguf = scheme.name.starts_with("gguf_");
-        is_gguf
-            .then_some(Self { scheme, has_minimum: scheme.grain_bits == 32 })
-            .ok_or(GgufError::Scheme(scheme.name))
-    }
-
-    /// Bytes of a block.
-    fn bytes(self) -> usize {
-        (BLOCK * self.scheme.code_bits as usize + self.scheme.grain_bits as usize) / 8
-    }
 }
 
 /// Quantizes `values`, whole blocks of 32, to the bytes that a GGUF file holds (`block_q4_0` and its like in
-/// ggml-common.h).
+/// ggml-common.h); [`Scheme::block_format`] reads them.
 ///
 /// # Errors
 /// [`GgufError`] for another scheme than the five of GGUF, and for values that do not fill blocks.
 pub fn gguf_encode(scheme: &'static Scheme, values: &[f32]) -> Result<Vec<u8>, GgufError> {
-    let format = Format::of(scheme)?;
+    let format = scheme.block_format().ok_or(GgufError::Scheme(scheme.name))?;
     let shape = [1, values.len()];
     let whole = values.len().is_multiple_of(BLOCK);
     let encoded = scheme.encode(values, shape).ok().filter(|_| whole);
@@ -225,7 +202,8 @@ pub fn gguf_encode(scheme: &'static Scheme, values: &[f32]) -> Result<Vec<u8>, G
     let half = |x: f32| MiniFloat::F16.code(x).to_le_bytes();
     for (codes, grain) in encoded.codes().as_chunks::<BLOCK>().0.iter().zip(encoded.grains()) {
         bytes.extend(half(grain.step));
-        if format.has_minimum {
+        // Where grains have 32 bits, the other half is a minimum.
+        if scheme.grain_bits == 32 {
             bytes.extend(half(grain.offset));
         }
         match scheme.code_bits {
@@ -242,46 +220,4 @@ pub fn gguf_encode(scheme: &'static Scheme, values: &[f32]) -> Result<Vec<u8>, G
         }
     }
     Ok(bytes)
-}
-
-/// Restores the values of whole blocks of a GGUF type.
-///
-/// # Errors
-/// [`GgufError`] for another scheme than the five of GGUF, and when the lengths do not agree.
-pub fn gguf_decode(
-    scheme: &'static Scheme,
-    bytes: &[u8],
-    into: &mut [f32],
-) -> Result<(), GgufError> {
-    let format = Format::of(scheme)?;
-    if !into.len().is_multiple_of(BLOCK) {
-        return Err(GgufError::Blocks(into.len()));
-    }
-    let want = (into.len() / BLOCK).saturating_mul(format.bytes());
-    if bytes.len() != want {
-        let (values, have) = (into.len(), bytes.len());
-        return Err(GgufError::Length { scheme: scheme.name, values, want, have });
-    }
-    let half = |bytes: &[u8]| {
-        let bits = bytes.first_chunk::<2>().map_or(0, |b| u16::from_le_bytes(*b));
-        MiniFloat::F16.value(bits)
-    };
-    for (block, values) in bytes.chunks_exact(format.bytes()).zip(into.chunks_exact_mut(BLOCK)) {
-        let (scales, rest) = block.split_at(if format.has_minimum { 4 } else { 2 });
-        let step = half(scales);
-        let offset = if format.has_minimum { half(&scales[2..]) } else { 0.0 };
-        let (high, low) = rest.split_at(if scheme.code_bits == 5 { 4 } else { 0 });
-        let high = high.first_chunk::<4>().map_or(0, |b| u32::from_le_bytes(*b));
-        for (i, value) in values.iter_mut().enumerate() {
-            let code = if scheme.code_bits == 8 {
-                u16::from(low[i])
-            } else {
-                let nibble = low[i % (BLOCK / 2)] >> (i / (BLOCK / 2) * 4) & 15;
-                u16::from(nibble) | ((high >> i & 1) << 4) as u16
-            };
-            let scaled = scheme.walk.point(code, 0.0) * step;
-            *value = if format.has_minimum { scaled + offset } else { scaled };
-        }
-    }
-    Ok(())
 }

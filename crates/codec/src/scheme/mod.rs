@@ -20,8 +20,9 @@ use std::fmt;
 
 pub use block::{Block, CELL, Errors, Extent, LANES, Lanes, SPAN};
 pub use encoded::{Encoded, GrainScale};
-pub use gguf::{GgufError, gguf_decode, gguf_encode};
+pub use gguf::{GgufError, gguf_encode};
 
+use crate::BlockFormat;
 use block::Walk;
 
 /// Every scheme, in the order reports list them.
@@ -122,6 +123,11 @@ impl Scheme {
     /// The scheme of this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         SCHEMES.iter().copied().find(|scheme| scheme.name == name)
+    }
+
+    /// The format of GGUF that stores what this scheme makes, see [`gguf_encode`].
+    pub fn block_format(&self) -> Option<&'static BlockFormat> {
+        gguf::STORED.iter().find(|(scheme, _)| scheme.name == self.name).map(|(_, format)| *format)
     }
 
     /// Bits per weight of a matrix `[out, in]`, scales included; 0 for an empty one.

@@ -5,27 +5,9 @@ use pulp::Simd;
 
 use super::rule::{Fit, Grained, Rule};
 use super::{Grain, Normal, Rounding, Scheme};
+use crate::codes::NF4 as LEVELS;
 use crate::real::Real;
 
-/// The published levels.
-pub(super) const LEVELS: [f32; 16] = [
-    -1.0,
-    -0.696_192_8,
-    -0.525_073_05,
-    -0.394_917_5,
-    -0.284_441_38,
-    -0.184_773_43,
-    -0.091_050_036,
-    0.0,
-    0.079_580_3,
-    0.160_930_2,
-    0.246_112_3,
-    0.337_915_24,
-    0.440_709_83,
-    0.562_617,
-    0.722_956_84,
-    1.0,
-];
 /// Index of the level zero; as many are below, one more above.
 const ZERO: usize = 7;
 

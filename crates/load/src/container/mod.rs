@@ -3,7 +3,10 @@
 //! A container is one file here and one line in [`CONTAINERS`]. It reads a table of contents and believes none of its
 //! numbers before they are compared with the bytes that are there; it touches no values.
 
+pub(crate) mod gguf;
 pub(crate) mod safetensors;
+
+use std::fmt;
 
 use weightscope_codec::BlockFormat;
 use weightscope_core::{DType, Orientation, Value, element_count};
@@ -21,7 +24,7 @@ pub(crate) const MAX_DIMENSIONS: u64 = 64;
 const HEAD_BYTES: usize = 512;
 
 /// A file format.
-pub(crate) trait Container: Sync {
+pub(crate) trait Container: fmt::Debug + Sync {
     /// Name in reports.
     fn name(&self) -> &'static str;
 
@@ -33,10 +36,16 @@ pub(crate) trait Container: Sync {
     /// # Errors
     /// When it cannot be trusted as a whole. What is wrong with one tensor is told in [`StoredFile::faults`].
     fn open(&self, blob: &dyn Blob, head: &[u8]) -> Result<StoredFile, FileError>;
+
+    /// Adds what can be told only when the tensors of all files are known: to the configuration of the first file that
+    /// has one, and to the tensors.
+    fn finish(&self, tensors: &mut [StoredTensor], config: &mut Option<Value>) {
+        let (_, _) = (tensors, config);
+    }
 }
 
 /// Every format, those with a magic first; the last one takes what is left.
-static CONTAINERS: &[&dyn Container] = &[&safetensors::Safetensors];
+static CONTAINERS: &[&dyn Container] = &[&gguf::Gguf, &safetensors::Safetensors];
 
 /// What one file holds.
 #[derive(Debug, Default)]
@@ -47,8 +56,23 @@ pub(crate) struct StoredFile {
     pub(crate) faults: Vec<Fault>,
     /// What the file says of the model, in the words of a config.json.
     pub(crate) config: Option<Value>,
+    /// Which part of a split model it says it is.
+    pub(crate) split: Option<Split>,
+    /// What it is for, when it is no model.
+    pub(crate) purpose: Option<&'static str>,
     /// Fingerprint of the table of contents.
     pub(crate) hash: u128,
+}
+
+/// What a part of a split model says of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Split {
+    /// Its own number, from 0.
+    pub(crate) number: u64,
+    /// How many parts there are.
+    pub(crate) count: u64,
+    /// Tensors of all parts.
+    pub(crate) tensors: Option<u64>,
 }
 
 /// Something wrong with a part of a file.
@@ -107,16 +131,20 @@ impl StoredTensor {
         }
     }
 
-    /// Rows and columns of the tensor seen as a matrix with its last dimension as columns.
+    /// Rows and columns of the tensor seen as a matrix with its last dimension as columns. The elements of a vector
+    /// that has an order of rows are its rows.
     pub(crate) fn matrix(&self) -> [u64; 2] {
+        if let (Some(_), [rows]) = (self.row_order, self.shape.as_slice()) {
+            return [*rows, 1];
+        }
         let (last, rest) =
             self.shape.split_last().map_or((1, &[][..]), |(last, rest)| (*last, rest));
         [element_count(rest).unwrap_or(0), last]
     }
 }
 
-/// Reads and checks the table of contents of a file, whatever its format; and names the format.
-pub(crate) fn open(blob: &dyn Blob) -> Result<(StoredFile, &'static str), FileError> {
+/// Reads and checks the table of contents of a file, whatever its format; and says which it is.
+pub(crate) fn open(blob: &dyn Blob) -> Result<(StoredFile, &'static dyn Container), FileError> {
     let mut head = [0; HEAD_BYTES];
     let filled = blob.read_at(0, &mut head)?;
     let head = head.get(..filled).unwrap_or_default();
@@ -125,5 +153,5 @@ pub(crate) fn open(blob: &dyn Blob) -> Result<(StoredFile, &'static str), FileEr
         return Err(foreign::by_content(head)
             .unwrap_or(FileError::HeaderTruncated { bytes: blob.len(), needs: 8 }));
     };
-    Ok((container.open(blob, head)?, container.name()))
+    Ok((container.open(blob, head)?, *container))
 }

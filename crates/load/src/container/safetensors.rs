@@ -140,7 +140,7 @@ fn parse(text: &[u8], bytes: u64) -> Result<StoredFile, FileError> {
         let message = "\"__metadata__\" is not a map from text to text".to_owned();
         faults.push(Fault { tensor: None, code: "invalid-metadata", message });
     }
-    Ok(StoredFile { tensors, faults, config: None, hash: hasher.finish() })
+    Ok(StoredFile { tensors, faults, hash: hasher.finish(), ..StoredFile::default() })
 }
 
 /// Checks what one entry says by itself.

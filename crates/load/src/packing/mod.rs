@@ -3,7 +3,17 @@
 //! A packing is one file here and one line in [`PACKINGS`]. It says which stored tensors belong together and which
 //! weight they are, and restores the values of a tile of it. Nothing above this crate knows that there were parts.
 
+mod awq;
+mod bitnet;
+mod bnb4;
+mod bnb8;
+mod codes;
+mod gptq;
+mod grid;
+mod recognised;
+mod scaled;
 mod scaled_floats;
+mod words;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,7 +24,15 @@ use crate::container::{Encoding, StoredTensor};
 use crate::files::Files;
 
 /// Every packing. The first that claims a tensor has it.
-static PACKINGS: &[&dyn Packing] = &[&scaled_floats::ScaledFloats];
+static PACKINGS: &[&dyn Packing] = &[
+    &scaled_floats::ScaledFloats,
+    &gptq::Gptq,
+    &awq::Awq,
+    &bnb4::Bnb4,
+    &bnb8::Bnb8,
+    &bitnet::BitNet,
+    &recognised::Recognised,
+];
 
 /// A side tensor of more bytes than this is not read when a checkpoint is opened.
 const MAX_SIDE_BYTES: u64 = 16 << 20;
@@ -202,6 +220,14 @@ impl<'a> Tensors<'a> {
         Some(bytes)
     }
 
+    /// The first bytes of a side tensor, at most `bytes`; `None` when they cannot be read.
+    pub(crate) fn head(&self, tensor: &StoredTensor, bytes: u64) -> Option<Vec<u8>> {
+        let count = bytes.min(tensor.bytes).min(MAX_SIDE_BYTES);
+        let mut bytes = vec![0; usize::try_from(count).ok()?];
+        self.files.read(tensor, 0, &mut bytes).ok()?;
+        Some(bytes)
+    }
+
     /// The elements of a small plain side tensor as `f32`.
     pub(crate) fn floats(&self, tensor: &StoredTensor) -> Option<Vec<f32>> {
         let (dtype, bytes) = (tensor.dtype()?, self.read(tensor)?);
@@ -254,15 +280,31 @@ fn is_sound(
         && elements.is_some_and(|n| n <= bits || claim.values.is_err())
 }
 
-/// Whether a tensor that nothing claimed holds codes rather than numbers: integers under the name of a weight.
+/// Whether a tensor that nothing claimed holds codes rather than numbers: integers of at most 32 bits under the name of a
+/// weight. Indices, masks and counts have other names or 64 bits.
 pub(crate) fn is_bare_codes(tensor: &StoredTensor) -> bool {
-    let is_integer = tensor.dtype().is_some_and(|dtype| !dtype.is_float() && dtype != DType::Bool);
+    let is_integer = tensor
+        .dtype()
+        .is_some_and(|dtype| !dtype.is_float() && dtype != DType::Bool && dtype.bytes() <= 4);
     let last = tensor.name.rsplit('.').next().unwrap_or(&tensor.name);
-    is_integer && tensor.elements > 1 && (last.ends_with("weight") || CODES.contains(&last))
+    let is_matrix = tensor.shape.len() > 1;
+    let is_weight = last.ends_with("weight")
+        || is_matrix && CODES.contains(&last)
+        // Stacked experts have no `.weight`.
+        || tensor.shape.len() == 3 && last.ends_with("_proj");
+    is_integer && tensor.elements > 1 && is_weight
 }
 
 /// Last segments of tensors of codes.
-const CODES: &[&str] = &["weight_packed", "W_q", "q_weight", "trellis", "codes", "indices"];
+const CODES: &[&str] =
+    &["weight_packed", "W_q", "trellis", "codes", "Qidxs", "_data", "_weight_qdata"];
+
+/// Turns the steps of uniform grids into the rounding errors to be expected: the step over sqrt(12).
+pub(crate) fn uniform_rounding(steps: &mut [f32]) {
+    for step in steps {
+        *step = step.abs() / 12f32.sqrt();
+    }
+}
 
 /// The rounding error to be expected of a value of a float format: the distance of its neighbours over sqrt(12). 0 for a
 /// value that is not finite, whose factor may be.

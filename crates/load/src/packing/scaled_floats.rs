@@ -1,15 +1,22 @@
 //! 8-bit floats with factors beside them, one for a tensor, an output channel or a block.
 //!
-//! Names: `weight_scale_inv` (DeepSeek), `weight_scale` (compressed-tensors, vLLM), `scale` (DeepSeek's own), each
-//! multiplied. Source: transformers `integrations/finegrained_fp8.py`, compressed-tensors `float-quantized`.
+//! Whatever the factors are called, also `inv`, they are multiplied with. They are floats of any type, or bytes that
+//! are exponents of two. Sources: transformers `integrations/finegrained_fp8.py` and `fbgemm_fp8.py`,
+//! compressed-tensors `float-quantized` and `mxfp8-quantized`, mistral's `consolidated.safetensors`, modelopt's FP8.
 
-use weightscope_core::DType;
+use weightscope_core::{DType, Value};
 
-use super::{Claim, Packing, Parts, Restore, RestoreError, Tensors, Tile};
+use super::codes::Codes;
+use super::grid::{Grid, Habit};
+use super::scaled::{self, Scaled};
+use super::{Claim, Packing, Tensors};
 use crate::container::StoredTensor;
 
-/// Factors' names after the module, most telling first.
-const FACTORS: &[&str] = &["weight_scale_inv", "weight_scale", "scale"];
+/// Factors' names after the module and a dot, most telling first.
+const OF_MODULE: &[&str] =
+    &["weight_scale_inv", "weight_scale", "scale", "qscale_weight", "scale_weight"];
+/// After the name of a tensor that is no module's `weight`: of experts in one tensor.
+const OF_TENSOR: &[&str] = &["_scale_inv", "_scale", "_weight_scale_inv", "_weight_scale"];
 
 /// The packing.
 #[derive(Debug)]
@@ -17,118 +24,82 @@ pub(crate) struct ScaledFloats;
 
 impl Packing for ScaledFloats {
     fn claim(&self, lead: &StoredTensor, tensors: &Tensors<'_>) -> Option<Claim> {
-        let dtype = lead.dtype().filter(|dtype| dtype.is_float() && dtype.bits() == 8)?;
-        let module = lead.name.strip_suffix(".weight")?;
-        let (factor, factors) = FACTORS.iter().find_map(|last| tensors.beside(module, last))?;
+        let dtype = lead
+            .dtype()
+            .filter(|dtype| dtype.is_float() && dtype.bits() == 8 && *dtype != DType::F8E8M0)?;
         let (index, _) = tensors.get(&lead.name)?;
-        let [rows, columns] = lead.matrix();
-        let block = block_of([rows, columns], factors)?;
-        let scheme = match block {
-            [r, c] if r >= rows && c >= columns => "fp8 per tensor".to_owned(),
-            [1, c] if c >= columns => "fp8 per channel".to_owned(),
-            [r, c] => format!("fp8 {r}x{c}"),
-        };
-        let across = columns.div_ceil(block[1].max(1)).max(1);
+        let (stem, (factor, factors)) = factors_of(&lead.name, tensors)?;
+        let factor_type = scaled::factor_type(factors)?;
+        let grid = grid_of(lead, factors, tensors)?;
+        let columns = *lead.shape.last()?;
+        let codes = Codes::Plain(dtype);
+        let restore = Scaled::new(codes, codes.row_bytes(columns)?, grid, factor_type);
+        let mut parts = vec![index, factor];
+        parts.extend(scaled::beside_activations(&stem, tensors));
         Some(Claim {
             name: lead.name.clone(),
             shape: lead.shape.clone(),
-            orientation: None,
-            scheme,
-            factor_block: Some(block),
-            parts: vec![index, factor],
-            values: Ok(Box::new(Scaled { dtype, columns, block, across })),
+            orientation: lead.orientation,
+            scheme: scheme(dtype, factor_type, grid, columns),
+            factor_block: Some(grid.block()),
+            parts,
+            values: Ok(Box::new(restore)),
         })
     }
 }
 
-/// Rows and columns that share a factor; `None` when the shapes do not fit.
-fn block_of([rows, columns]: [u64; 2], factors: &StoredTensor) -> Option<[u64; 2]> {
-    if factors.elements == 1 {
-        return Some([rows, columns]);
+/// The factors beside a tensor, and what side tensors of activations begin with.
+fn factors_of<'a>(
+    name: &str,
+    tensors: &Tensors<'a>,
+) -> Option<(String, (usize, &'a StoredTensor))> {
+    if let Some(module) = name.strip_suffix(".weight") {
+        let found = OF_MODULE.iter().find_map(|last| tensors.beside(module, last))?;
+        return Some((format!("{module}."), found));
     }
-    let [down, across] = factors.matrix();
-    if factors.elements == rows {
-        return Some([1, columns]);
+    let found = OF_TENSOR.iter().find_map(|end| tensors.get(&format!("{name}{end}")))?;
+    Some((format!("{name}_"), found))
+}
+
+fn grid_of(lead: &StoredTensor, factors: &StoredTensor, tensors: &Tensors<'_>) -> Option<Grid> {
+    // fbgemm keeps experts `[in, out]` and has a factor for each output, `[experts, out, 1]` of the second map.
+    if let ([experts, rows, columns], [of, out, 1]) = (&*lead.shape, &*factors.shape)
+        && tensors.method() == Some("fbgemm_fp8")
+        && (experts, columns) == (of, out)
+        && factors.elements > 0
+    {
+        return Some(Grid::by_column([*experts, *rows, *columns]));
     }
-    // The usual 128 where the count fits it, because a short last block hides the size.
-    let side = |length: u64, count: u64| {
-        let even = (count > 0).then(|| length.div_ceil(count))?;
-        let fits = |side: &u64| length.div_ceil(*side) == count;
-        [128, even.next_power_of_two(), even].into_iter().find(|side| *side > 0 && fits(side))
+    let hint = tensors.quantization().and_then(block_size);
+    Grid::fit(&lead.shape, &factors.shape, hint, Habit::Blocks)
+}
+
+/// The blocks of the configuration: `weight_block_size`, or compressed-tensors' `block_structure`.
+fn block_size(quantization: &Value) -> Option<[u64; 2]> {
+    let pair = |value: &Value| {
+        let Value::List(pair) = value else { return None };
+        let [high, wide] = pair.as_slice() else { return None };
+        Some([high.as_u64()?, wide.as_u64()?])
     };
-    Some([side(rows, down)?, side(columns, across)?])
+    if let Some(size) = quantization.get("weight_block_size").and_then(pair) {
+        return Some(size);
+    }
+    let Value::Map(groups) = quantization.get("config_groups")? else { return None };
+    groups.values().find_map(|group| pair(group.get("weights")?.get("block_structure")?))
 }
 
-/// Codes in part 0, factors in part 1.
-#[derive(Debug)]
-struct Scaled {
-    dtype: DType,
-    columns: u64,
-    block: [u64; 2],
-    /// Factors in a row of them.
-    across: u64,
-}
-
-impl Scaled {
-    /// Calls `visit` with the codes and the factor of every run that shares one.
-    fn runs(
-        &self,
-        tile: &Tile,
-        parts: &Parts<'_>,
-        into: &mut [f32],
-        visit: impl Fn(&mut [f32], f32),
-    ) -> Result<(), RestoreError> {
-        let start = tile.rows.start.saturating_mul(self.columns).saturating_add(tile.columns.start);
-        let codes = parts.floats(0, start..start.saturating_add(into.len() as u64))?;
-        into.copy_from_slice(&codes);
-        let [high, wide] = self.block.map(|side| side.max(1));
-        let mut factors: (Option<u64>, Vec<f32>) = (None, Vec::new());
-        for (row, line) in tile.rows.clone().zip(into.chunks_mut(tile.width().max(1))) {
-            let band = row.checked_div(high).unwrap_or(0);
-            if factors.0 != Some(band) {
-                let first = band.saturating_mul(self.across);
-                let values = parts.floats(1, first..first.saturating_add(self.across))?;
-                factors = (Some(band), values);
-            }
-            let mut column = tile.columns.start;
-            let mut rest = line;
-            while !rest.is_empty() {
-                let at = column.checked_div(wide).unwrap_or(0);
-                let left = at.saturating_add(1).saturating_mul(wide).saturating_sub(column);
-                let count = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
-                let (run, after) = rest.split_at_mut(count);
-                let factor = usize::try_from(at).ok().and_then(|at| factors.1.get(at));
-                let factor =
-                    factor.ok_or_else(|| RestoreError::Broken("too few factors".into()))?;
-                visit(run, *factor);
-                column = column.saturating_add(count as u64);
-                rest = after;
-            }
+fn scheme(dtype: DType, factor: DType, grid: Grid, columns: u64) -> String {
+    let kind = match dtype {
+        DType::F8E5M2 | DType::F8E5M2Fnuz => "fp8 e5m2",
+        _ => "fp8",
+    };
+    match grid.block() {
+        [1, 32] if factor == DType::F8E8M0 => "mxfp8".to_owned(),
+        [high, wide] if high >= grid.matrix_rows() && wide >= columns => {
+            format!("{kind} per tensor")
         }
-        Ok(())
-    }
-}
-
-impl Restore for Scaled {
-    fn values(&self, tile: &Tile, parts: &Parts<'_>, into: &mut [f32]) -> Result<(), RestoreError> {
-        self.runs(tile, parts, into, |run, factor| {
-            for value in run {
-                *value *= factor;
-            }
-        })
-    }
-
-    fn rounding(
-        &self,
-        tile: &Tile,
-        parts: &Parts<'_>,
-        into: &mut [f32],
-    ) -> Result<(), RestoreError> {
-        let dtype = self.dtype;
-        self.runs(tile, parts, into, |run, factor| {
-            for value in run {
-                *value = super::float_rounding(dtype, *value) * factor.abs();
-            }
-        })
+        [1, wide] if wide >= columns => format!("{kind} per channel"),
+        [high, 1] if high >= grid.matrix_rows() => format!("{kind} per channel"),
+        [high, wide] => format!("{kind} {high}x{wide}"),
     }
 }

@@ -66,9 +66,12 @@ fn an_unknown_type_spoils_only_its_tensor() {
     let q = &checkpoint.entries()[0];
     assert_eq!((q.dtype, q.dtype_name.as_str(), q.bytes), (None, "Q4_K", 144));
     assert_eq!(bytes_of(&checkpoint, "w"), 1f32.to_le_bytes());
-    // Types of the format that are not decoded have a known width, and it is checked.
+    // Types of less than a byte are decoded; they have a known width, and it is checked.
     let f4 = |bytes| TestCheckpoint::new().tensor_of("f", "F4", &[4], vec![0; bytes]).to_bytes();
-    assert_eq!(open_bytes(f4(2)).unwrap().entries()[0].dtype, None);
+    let checkpoint = open_bytes(f4(2)).unwrap();
+    let f = &checkpoint.entries()[0];
+    let scheme = f.stored.as_ref().map(|form| form.scheme.as_str());
+    assert_eq!((f.dtype, f.elements, f.bytes, scheme), (Some(DType::F32), 4, 2, Some("F4")));
     check(f4(3), "size-mismatch", "needs 2 bytes, header gives 3");
 }
 

@@ -6,7 +6,10 @@
     reason = "helpers outside of test functions fail the test that calls them"
 )]
 
+mod codes;
 mod common;
 mod folder;
 mod header;
 mod hostile;
+mod packings_a;
+mod packings_b;
