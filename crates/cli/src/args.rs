@@ -208,8 +208,11 @@ pub(crate) struct InfoArgs {
     #[command(flatten)]
     pub(crate) color: ColorArgs,
     /// Print nothing but problems
-    #[arg(short, long, help_heading = "Display")]
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Display")]
     pub(crate) quiet: bool,
+    /// List the stored tensors of weights that are stored in several
+    #[arg(short, long, help_heading = "Display")]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]

@@ -25,7 +25,13 @@ pub(crate) fn run(args: &InfoArgs) -> Exit {
         format: metadata.format.clone(),
         files: metadata.files.clone(),
     };
-    let info = Info { graph: &opened.graph, source: &source, errors: &metadata.errors };
+    let info = Info {
+        graph: &opened.graph,
+        entries: opened.checkpoint.entries(),
+        source: &source,
+        errors: &metadata.errors,
+        parts: args.verbose,
+    };
     let options = output::render_options(args.color.color, usize::MAX, &[]);
     let status = if metadata.errors.is_empty() { Exit::Complete } else { Exit::Partial };
     if args.quiet || args.format != Format::Table {

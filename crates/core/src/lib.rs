@@ -41,8 +41,8 @@ pub use parameters::{ParameterSpec, Parameters};
 pub use report::{
     CategoryRecord, ErrorRecord, ErrorScope, FileRecord, FindingCounts, IgnoreRule, ModelSummary,
     NotMeasured, Report, ReportKind, SCHEMA_MAJOR, SCHEMA_MINOR, SCHEMA_NAME, SchemaRecord,
-    SeriesDetail, Settings, ShapeMismatch, SourceRecord, Status, StoredRecord, Timings, ToolRecord,
-    Totals, WeightRecord, WeightStatus,
+    SeriesDetail, Settings, ShapeMismatch, SourceRecord, Status, StoredRecord, StoredShare,
+    Timings, ToolRecord, Totals, WeightRecord, WeightStatus,
 };
 pub use role::{Category, Kind, Part, Role, Stack};
 pub use siblings::{

@@ -1,11 +1,13 @@
 //! The machine report: what a scan hands back and what judging reads.
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Category, Conclusion, Confidence, Figure, Finding, Heads, Key, Kind, Metrics, Parameters, Part,
-    Role, Severity, Stack, Value,
+    Category, Conclusion, Confidence, DType, Figure, Finding, Heads, Key, Kind, Metrics,
+    Parameters, Part, Role, Severity, Stack, Value,
 };
 
 /// Name in [`SchemaRecord`].
@@ -175,6 +177,26 @@ pub struct ModelSummary {
     pub unexpected: Vec<String>,
     /// Tensors whose shape is not what config.json implies.
     pub misshapen: Vec<ShapeMismatch>,
+    /// How its tensors are stored, buffers and copies included; the form of the most elements first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stored_as: Vec<StoredShare>,
+}
+
+/// What of a model is stored in one form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct StoredShare {
+    /// An element type or a scheme, as [`WeightRecord::stored_type`] names it: `BF16`, `Q4_K`, `gptq int4 g128`.
+    #[serde(rename = "type")]
+    pub name: String,
+    /// Tensors in it, one for a weight that is stored in several parts.
+    pub tensors: u64,
+    /// Their elements; of codes that are not decoded, the stored ones.
+    pub elements: u64,
+    /// Their stored bytes, factors and all other parts included.
+    pub bytes: u64,
+    /// Stored bits of an element; null for what is not decoded, whose elements are not known.
+    pub bits_per_weight: Option<f64>,
 }
 
 /// Share of one category.
@@ -314,6 +336,21 @@ pub struct StoredRecord {
     pub factor_block: Option<[u64; 2]>,
 }
 
+/// The name of a stored form; plain codes that nothing decodes are told from numbers of the same type.
+pub(crate) fn stored_type<'a>(
+    scheme: Option<&'a str>,
+    dtype: &'a str,
+    is_readable: bool,
+) -> Cow<'a, str> {
+    match scheme {
+        Some(scheme) if !is_readable && scheme.parse::<DType>().is_ok() => {
+            Cow::Owned(format!("{scheme} codes"))
+        }
+        Some(scheme) => Cow::Borrowed(scheme),
+        None => Cow::Borrowed(dtype),
+    }
+}
+
 /// Whether a weight was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -336,6 +373,28 @@ impl WeightRecord {
     /// A numeric metric.
     pub fn number(&self, analyzer: &str, metric: &str) -> Option<f64> {
         self.metric(analyzer, metric)?.as_f64()
+    }
+
+    /// How it is stored, in one word for every output: the scheme of a stored form, else its element type.
+    pub fn stored_type(&self) -> Cow<'_, str> {
+        let is_readable = self.dtype.parse::<DType>().is_ok();
+        let scheme = self.stored.as_ref().map(|stored| stored.scheme.as_str());
+        stored_type(scheme, &self.dtype, is_readable)
+    }
+
+    /// Stored bits of each element, factors included; `None` for what is not decoded.
+    pub fn stored_bits(&self) -> Option<f64> {
+        let plain = f64::from(self.dtype.parse::<DType>().ok()?.bits());
+        Some(self.stored.as_ref().map_or(plain, |stored| stored.bits_per_weight))
+    }
+
+    /// Bytes that it takes in the file, all parts included; `None` when its type is not known.
+    pub fn stored_bytes(&self) -> Option<u64> {
+        if let Some(stored) = &self.stored {
+            return Some(stored.bytes);
+        }
+        let bits = u64::from(self.dtype.parse::<DType>().ok()?.bits());
+        Some(self.elements().saturating_mul(bits).div_ceil(8))
     }
 
     /// How verdicts treat it.

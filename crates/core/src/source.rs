@@ -1,8 +1,10 @@
 //! A checkpoint's bytes.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::report::stored_type;
 use crate::{DType, ErrorRecord, FileRecord, Value, element_count};
 
 /// Index of a tensor in [`TensorSource::entries`].
@@ -49,6 +51,18 @@ impl TensorEntry {
             orientation: None,
             stored: None,
         }
+    }
+
+    /// How it is stored, in one word for every output: the scheme of a stored form, else the element type.
+    pub fn stored_type(&self) -> Cow<'_, str> {
+        let scheme = self.stored.as_ref().map(|form| form.scheme.as_str());
+        stored_type(scheme, &self.dtype_name, self.dtype.is_some())
+    }
+
+    /// Stored bits of each element, factors included; `None` for what is not decoded and for no elements.
+    pub fn stored_bits(&self) -> Option<f64> {
+        self.dtype.filter(|_| self.elements > 0)?;
+        Some(8.0 * self.bytes as f64 / self.elements as f64)
     }
 
     /// Bytes that [`TensorSource::read_at`] can hand out, 0 where there are none.

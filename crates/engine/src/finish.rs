@@ -6,10 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use globset::GlobMatcher;
 use indexmap::IndexMap;
 use weightscope_core::{
-    Analyzer, DType, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, Metadata,
-    ModelGraph, NotMeasured, PORTRAITS, Report, ReportKind, SchemaRecord, SeriesDetail, Settings,
-    SourceRecord, Status, TensorEntry, TensorSource, Totals, Unpaired, Verdicts, WeightId,
-    WeightRecord, WeightStatus, architecture_figures, judge_siblings, portraits, trend_figures,
+    Analyzer, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, Metadata, ModelGraph,
+    NotMeasured, PORTRAITS, Report, ReportKind, SchemaRecord, SeriesDetail, Settings, SourceRecord,
+    Status, TensorEntry, TensorSource, Totals, Unpaired, Verdicts, Weight, WeightId, WeightRecord,
+    WeightStatus, architecture_figures, judge_siblings, portraits, trend_figures,
 };
 
 use crate::RunOptions;
@@ -96,6 +96,22 @@ impl<'a> Measured<'a> {
         }
     }
 
+    /// Why the values of a pair cannot be had, with the code of its error.
+    fn unreadable_pair(&self, weight: &Weight, unpaired: &Unpaired) -> (&'static str, String) {
+        let of_other =
+            |other: &&Weight| other.dtype.is_none() && Some(&other.name) == unpaired.other.as_ref();
+        let (whose, lacking) = match weight.dtype {
+            None => ("BASE", Some(weight)),
+            // TUNED's weights stand after BASE's.
+            Some(_) => ("TUNED", self.graph.weights.iter().rev().find(of_other)),
+        };
+        let entry = lacking.and_then(|weight| self.source.entries().get(weight.entry.0 as usize));
+        match entry.and_then(|entry| entry.stored.as_ref()?.unreadable.as_deref()) {
+            Some(why) => ("not-decoded", format!("{whose} has {why}")),
+            None => ("unknown-dtype", unpaired.reason.clone()),
+        }
+    }
+
     /// Assembles and judges the report. Everything is in model order, whatever finished first.
     pub(crate) fn into_report(
         mut self,
@@ -140,13 +156,13 @@ impl<'a> Measured<'a> {
                 record.status = WeightStatus::Skipped;
                 record.reason = Some(if let Some(unpaired) = unpaired.get(&id) {
                     record.other.clone_from(&unpaired.other);
-                    let reason = unpaired.reason.clone();
                     if unpaired.is_error {
-                        let error =
-                            tensor_error(&weight.name, None, "unknown-dtype", reason.clone());
-                        errors.push(error);
+                        let (code, reason) = self.unreadable_pair(weight, unpaired);
+                        errors.push(tensor_error(&weight.name, None, code, reason.clone()));
+                        reason
+                    } else {
+                        unpaired.reason.clone()
                     }
-                    reason
                 } else if weight.dtype.is_none() {
                     let entry = self.source.entries().get(weight.entry.0 as usize);
                     let (code, reason) = unreadable(entry, &record.dtype);
@@ -316,22 +332,31 @@ fn totals(report: &Report) -> Totals {
         measured: count(WeightStatus::Ok),
         skipped: count(WeightStatus::Skipped),
         failed: count(WeightStatus::Failed),
-        not_measured: not_measured(&report.weights),
+        not_measured: not_measured(report),
         findings: FindingCounts::of(&report.findings),
     }
 }
 
-/// The weights whose values could not be read or measured, by reason. What the user left out is none of them.
-fn not_measured(weights: &[WeightRecord]) -> Vec<NotMeasured> {
-    let all: u64 = weights.iter().map(|weight| weight.parameters).sum();
+/// The weights whose values could not be read or measured, by reason. What the user left out, and what has no
+/// counterpart, is none of them: an error names those that are.
+fn not_measured(report: &Report) -> Vec<NotMeasured> {
+    let all: u64 = report.weights.iter().map(|weight| weight.parameters).sum();
+    let errors: BTreeMap<(&str, &str), &str> = report
+        .errors
+        .iter()
+        .map(|error| ((error.name.as_str(), error.message.as_str()), error.code.as_ref()))
+        .collect();
     let mut groups: IndexMap<&str, (u64, u64)> = IndexMap::new();
-    for weight in weights {
-        let why = match weight.status {
-            WeightStatus::Failed => "could not be read or measured",
-            WeightStatus::Skipped if weight.dtype.parse::<DType>().is_err() => {
-                weight.reason.as_deref().unwrap_or("not decoded")
+    for weight in &report.weights {
+        let reason = weight.reason.as_deref().unwrap_or_default();
+        let why = match (weight.status, errors.get(&(weight.name.as_str(), reason))) {
+            (WeightStatus::Failed, _) => "could not be read or measured",
+            // The reason has a number of bytes, which is another for every shape.
+            (WeightStatus::Skipped, Some(&"no-memory")) => {
+                "they need more memory than --memory allows"
             }
-            WeightStatus::Ok | WeightStatus::Skipped => continue,
+            (WeightStatus::Skipped, Some(_)) => reason,
+            (WeightStatus::Ok | WeightStatus::Skipped, _) => continue,
         };
         let (tensors, parameters) = groups.entry(why).or_default();
         *tensors += 1;

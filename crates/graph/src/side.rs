@@ -68,8 +68,8 @@ pub(crate) fn adapter(name: &str) -> Option<(&str, Role)> {
         (end.is_empty() || end.starts_with('.')).then_some(module)
     };
     let factor = |words: &[&str], role| words.iter().find_map(|w| find(w)).map(|m| (m, role));
-    factor(&[".lora_A", ".lora_embedding_A"], Role::AdapterA)
-        .or_else(|| factor(&[".lora_B", ".lora_embedding_B"], Role::AdapterB))
+    factor(&[".lora_A", ".lora_embedding_A", ".lora_a"], Role::AdapterA)
+        .or_else(|| factor(&[".lora_B", ".lora_embedding_B", ".lora_b"], Role::AdapterB))
 }
 
 /// The module (or tensor) that a tensor beside a weight belongs to, and what it is.
@@ -135,7 +135,12 @@ mod tests {
         assert_eq!(adapter("a.q_proj.lora_A.weight"), Some(("a.q_proj", Role::AdapterA)));
         assert_eq!(adapter("a.q_proj.lora_B.default.weight"), Some(("a.q_proj", Role::AdapterB)));
         assert_eq!(adapter("wte.lora_embedding_A"), Some(("wte", Role::AdapterA)));
+        assert_eq!(
+            adapter("blk.0.attn_q.weight.lora_a"),
+            Some(("blk.0.attn_q.weight", Role::AdapterA))
+        );
         assert_eq!(adapter("a.lora_Alpha.weight"), None);
+        assert_eq!(adapter("a.lora_alpha"), None);
     }
 
     #[test]

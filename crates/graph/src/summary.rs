@@ -1,8 +1,8 @@
 //! The model in numbers: parameters, categories, sizes, tied tensors.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use weightscope_core::{Category, CategoryRecord, ModelSummary, Role, TensorEntry};
+use weightscope_core::{Category, CategoryRecord, ModelSummary, Role, StoredShare, TensorEntry};
 
 use crate::config::{Config, Towers};
 use crate::found::Found;
@@ -30,6 +30,7 @@ pub(crate) fn summarize(
         hidden_size: sizes.common(|sizes| sizes.hidden),
         vocab_size: sizes.of(None).vocab,
         tie_word_embeddings: tie,
+        stored_as: stored_as(tensors.entries),
         ..ModelSummary::default()
     };
     let empty = |category: &Category| CategoryRecord {
@@ -75,10 +76,36 @@ pub(crate) fn summarize(
     summary
 }
 
+/// How tensors are stored, the form of the most elements first.
+fn stored_as(entries: &[TensorEntry]) -> Vec<StoredShare> {
+    let mut shares: BTreeMap<String, StoredShare> = BTreeMap::new();
+    for entry in entries {
+        let name = entry.stored_type();
+        let share = shares.entry(name.clone().into_owned()).or_insert_with(|| StoredShare {
+            name: name.into_owned(),
+            tensors: 0,
+            elements: 0,
+            bytes: 0,
+            bits_per_weight: None,
+        });
+        share.tensors += 1;
+        share.elements = share.elements.saturating_add(entry.elements);
+        share.bytes = share.bytes.saturating_add(entry.bytes);
+        if entry.dtype.is_some() {
+            let elements = share.elements.max(1) as f64;
+            share.bits_per_weight = Some(8.0 * share.bytes as f64 / elements);
+        }
+    }
+    let mut shares: Vec<StoredShare> = shares.into_values().collect();
+    shares.sort_by(|a, b| b.elements.cmp(&a.elements).then_with(|| a.name.cmp(&b.name)));
+    shares
+}
+
 /// config.json's `model_type` when the family covers it, else the family's own name.
 fn family_name(model: &Model, config: Config<'_>) -> String {
     let Some(family) = model.family() else { return "generic".to_owned() };
-    let covered = config.model_type().filter(|name| family.model_types.contains(name));
+    let is_covered = |name: &&str| family.any_architecture || family.model_types.contains(name);
+    let covered = config.model_type().filter(is_covered);
     covered.unwrap_or(family.name).to_owned()
 }
 

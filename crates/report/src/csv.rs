@@ -10,7 +10,10 @@ use crate::tables::analyzers;
 use crate::{RenderError, RenderOptions, numbers, schemes};
 
 /// What every weight has.
-pub(crate) const FIXED: [&str; 11] = [
+///
+/// `stored_scheme`, `stored_bits_per_weight` and `stored_bytes` are how a weight lies in the file: its scheme and all of
+/// its parts where it is stored in blocks or codes, else its plain elements; empty where that is not known.
+pub(crate) const FIXED: [&str; 14] = [
     "name",
     "role",
     "part",
@@ -21,6 +24,9 @@ pub(crate) const FIXED: [&str; 11] = [
     "shape",
     "matrix",
     "parameters",
+    "stored_scheme",
+    "stored_bits_per_weight",
+    "stored_bytes",
     "status",
 ];
 
@@ -179,10 +185,13 @@ pub(crate) struct Identity<'a> {
     pub(crate) shape: &'a [u64],
     pub(crate) matrix: Option<[u64; 2]>,
     pub(crate) parameters: u64,
+    pub(crate) stored_type: &'a str,
+    pub(crate) stored_bits: Option<f64>,
+    pub(crate) stored_bytes: Option<u64>,
 }
 
 /// Cells under all of [`FIXED`] but the last.
-pub(crate) fn identity(weight: &Identity<'_>) -> [String; 10] {
+pub(crate) fn identity(weight: &Identity<'_>) -> [String; FIXED.len() - 1] {
     let optional = |n: Option<u32>| n.map_or_else(String::new, |n| n.to_string());
     [
         csv_text(weight.name).into_owned(),
@@ -195,6 +204,9 @@ pub(crate) fn identity(weight: &Identity<'_>) -> [String; 10] {
         numbers::joined(weight.shape, "x"),
         weight.matrix.map_or_else(String::new, |m| numbers::joined(&m, "x")),
         weight.parameters.to_string(),
+        csv_text(weight.stored_type).into_owned(),
+        weight.stored_bits.map_or_else(String::new, |bits| format!("{bits:?}")),
+        weight.stored_bytes.map_or_else(String::new, |bytes| bytes.to_string()),
     ]
 }
 
@@ -210,6 +222,9 @@ fn fixed(weight: &WeightRecord) -> impl Iterator<Item = String> {
         shape: &weight.shape,
         matrix: weight.matrix,
         parameters: weight.parameters,
+        stored_type: &weight.stored_type(),
+        stored_bits: weight.stored_bits(),
+        stored_bytes: weight.stored_bytes(),
     });
     let status = match weight.status {
         WeightStatus::Ok => "ok",

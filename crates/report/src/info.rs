@@ -1,16 +1,20 @@
 //! What a checkpoint is, from its headers alone.
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 use serde::Serialize;
 use weightscope_core::{
-    ErrorRecord, ModelGraph, ModelSummary, Part, Role, SourceRecord, Stack, Weight, element_count,
+    ErrorRecord, ModelGraph, ModelSummary, Part, Role, SourceRecord, Stack, StoredForm,
+    StoredShare, TensorEntry, Weight, element_count,
 };
 
 use crate::escape::{markdown, markdown_block, markdown_code, terminal};
 use crate::grid::{Align, Grid, GridColumn, GridRow};
 use crate::markdown::Document;
-use crate::overview::{architecture, dtype_mix, more, parameters, source_facts};
+use crate::overview::{architecture, more, parameters, source_facts};
 use crate::page::{Page, Span, Style, dim, plain};
+use crate::stored::{has_forms, model_stored_as};
 use crate::table::{error_section, fact};
 use crate::{Format, RenderError, RenderOptions, csv, json, numbers};
 
@@ -25,10 +29,43 @@ const KINDS: usize = 200;
 pub struct Info<'a> {
     /// Its weights and what they add up to.
     pub graph: &'a ModelGraph,
+    /// What they lie in, as their numbers say.
+    pub entries: &'a [TensorEntry],
     /// Where it lies.
     pub source: &'a SourceRecord,
     /// What could not be read; the text says so first.
     pub errors: &'a [ErrorRecord],
+    /// Whether a person is shown the stored tensors of weights that are stored in several.
+    pub parts: bool,
+}
+
+impl<'a> Info<'a> {
+    fn entry(&self, weight: &Weight) -> Option<&'a TensorEntry> {
+        self.entries.get(weight.entry.0 as usize)
+    }
+
+    /// Type of the elements that are handed out, as the file spells it where it is not known.
+    fn dtype(&self, weight: &Weight) -> &'a str {
+        self.entry(weight).map_or("unknown", |entry| &entry.dtype_name)
+    }
+
+    fn stored_type(&self, weight: &Weight) -> Cow<'a, str> {
+        self.entry(weight).map_or(Cow::Borrowed("unknown"), TensorEntry::stored_type)
+    }
+
+    fn form(&self, weight: &Weight) -> Option<&'a StoredForm> {
+        self.entry(weight)?.stored.as_deref()
+    }
+
+    /// Bytes of a weight, which may be a piece of its tensor.
+    fn stored_bytes(&self, weight: &Weight) -> Option<u64> {
+        let entry = self.entry(weight)?;
+        let elements = weight.elements();
+        if elements == entry.elements {
+            return Some(entry.bytes);
+        }
+        Some((elements as f64 * entry.bytes as f64 / entry.elements.max(1) as f64).round() as u64)
+    }
 }
 
 /// Writes the summary of a checkpoint: family, parameters, sizes, shares of categories, and one line for
@@ -65,6 +102,7 @@ struct Kind<'a> {
     part: Part,
     stack: Option<Stack>,
     dtype: &'a str,
+    stored_type: Cow<'a, str>,
     shape: &'a [u64],
     matrix: Option<[u64; 2]>,
     transposed: bool,
@@ -74,19 +112,21 @@ struct Kind<'a> {
 }
 
 /// What makes weights the same kind.
-type KindKey<'a> = (String, Role, Part, Option<Stack>, &'a str, &'a [u64]);
+type KindKey<'a> = (String, Role, Part, Option<Stack>, Cow<'a, str>, &'a [u64]);
 
-fn kinds(graph: &ModelGraph) -> Vec<Kind<'_>> {
+fn kinds<'a>(info: &Info<'a>) -> Vec<Kind<'a>> {
     let mut kinds: IndexMap<KindKey<'_>, Kind<'_>> = IndexMap::new();
-    for weight in &graph.weights {
-        let (name, dtype) = (pattern(weight), dtype(weight));
-        let key = (name.clone(), weight.role, weight.part, weight.stack, dtype, &*weight.shape);
+    for weight in &info.graph.weights {
+        let (name, stored) = (pattern(weight), info.stored_type(weight));
+        let shape = &*weight.shape;
+        let key = (name.clone(), weight.role, weight.part, weight.stack, stored.clone(), shape);
         let kind = kinds.entry(key).or_insert_with(|| Kind {
             name,
             role: weight.role,
             part: weight.part,
             stack: weight.stack,
-            dtype,
+            dtype: info.dtype(weight),
+            stored_type: stored,
             shape: &weight.shape,
             matrix: weight.matrix,
             transposed: weight.transposed,
@@ -123,20 +163,12 @@ fn pattern(weight: &Weight) -> String {
     name
 }
 
-fn dtype(weight: &Weight) -> &'static str {
-    weight.dtype.map_or("unknown", |dtype| dtype.name())
-}
-
 fn elements(weight: &Weight) -> u64 {
     element_count(&weight.shape).unwrap_or(0)
 }
 
 fn trained(weight: &Weight) -> u64 {
     if weight.part.is_parameter() { elements(weight) } else { 0 }
-}
-
-fn dtypes(graph: &ModelGraph) -> String {
-    dtype_mix(graph.weights.iter().map(|w| (dtype(w), elements(w))))
 }
 
 fn incomplete(info: &Info<'_>) -> Option<String> {
@@ -182,7 +214,7 @@ fn table(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
     fact(&mut page, "parameters", &parameters(model));
     fact(&mut page, "size", &size(model));
     fact(&mut page, "layout", &architecture(model));
-    fact(&mut page, "stored as", &dtypes(info.graph));
+    fact(&mut page, "stored as", &model_stored_as(model));
 
     if !model.categories.is_empty() {
         page.section("Parameters by category", "");
@@ -197,12 +229,26 @@ fn table(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
         }
     }
 
+    if has_forms(model) {
+        page.section("Stored as", "");
+        form_grid(model).draw(&mut page);
+    }
+
     page.section("Weights", "* stands for every block and expert");
-    let kinds = kinds(info.graph);
+    let kinds = kinds(info);
     let hidden = kinds.len().saturating_sub(KINDS);
     kind_grid(kinds).draw(&mut page);
     if hidden > 0 {
         page.text(2, &[dim(more(hidden))]);
+    }
+
+    let parts = parts(info);
+    if !parts.is_empty() {
+        page.section("Parts", "the stored tensors of a weight, the one with its codes first");
+        for (name, parts) in parts {
+            page.text(2, &[Span::new(Style::Blue, terminal(&name))]);
+            page.text(4, &[plain(terminal(&parts.join(", ")))]);
+        }
     }
 
     for (title, names) in lists(model) {
@@ -242,13 +288,59 @@ fn kind_grid(kinds: Vec<Kind<'_>>) -> Grid {
         cells: vec![
             Some(role(&kind)),
             Some(shape(&kind)),
-            Some(kind.dtype.to_owned()),
+            Some(terminal(&kind.stored_type).into_owned()),
             Some(numbers::grouped(kind.count)),
             Some(numbers::short(kind.parameters)).filter(|_| kind.part.is_parameter()),
         ],
         name: kind.name,
     });
     Grid { title: "weight", columns, rows: rows.collect() }
+}
+
+/// Titles of a table of stored forms; all but the first hold numbers.
+const FORM_TITLES: [&str; 6] = ["type", "tensors", "values", "share", "bytes", "bits a weight"];
+
+/// What a table says of each stored form after its name.
+fn form_cells(model: &ModelSummary) -> Vec<(&str, [String; 5])> {
+    let all = model.stored_as.iter().fold(0u64, |sum, part| sum.saturating_add(part.elements));
+    let cells = |part: &StoredShare| {
+        [
+            numbers::grouped(part.tensors),
+            numbers::grouped(part.elements),
+            numbers::share(share_of(part.elements, all)),
+            numbers::bytes(part.bytes),
+            part.bits_per_weight.map_or_else(|| "–".to_owned(), |bits| format!("{bits:.2}")),
+        ]
+    };
+    model.stored_as.iter().map(|part| (part.name.as_str(), cells(part))).collect()
+}
+
+fn form_grid(model: &ModelSummary) -> Grid {
+    let columns = FORM_TITLES.iter().skip(1).zip(0..).map(|(title, rank)| GridColumn {
+        title: (*title).to_owned(),
+        align: Align::Right,
+        rank,
+    });
+    let rows = form_cells(model).into_iter().map(|(name, cells)| GridRow {
+        mark: None,
+        style: Style::Plain,
+        name: name.to_owned(),
+        cells: cells.into_iter().map(Some).collect(),
+    });
+    Grid { title: "type", columns: columns.collect(), rows: rows.collect() }
+}
+
+/// The stored tensors of every weight that is stored in several, where they are asked for.
+fn parts(info: &Info<'_>) -> Vec<(String, Vec<String>)> {
+    let is_several = |entry: &&TensorEntry| {
+        entry.stored.as_ref().is_some_and(|form| form.parts != [entry.name.as_str()])
+    };
+    let asked = info.entries.iter().filter(|_| info.parts);
+    let of = |entry: &TensorEntry| {
+        let parts = entry.stored.as_ref().map_or_else(Vec::new, |form| form.parts.clone());
+        (entry.name.clone(), parts)
+    };
+    asked.filter(is_several).map(of).collect()
 }
 
 fn role(kind: &Kind<'_>) -> String {
@@ -275,7 +367,7 @@ fn document(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
         ("parameters", parameters(model)),
         ("size", size(model)),
         ("layout", architecture(model)),
-        ("stored as", dtypes(info.graph)),
+        ("stored as", model_stored_as(model)),
     ];
     out.facts(&facts);
 
@@ -295,12 +387,20 @@ fn document(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
         &[false, true, true, true],
         &categories.collect::<Vec<_>>(),
     );
-    let rows = kinds(info.graph).into_iter().take(KINDS).map(|kind| {
+    if has_forms(model) {
+        let rows = form_cells(model).into_iter().map(|(name, cells)| {
+            let cells = cells.iter().map(|cell| markdown(cell).into_owned());
+            std::iter::once(markdown(name).into_owned()).chain(cells).collect()
+        });
+        let right = [false, true, true, true, true, true];
+        out.table(&titles(&FORM_TITLES), &right, &rows.collect::<Vec<Vec<String>>>());
+    }
+    let rows = kinds(info).into_iter().take(KINDS).map(|kind| {
         vec![
             markdown_code(&kind.name),
             markdown(&role(&kind)).into_owned(),
             shape(&kind),
-            markdown(kind.dtype).into_owned(),
+            markdown(&kind.stored_type).into_owned(),
             numbers::grouped(kind.count),
             numbers::grouped(kind.parameters),
         ]
@@ -332,7 +432,7 @@ fn document(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
 
 fn rows(info: &Info<'_>) -> Result<String, RenderError> {
     let mut rows = csv::Rows::new();
-    rows.push(csv::FIXED.iter().take(10).map(|title| (*title).to_owned()))?;
+    rows.push(csv::FIXED.iter().take(csv::FIXED.len() - 1).map(|title| (*title).to_owned()))?;
     for weight in &info.graph.weights {
         rows.push(csv::identity(&csv::Identity {
             name: &weight.name,
@@ -341,10 +441,13 @@ fn rows(info: &Info<'_>) -> Result<String, RenderError> {
             stack: weight.stack,
             block: weight.block,
             expert: weight.expert,
-            dtype: dtype(weight),
+            dtype: info.dtype(weight),
             shape: &weight.shape,
             matrix: weight.matrix,
             parameters: trained(weight),
+            stored_type: &info.stored_type(weight),
+            stored_bits: info.entry(weight).and_then(TensorEntry::stored_bits),
+            stored_bytes: info.stored_bytes(weight),
         }))?;
     }
     rows.finish()
@@ -381,6 +484,22 @@ struct Entry<'a> {
     matrix: Option<[u64; 2]>,
     transposed: bool,
     parameters: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<Stored<'a>>,
+}
+
+/// How a weight is stored that is not plain elements of one type.
+#[derive(Debug, Serialize)]
+struct Stored<'a> {
+    scheme: &'a str,
+    bits_per_weight: Option<f64>,
+    bytes: Option<u64>,
+    parts: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    factor_block: Option<[u64; 2]>,
+    /// Why its values cannot be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<&'a str>,
 }
 
 impl<'a> Record<'a> {
@@ -392,17 +511,25 @@ impl<'a> Record<'a> {
             stack: weight.stack,
             block: weight.block,
             expert: weight.expert,
-            dtype: dtype(weight),
+            dtype: info.dtype(weight),
             shape: &weight.shape,
             matrix: weight.matrix,
             transposed: weight.transposed,
             parameters: trained(weight),
+            stored: info.form(weight).map(|form| Stored {
+                scheme: &form.scheme,
+                bits_per_weight: info.entry(weight).and_then(TensorEntry::stored_bits),
+                bytes: info.stored_bytes(weight),
+                parts: &form.parts,
+                factor_block: form.factor_block,
+                unreadable: form.unreadable.as_deref(),
+            }),
         });
         Self {
-            schema: Schema { name: "weightscope-info", major: 1, minor: 0 },
+            schema: Schema { name: "weightscope-info", major: 1, minor: 1 },
             source: info.source,
             model: &info.graph.summary,
-            kinds: kinds(info.graph),
+            kinds: kinds(info),
             weights: weights.collect(),
             errors: info.errors,
         }

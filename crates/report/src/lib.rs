@@ -51,6 +51,8 @@ mod page;
 pub mod pieces;
 mod schema;
 mod schemes;
+mod scope;
+mod stored;
 mod table;
 mod tables;
 pub mod text;

@@ -7,7 +7,7 @@ use weightscope_core::{Report, Severity};
 use crate::escape::{html, markdown, markdown_block, markdown_code};
 use crate::overview::{self, COMMAND, FindingGroup, more};
 use crate::tables::{AnalyzerTable, tables};
-use crate::{RenderOptions, numbers, schemes};
+use crate::{RenderOptions, numbers, schemes, scope, stored};
 
 pub(crate) fn render(report: &Report, options: &RenderOptions<'_>) -> String {
     let mut out = Document::default();
@@ -83,24 +83,27 @@ const fn icon(severity: Severity) -> &'static str {
 fn header(out: &mut Document, report: &Report) {
     let names: Vec<String> = report.sources.iter().map(|s| markdown_code(&s.path)).collect();
     out.paragraph(&format!("## WeightScope: {}", names.join(" and ")));
+    for line in scope::scope(report) {
+        out.paragraph(&format!("**{}**", markdown_block(&line)));
+    }
     let (counts, known) = overview::severity_counts(report);
     let mut line: Vec<String> =
         counts.iter().map(|(severity, text)| format!("{} {text}", icon(*severity))).collect();
     if known > 0 {
         line.push(format!("{} known", numbers::grouped(known)));
     }
-    let line = match overview::no_findings(report) {
+    let line = match scope::no_findings(report).as_str() {
         _ if !line.is_empty() => format!("**{}**", line.join(", ")),
         "no findings" => "✅ **no findings**".to_owned(),
         other => format!("**{other}**"),
     };
     out.paragraph(&line);
-    for (source, model) in report.sources.iter().zip(&report.models) {
+    for (index, (source, model)) in report.sources.iter().zip(&report.models).enumerate() {
         let facts = [
             ("family", model.family.clone()),
             ("parameters", overview::parameters(model)),
             ("layout", overview::architecture(model)),
-            ("stored as", overview::report_dtypes(report)),
+            ("stored as", stored::stored_as(report, index)),
             ("source", overview::source_facts(source)),
         ];
         out.facts(&facts);
@@ -220,7 +223,7 @@ fn analyzer_table(out: &mut Document, table: &AnalyzerTable<'_>) {
         let mut cells = vec![
             format!("{mark}{}", markdown_code(&row.weight.name)),
             numbers::shape(&row.weight.shape),
-            markdown(&row.weight.dtype).into_owned(),
+            markdown(&row.weight.stored_type()).into_owned(),
         ];
         let values = row.cells.iter();
         cells.extend(values.map(|c| markdown(c.as_deref().unwrap_or("–")).into_owned()));

@@ -8,7 +8,7 @@ use weightscope_core::{
     Timings, WeightStatus,
 };
 
-use crate::numbers::{bytes, grouped, plural, seconds, share, short};
+use crate::numbers::{bytes, grouped, plural, seconds, short};
 
 /// Name of the command in hints.
 pub(crate) const COMMAND: &str = "ws-cli";
@@ -133,16 +133,6 @@ pub(crate) fn severity_counts(report: &Report) -> (Vec<(Severity, String)>, u64)
     (counts.collect(), known)
 }
 
-/// What is said when there are no findings; never more than was looked at.
-pub(crate) fn no_findings(report: &Report) -> &'static str {
-    match report.status {
-        Status::Complete if report.totals.measured > 0 => "no findings",
-        Status::Rejected => "nothing was measured",
-        _ if report.totals.measured == 0 => "nothing was measured",
-        _ => "no findings in what was measured",
-    }
-}
-
 /// `safetensors, 2 files, 548.1 MB`.
 pub(crate) fn source_facts(source: &SourceRecord) -> String {
     let size: u64 = source.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes));
@@ -192,34 +182,6 @@ pub(crate) fn parameters(model: &ModelSummary) -> String {
     detail.map_or_else(|| short.clone(), |detail| format!("{short} ({detail})"))
 }
 
-/// Most element types that are named.
-const DTYPES: usize = 6;
-
-/// Shares of element types by number of elements, largest first: `BF16 99.9 %, F32 0.10 %`.
-pub(crate) fn dtype_mix<'a>(weights: impl Iterator<Item = (&'a str, u64)>) -> String {
-    let mut mix: IndexMap<&str, u64> = IndexMap::new();
-    for (dtype, elements) in weights {
-        let sum = mix.entry(dtype).or_default();
-        *sum = sum.saturating_add(elements);
-    }
-    mix.sort_by(|a, x, b, y| y.cmp(x).then(a.cmp(b)));
-    let total = mix.values().fold(0u64, |sum, n| sum.saturating_add(*n)).max(1);
-    let (alone, rest) = (mix.len() == 1, mix.len().saturating_sub(DTYPES));
-    let shares = mix.into_iter().take(DTYPES).map(|(dtype, n)| {
-        if alone { dtype.to_owned() } else { format!("{dtype} {}", share(n as f64 / total as f64)) }
-    });
-    let mut shares: Vec<String> = shares.collect();
-    if rest > 0 {
-        shares.push(format!("and {rest} more"));
-    }
-    shares.join(", ")
-}
-
-/// Weights of a report by element type and number of elements.
-pub(crate) fn report_dtypes(report: &Report) -> String {
-    dtype_mix(report.weights.iter().map(|w| (w.dtype.as_str(), w.elements())))
-}
-
 /// `148 weights measured`, with what was declared, skipped and failed where that differs.
 pub(crate) fn totals_sentence(report: &Report) -> String {
     let totals = &report.totals;
@@ -265,17 +227,6 @@ pub(crate) fn more(hidden: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dtype_mixes() {
-        let mix = |types: &[(&'static str, u64)]| dtype_mix(types.iter().copied());
-        assert_eq!(mix(&[]), "");
-        assert_eq!(mix(&[("F32", 3), ("F32", 4)]), "F32");
-        assert_eq!(mix(&[("F32", 1), ("BF16", 999)]), "BF16 99.9 %, F32 0.10 %");
-        let many: Vec<(&str, u64)> =
-            ["A", "B", "C", "D", "E", "F", "G", "H"].map(|t| (t, 1)).to_vec();
-        assert!(mix(&many).ends_with("F 12.5 %, and 2 more"), "{}", mix(&many));
-    }
 
     #[test]
     fn findings_are_grouped_worst_first() {

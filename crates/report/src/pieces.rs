@@ -10,7 +10,7 @@ use weightscope_core::{Descriptor, Key, Report, Value, WeightRecord};
 use crate::columns::{Column, Spec};
 use crate::escape::{MESSAGE_LIMIT, terminal, terminal_within};
 use crate::tables::analyzers;
-use crate::{numbers, overview, page};
+use crate::{numbers, overview, page, scope, stored};
 
 /// A number of an analyzer that a person wants to see beside the name of a weight.
 #[derive(Clone, Debug)]
@@ -128,9 +128,13 @@ pub fn facts(report: &Report) -> Vec<(&'static str, String)> {
         facts.push(("family", model.family.clone()));
         facts.push(("parameters", overview::parameters(model)));
         facts.push(("layout", overview::architecture(model)));
+        facts.push(("stored as", stored::stored_as(report, i)));
     }
-    facts.push(("stored as", overview::report_dtypes(report)));
+    if report.models.is_empty() {
+        facts.push(("stored as", stored::stored_as(report, 0)));
+    }
     facts.push(("measured", overview::totals_sentence(report)));
+    facts.extend(scope::scope(report).into_iter().map(|line| ("scope", line)));
     if let Some(timings) = &report.timings {
         facts.push(("took", overview::timing_sentence(timings)));
     }
@@ -142,6 +146,25 @@ pub fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let harmless =
         |(label, text): (_, String)| (label, terminal_within(&text, MESSAGE_LIMIT).into_owned());
     facts.into_iter().map(harmless).collect()
+}
+
+/// What was not measured, a line for each reason; nothing when all was.
+pub fn scope(report: &Report) -> Vec<String> {
+    let harmless = |line: String| terminal_within(&line, MESSAGE_LIMIT).into_owned();
+    scope::scope(report).into_iter().map(harmless).collect()
+}
+
+/// How a weight is stored that is not plain elements of one type: `Q4_K, 4.50 bits a weight, a factor for 1 x 32`.
+pub fn stored_form(weight: &WeightRecord) -> Option<String> {
+    let detail = stored::form_detail(weight)?;
+    let name = weight.stored_type();
+    let text = if detail.is_empty() { name.into_owned() } else { format!("{name}, {detail}") };
+    Some(terminal_within(&text, MESSAGE_LIMIT).into_owned())
+}
+
+/// The stored tensors that a weight is made of, where they are others than itself.
+pub fn stored_parts(weight: &WeightRecord) -> Vec<String> {
+    stored::parts(weight).iter().map(|name| terminal(name).into_owned()).collect()
 }
 
 /// Columns that `text` takes on a terminal, counting each character by itself: never less than it takes.

@@ -7,6 +7,8 @@ use crate::escape::{MESSAGE_LIMIT, terminal, terminal_within};
 use crate::grid::{Align, Grid, GridColumn, GridRow, INDENT, WIDEST};
 use crate::overview::{self, COMMAND, FindingGroup, more};
 use crate::page::{Page, Span, Style, bold, dim, ending, plain, shortened, width};
+use crate::scope::{self, no_findings};
+use crate::stored::stored_as;
 use crate::tables::{AnalyzerTable, tables};
 use crate::{columns, numbers, schemes};
 
@@ -59,17 +61,34 @@ fn status(page: &mut Page, report: &Report) {
 
 /// What was read: a path line and the facts of its model.
 fn header(page: &mut Page, report: &Report) {
+    // Of two checkpoints the scope is a matter of the pair, so it stands above both.
+    let is_one = report.sources.len() == 1;
+    if !is_one {
+        scope(page, report);
+    }
     for (i, source) in report.sources.iter().enumerate() {
         page.title(&terminal(&source.path), &[dim(overview::source_facts(source))]);
+        if is_one {
+            scope(page, report);
+        }
         let Some(model) = report.models.get(i) else { continue };
         page.blank();
         fact(page, "family", &model.family);
         fact(page, "parameters", &overview::parameters(model));
         fact(page, "layout", &overview::architecture(model));
-        // Weights of a comparison are pairs, so their types are said once, below the first.
-        if i == 0 {
-            fact(page, "stored as", &overview::report_dtypes(report));
-        }
+        fact(page, "stored as", &stored_as(report, i));
+        page.blank();
+    }
+}
+
+/// What was not measured, before anything is said of what was.
+fn scope(page: &mut Page, report: &Report) {
+    let lines = scope::scope(report);
+    for line in &lines {
+        let line = terminal_within(line, MESSAGE_LIMIT).into_owned();
+        page.text(0, &[Span::new(Style::Yellow, line)]);
+    }
+    if !lines.is_empty() {
         page.blank();
     }
 }
@@ -85,7 +104,7 @@ fn counts(page: &mut Page, report: &Report) {
     page.blank();
     let (counts, known) = overview::severity_counts(report);
     if counts.is_empty() {
-        let text = overview::no_findings(report);
+        let text = no_findings(report);
         let good = text == "no findings";
         let style = if good { Style::Green } else { Style::Bold };
         let symbol = if good { "✓ " } else { "" };
@@ -261,7 +280,7 @@ fn analyzer_table(page: &mut Page, table: &AnalyzerTable<'_>) {
     }));
     let rows = table.rows.iter().map(|row| {
         let shape = numbers::shape(&row.weight.shape);
-        let mut cells = vec![Some(shape), Some(row.weight.dtype.clone())];
+        let mut cells = vec![Some(shape), Some(terminal(&row.weight.stored_type()).into_owned())];
         cells.extend(row.cells.iter().cloned());
         GridRow {
             mark: row.severity.map(|s| Span::new(severity_style(s), severity_symbol(s))),

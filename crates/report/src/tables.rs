@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexSet;
-use weightscope_core::{Descriptor, Kind, Report, Severity, Value, WeightRecord};
+use weightscope_core::{Descriptor, Kind, Report, Severity, Value, WeightRecord, WeightStatus};
 
 use crate::columns::{Column, Rows, Spec};
 use crate::{RenderOptions, numbers};
@@ -178,18 +178,27 @@ fn facts_note(
         ["nan_count", "inf_count"].iter().any(|m| w.number(analyzer, m).is_some_and(|n| n > 0.0))
     };
     let bad = measured.iter().filter(is_bad).count();
-    let total = plural_weights(measured.len());
-    let finite = match (bad, measured.len()) {
+    // What was not looked into is neither finite nor without copies.
+    let unseen = report.weights.iter().filter(|w| w.status != WeightStatus::Ok).count();
+    let noun = if unseen == 0 { "weight" } else { "measured weight" };
+    let total = numbers::plural(measured.len() as u64, noun);
+    let mut finite = match (bad, measured.len()) {
         (0, 1) => "the one measured weight is finite".to_owned(),
         (0, _) => format!("all {total} are finite"),
         (bad, _) => format!("{} of {total} with NaN or Inf", numbers::grouped(bad as u64)),
     };
     let copies = copies(report, analyzer, measured);
-    let copies = match copies {
+    let mut copies = match copies {
         0 => "no duplicates".to_owned(),
         1 => "1 duplicate".to_owned(),
         n => format!("{} duplicates", numbers::grouped(n)),
     };
+    if unseen > 0 {
+        let was = if unseen == 1 { "was" } else { "were" };
+        let unseen = numbers::grouped(unseen as u64);
+        finite = format!("{finite}; {unseen} {was} not looked into");
+        copies.push_str(" among the measured ones");
+    }
     let rest = if shown < telling {
         format!("; showing {} of {}", numbers::grouped(shown as u64), plural_weights(telling))
     } else {

@@ -112,6 +112,13 @@ pub(super) fn weight(text: &mut Text, data: &Data, place: usize, theme: Theme) {
     if let Some(other) = &weight.other {
         fact(text, "against", other, theme);
     }
+    if let Some(form) = pieces::stored_form(weight) {
+        fact(text, "stored as", &form, theme);
+    }
+    let parts = pieces::stored_parts(weight);
+    if !parts.is_empty() {
+        fact(text, "parts", &parts.join(", "), theme);
+    }
     if let Some(reason) = &weight.reason {
         text.blank();
         fact(text, weight_status(weight), reason, theme);
@@ -149,8 +156,9 @@ pub(super) fn line(weight: &WeightRecord) -> String {
     if let Some(expert) = weight.expert {
         facts.push(format!("expert {expert}"));
     }
-    let dtype = escape::terminal_within(&weight.dtype, 20);
-    facts.push(format!("{} {dtype}", pieces::shape(&weight.shape)));
+    let stored = weight.stored_type();
+    let stored = escape::terminal_within(&stored, 30);
+    facts.push(format!("{} {stored}", pieces::shape(&weight.shape)));
     if weight.transposed {
         facts.push("stored [in, out]".to_owned());
     }

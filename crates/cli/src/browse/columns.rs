@@ -151,7 +151,7 @@ impl Column {
             Field::Severity => data.worst(place).map(|s| SortKey::Number(f64::from(s as u8))),
             Field::Name => Some(SortKey::Text(weight.name.clone())),
             Field::Role => Some(SortKey::Text(weight.role.name().to_owned())),
-            Field::Type => Some(SortKey::Text(weight.dtype.clone())),
+            Field::Type => Some(SortKey::Text(weight.stored_type().into_owned())),
             Field::Block => weight.block.map(|b| SortKey::Number(f64::from(b))),
             Field::Shape => number(weight.elements() as f64),
             Field::Parameters => number(weight.parameters as f64),
@@ -167,7 +167,7 @@ fn cell(field: &Field, weight: &WeightRecord) -> Option<String> {
         Field::Role => Some(weight.role.name().to_owned()),
         Field::Block => weight.block.map(|b| b.to_string()),
         Field::Shape => Some(pieces::shape(&weight.shape).replace(" x ", "×")),
-        Field::Type => Some(escape::terminal_within(&weight.dtype, 12).into_owned()),
+        Field::Type => Some(escape::terminal_within(&weight.stored_type(), 16).into_owned()),
         Field::Parameters => Some(pieces::short_count(weight.parameters)),
         Field::Metric(column) => column.cell(weight),
     }

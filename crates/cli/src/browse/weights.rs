@@ -104,8 +104,10 @@ impl Weights {
         let before = self.current();
         let passes = |place: &usize| {
             let Some(weight) = data.weight(*place) else { return false };
-            self.filter
-                .passes(data.worst(*place), &[&weight.name, weight.role.name(), &weight.dtype])
+            self.filter.passes(
+                data.worst(*place),
+                &[&weight.name, weight.role.name(), &weight.stored_type()],
+            )
         };
         let places = (0..data.report.weights.len()).filter(passes);
         let Some(column) = self.columns.get(self.sorted) else { return };

@@ -8,8 +8,13 @@ mod bitnet;
 mod bnb4;
 mod bnb8;
 mod codes;
+mod compressed_tensors;
+mod fp4;
+mod gpt_oss;
 mod gptq;
 mod grid;
+mod grid;
+mod mlx;
 mod recognised;
 mod scaled;
 mod scaled_floats;
@@ -31,6 +36,10 @@ static PACKINGS: &[&dyn Packing] = &[
     &bnb4::Bnb4,
     &bnb8::Bnb8,
     &bitnet::BitNet,
+    &fp4::Fp4,
+    &compressed_tensors::CompressedTensors,
+    &gpt_oss::GptOss,
+    &mlx::Mlx,
     &recognised::Recognised,
 ];
 
@@ -308,6 +317,7 @@ pub(crate) fn uniform_rounding(steps: &mut [f32]) {
 
 /// The rounding error to be expected of a value of a float format: the distance of its neighbours over sqrt(12). 0 for a
 /// value that is not finite, whose factor may be.
+#[expect(clippy::cast_possible_truncation, reason = "an estimate")]
 pub(crate) fn float_rounding(dtype: DType, value: f32) -> f32 {
     let (Some(roundoff), Some(normal)) = (dtype.unit_roundoff(), dtype.min_positive_normal())
     else {

@@ -135,3 +135,37 @@ fn floats_of_8_bits_by_channel_and_tensor() {
     check("fp8-tensor");
     check("mxfp8");
 }
+
+#[test]
+fn integers_in_words() {
+    for bits in 1..=8 {
+        check(&format!("ct-int{bits}"));
+    }
+    for bits in [3, 5, 6, 7] {
+        check(&format!("ct-int{bits}-whole"));
+    }
+}
+
+#[test]
+fn integers_in_bytes() {
+    check("ct-bytes");
+}
+
+#[test]
+fn floats_of_4_bits() {
+    check("nvfp4-modelopt");
+    check("nvfp4-ct");
+    check("mxfp4");
+}
+
+#[test]
+fn experts_of_gpt_oss() {
+    check("gpt-oss");
+}
+
+#[test]
+fn mlx() {
+    for name in ["mlx", "mlx-3", "mlx-5", "mlx-6", "mlx-mxfp4", "mlx-mxfp8", "mlx-nvfp4"] {
+        check(name);
+    }
+}

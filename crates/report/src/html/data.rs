@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use indexmap::IndexSet;
 use serde::Serialize;
 use serde_json::Value as Json;
-use weightscope_core::{Confidence, Finding, Heads, Report, ReportKind, Severity, WeightStatus};
+use weightscope_core::{
+    Confidence, Finding, Heads, Report, ReportKind, Severity, WeightRecord, WeightStatus,
+};
 
 use super::metrics::{self, Column, TableColumn};
 use super::{figures, round};
 use crate::escape::{terminal, terminal_within};
+use crate::numbers::bytes;
 use crate::overview::COMMAND;
-use crate::{RenderOptions, escape};
+use crate::{RenderOptions, escape, stored};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Data {
@@ -46,8 +49,19 @@ struct Weights {
     transposed: Vec<u8>,
     heads: Vec<Option<[u64; 3]>>,
     parameters: Vec<u64>,
+    /// How weights are stored that are no plain elements, by their place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stored: Vec<(usize, Form)>,
     /// Why a weight was not measured, by its place.
     unmeasured: Vec<(usize, &'static str, String)>,
+}
+
+/// A stored form in words.
+#[derive(Debug, Serialize)]
+struct Form {
+    detail: String,
+    bytes: String,
+    parts: Vec<String>,
 }
 
 /// A list of few different texts.
@@ -127,7 +141,10 @@ fn weights(report: &Report) -> Weights {
         weights.role.push(weight.role.name());
         weights.part.push(weight.part.name());
         weights.stack.push(weight.stack.map_or("", |stack| stack.name()));
-        weights.dtype.push(&weight.dtype);
+        weights.dtype.push(&weight.stored_type());
+        if let Some(form) = form(weight) {
+            weights.stored.push((index, form));
+        }
         weights.confidence.push(confidence(weight.confidence));
         weights.block.push(weight.block);
         weights.expert.push(weight.expert);
@@ -146,6 +163,12 @@ fn weights(report: &Report) -> Weights {
         }
     }
     weights
+}
+
+fn form(weight: &WeightRecord) -> Option<Form> {
+    let bytes = bytes(weight.stored.as_ref()?.bytes);
+    let parts = stored::parts(weight).iter().map(|name| terminal(name).into_owned());
+    Some(Form { detail: stored::form_detail(weight)?, bytes, parts: parts.collect() })
 }
 
 fn finding(finding: &Finding, places: &HashMap<&str, usize>) -> FindingRow {

@@ -1,5 +1,6 @@
 //! The model at a glance: a map of findings over roles and depth, shares of categories, and what there is.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
@@ -186,8 +187,8 @@ fn shares(report: &Report) -> Vec<Share> {
     model.categories.iter().map(share).collect()
 }
 
-/// Tower, role, part, whether within a block, whether an expert, shape, and element type.
-type Kind<'a> = (Option<Stack>, Role, Part, bool, bool, &'a [u64], &'a str);
+/// Tower, role, part, whether within a block, whether an expert, shape, and how it is stored.
+type Kind<'a> = (Option<Stack>, Role, Part, bool, bool, &'a [u64], Cow<'a, str>);
 
 /// Every kind of weight there is, with how often.
 fn listing(report: &Report) -> Vec<Line> {
@@ -201,7 +202,7 @@ fn listing(report: &Report) -> Vec<Line> {
             weight.block.is_some(),
             weight.expert.is_some(),
             weight.shape.as_slice(),
-            weight.dtype.as_str(),
+            weight.stored_type(),
         );
         let (count, parameters) = kinds.entry(kind).or_default();
         *count += 1;
@@ -220,7 +221,7 @@ fn listing(report: &Report) -> Vec<Line> {
         Line {
             what,
             shape: numbers::shape(shape).replace(" x ", " × "),
-            dtype: dtype.to_owned(),
+            dtype: dtype.into_owned(),
             count: grouped(count),
             each: short(parameters / count.max(1)),
             parameters: grouped(parameters),

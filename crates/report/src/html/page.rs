@@ -7,7 +7,8 @@ use weightscope_core::{Finding, ModelSummary, Report, Severity, SourceRecord};
 
 use super::data::places;
 use crate::numbers::{self, bytes, grouped, plural, share, short};
-use crate::{RenderOptions, overview};
+use crate::stored::stored_as;
+use crate::{RenderOptions, overview, scope};
 
 /// Findings of one code that are shown at once, and that are shown on request; the rest is in the table.
 const SHOWN: usize = 8;
@@ -20,6 +21,7 @@ pub(crate) struct Page {
     tool: String,
     status: Option<&'static str>,
     status_sentence: String,
+    scope: Vec<String>,
     tone: &'static str,
     verdict: String,
     advice: &'static str,
@@ -111,6 +113,7 @@ pub(crate) fn page(report: &Report, title: &str, options: &RenderOptions<'_>) ->
         tool: format!("{} {}", report.tool.name, report.tool.version),
         status: overview::status_word(report.status),
         status_sentence: overview::status_sentence(report),
+        scope: scope::scope(report),
         tone,
         verdict,
         advice,
@@ -142,10 +145,16 @@ fn verdict(report: &Report) -> (&'static str, String, &'static str) {
     } else if warning > 0 {
         ("warning", plural(warning, "warning"), "Look before relying on this checkpoint.")
     } else if info > 0 && report.totals.measured > 0 {
-        let sentence = format!("Nothing wrong, {} worth knowing", plural(info, "thing"));
-        ("info", sentence, "Nothing needs to be done.")
+        let things = plural(info, "thing");
+        match scope::looked_at(report) {
+            None => {
+                let sentence = format!("Nothing wrong, {things} worth knowing");
+                ("info", sentence, "Nothing needs to be done.")
+            }
+            Some(part) => ("info", format!("Nothing wrong in {part}, {things} worth knowing"), ""),
+        }
     } else {
-        let text = overview::no_findings(report);
+        let text = scope::no_findings(report);
         let tone = if text == "no findings" { "good" } else { "none" };
         let mut letters = text.chars();
         let first = letters.next().map(|c| c.to_ascii_uppercase());
@@ -158,14 +167,14 @@ fn models(report: &Report) -> Vec<Model> {
     let model = |(i, source): (usize, &SourceRecord)| Model {
         path: source.path.clone(),
         source: overview::source_facts(source),
-        facts: report.models.get(i).map_or_else(Vec::new, |m| facts(m, report)),
+        facts: report.models.get(i).map_or_else(Vec::new, |m| facts(m, stored_as(report, i))),
         trouble: trouble(report.models.get(i).unwrap_or(&nothing)),
     };
     report.sources.iter().enumerate().map(model).collect()
 }
 
 /// Name, value and a detail.
-fn facts(model: &ModelSummary, report: &Report) -> Vec<(&'static str, String, String)> {
+fn facts(model: &ModelSummary, stored_as: String) -> Vec<(&'static str, String, String)> {
     let mut facts = vec![("Family", model.family.clone(), String::new())];
     let mut fact = |name, value: String, detail: String| facts.push((name, value, detail));
     let copies = model.parameters_with_tied_copies;
@@ -189,7 +198,7 @@ fn facts(model: &ModelSummary, report: &Report) -> Vec<(&'static str, String, St
     if let Some(vocabulary) = model.vocab_size {
         fact("Vocabulary", grouped(vocabulary), String::new());
     }
-    fact("Stored as", overview::report_dtypes(report), String::new());
+    fact("Stored as", stored_as, String::new());
     fact("Size", bytes(model.bytes), plural(model.tensors, "tensor"));
     facts
 }

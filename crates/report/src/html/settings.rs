@@ -126,7 +126,7 @@ pub(crate) fn weights(report: &Report, options: &RenderOptions<'_>) -> Listing {
             weight.role.name().replace('_', " "),
             weight.block.map_or_else(String::new, |b| b.to_string()),
             shape(&weight.shape).replace(" x ", " × "),
-            weight.dtype.clone(),
+            weight.stored_type().into_owned(),
             grouped(weight.parameters),
         ];
         let numbers = columns.iter().map(|(id, c)| c.cell(weight, id));

@@ -77,6 +77,9 @@ for (const [metric, reason, lacking] of data.undefined) {
   }
 }
 
+// How weights are stored that are no plain elements.
+const formOf = new Map(weights.stored || []);
+
 const unmeasured = new Map(weights.unmeasured.map(([w, word, reason]) => [w, { word, reason }]));
 
 const RANKS = { info: 1, warning: 2, critical: 3 };

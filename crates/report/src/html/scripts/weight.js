@@ -19,17 +19,20 @@ function facts(w) {
   const matrix = weights.matrix[w];
   const confidence = textOf(weights.confidence, w);
   const tower = textOf(weights.stack, w);
+  const form = formOf.get(w);
   const list = [
     weights.other && weights.other[w] && ['Against', weights.other[w], ''],
     ['Role', roleOf(w), [tower, textOf(weights.part, w) === 'weight' ? '' : textOf(weights.part, w), confidence === 'known' ? '' : confidence].filter(Boolean).join(', ')],
     weights.block[w] !== null && ['Block', `${weights.block[w]}`, weights.expert[w] === null ? '' : `expert ${weights.expert[w]}`],
     ['Shape', weights.shape[w].join(' × ') || 'scalar', weights.transposed[w] ? 'stored in × out' : matrix ? 'out × in' : ''],
     heads && ['Heads', `${heads[0]}`, `of ${heads[2]}${heads[1] === heads[0] ? '' : `, ${heads[1]} key-value`}`],
-    ['Stored as', dtypeOf(w), ''],
+    ['Stored as', dtypeOf(w), form ? form.detail : ''],
+    form && ['Size', form.bytes, ''],
+    form && form.parts.length > 0 && ['Parts', `${form.parts.length}`, form.parts.join(', ')],
     ['Parameters', grouped(weights.parameters[w]), ''],
   ];
   return el('dl', { class: 'facts' }, list.filter(Boolean).map(([name, value, detail]) =>
-    el('div', {}, el('dt', {}, name), el('dd', {}, value, detail && el('span', {}, ` ${detail}`)))));
+    el('div', {}, el('dt', {}, name), el('dd', { class: `${value}${detail}`.length > 60 ? 'long' : null }, value, detail && el('span', {}, ` ${detail}`)))));
 }
 
 function findingsList(w) {
