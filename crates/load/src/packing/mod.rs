@@ -13,7 +13,6 @@ mod fp4;
 mod gpt_oss;
 mod gptq;
 mod grid;
-mod grid;
 mod mlx;
 mod recognised;
 mod scaled;
