@@ -21,6 +21,11 @@ const SIDES: &[(&str, Part)] = &[
     ("scale_inv", Part::Scale),
     ("weight_scale_inv", Part::Scale),
     ("weight_scale_2", Part::Scale),
+    ("input_scale_inv", Part::Scale),
+    ("qscale_weight", Part::Scale),
+    ("qscale_act", Part::Scale),
+    ("scale_weight", Part::Scale),
+    ("scale_input", Part::Scale),
     ("qzeros", Part::ZeroPoint),
     ("zero_point", Part::ZeroPoint),
     ("zero_points", Part::ZeroPoint),
@@ -154,6 +159,9 @@ mod tests {
         check("a.weight_scale", 1, Part::Scale);
         check("a.weight.absmax", 1, Part::Scale);
         check("a.scales", 2, Part::Scale);
+        check("a.input_scale", 0, Part::Scale);
+        check("a.qscale_act", 0, Part::Scale);
+        check("a.k_scale", 1, Part::Scale);
         check("logit_scale", 0, Part::Weight);
         check("a.logit_scale", 0, Part::Weight);
         check("a.qzeros", 2, Part::ZeroPoint);
