@@ -9,6 +9,7 @@ mod deit;
 mod falcon;
 mod gpt2;
 mod gpt_neox;
+mod gpt_oss;
 mod llama;
 mod mamba;
 mod mamba2;
@@ -32,6 +33,7 @@ pub(crate) const ALL: &[&Family] = &[
     &llama::FAMILY,
     &phi3::FAMILY,
     &mixtral::FAMILY,
+    &gpt_oss::FAMILY,
     &gpt_neox::FAMILY,
     &bert::FAMILY,
     &phi::FAMILY,

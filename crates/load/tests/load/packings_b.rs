@@ -77,7 +77,7 @@ fn same(a: &[f32], b: &[f32]) -> Option<usize> {
 #[track_caller]
 fn check(name: &str) {
     let folder = folder(name);
-    let checkpoint = open(&[folder.clone()]).unwrap();
+    let checkpoint = open(std::slice::from_ref(&folder)).unwrap();
     let cases = expected(&folder);
     assert_eq!(checkpoint.metadata().errors, []);
     let names: Vec<&str> = checkpoint.entries().iter().map(|e| e.name.as_str()).collect();
