@@ -136,6 +136,8 @@ fn floats_of_8_bits_in_blocks() {
 fn floats_of_8_bits_by_channel_and_tensor() {
     check("fp8-channel");
     check("fp8-tensor");
+    check("fp8-fbgemm");
+    check("fp8-modelopt");
     check("mxfp8");
 }
 
