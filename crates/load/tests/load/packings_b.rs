@@ -77,7 +77,7 @@ fn same(a: &[f32], b: &[f32]) -> Option<usize> {
 #[track_caller]
 fn check(name: &str) {
     let folder = folder(name);
-    let checkpoint = open(&[folder.clone()]).unwrap();
+    let checkpoint = open(std::slice::from_ref(&folder)).unwrap();
     let cases = expected(&folder);
     assert_eq!(checkpoint.metadata().errors, []);
     let names: Vec<&str> = checkpoint.entries().iter().map(|e| e.name.as_str()).collect();
@@ -136,6 +136,8 @@ fn floats_of_8_bits_in_blocks() {
 fn floats_of_8_bits_by_channel_and_tensor() {
     check("fp8-channel");
     check("fp8-tensor");
+    check("fp8-fbgemm");
+    check("fp8-modelopt");
     check("mxfp8");
 }
 
