@@ -68,13 +68,20 @@ impl Packing for Gptq {
         Some(Claim {
             name: format!("{module}.weight"),
             shape: vec![rows, columns],
-            orientation: Some(Orientation::InOut),
+            // A table of embeddings has its tokens where a layer has its inputs.
+            orientation: (!is_table(module)).then_some(Orientation::InOut),
             scheme: format!("gptq int{bits} {per}{suffix}"),
             factor_block: (!act_order).then_some([group, 1]),
             parts,
             values: Ok(Box::new(Grid { layout, columns, group, groups, act_order, zero_offset })),
         })
     }
+}
+
+/// Whether a module looks rows up rather than multiplying.
+fn is_table(module: &str) -> bool {
+    let last = module.rsplit('.').next().unwrap_or(module);
+    last.contains("embed") || last == "wte"
 }
 
 /// The shape of a matrix of 32-bit words.
