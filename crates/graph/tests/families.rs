@@ -48,7 +48,7 @@ macro_rules! golden {
 golden! {
     gpt2 gpt2_bare gpt2_square nanogpt
     smollm2 llama_untied llama_bare qwen2 qwen3 gemma2 gemma3 quantised adapter
-    phi3 mixtral qwen_moe
+    phi3 mixtral qwen_moe gpt_oss
     qwen1 gpt_neox
     minilm bert_pretraining roberta mpnet distilbert
     phi opt opt_350m bloom falcon_7b falcon_40b falcon_rw

@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn wild_bits_share_rungs() {
         let values: Vec<f32> =
-            (0..(1u32 << 20) + 1).map(|i| f32::from_bits(i.wrapping_mul(2_654_435_761))).collect();
+            (0..=1u32 << 20).map(|i| f32::from_bits(i.wrapping_mul(2_654_435_761))).collect();
         let mut counter = PrefixCounter::new(values.len() as u64);
         counter.push(&values);
         let ladder = counter.finish();

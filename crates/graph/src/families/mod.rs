@@ -10,6 +10,7 @@ mod falcon;
 mod gguf;
 mod gpt2;
 mod gpt_neox;
+mod gpt_oss;
 mod llama;
 mod mamba;
 mod mamba2;
@@ -33,6 +34,7 @@ pub(crate) const ALL: &[&Family] = &[
     &llama::FAMILY,
     &phi3::FAMILY,
     &mixtral::FAMILY,
+    &gpt_oss::FAMILY,
     &gpt_neox::FAMILY,
     &bert::FAMILY,
     &phi::FAMILY,
