@@ -51,7 +51,7 @@ fn awq() -> TestCheckpoint {
 
 fn bnb4(nested: bool) -> TestCheckpoint {
     let (codes, blocks) = (SIDE * SIDE / 2, SIDE * SIDE / 64);
-    let book: Vec<f32> = (0..256u8).map(|code| f32::from(code) / 128.0 - 1.0).collect();
+    let book: Vec<f32> = (0..=255u8).map(|code| f32::from(code) / 128.0 - 1.0).collect();
     let state =
         format!(r#"{{"blocksize": 64, "shape": [{SIDE}, {SIDE}], "nested_blocksize": 256}}"#);
     let file = TestCheckpoint::new()

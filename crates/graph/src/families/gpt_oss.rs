@@ -14,6 +14,7 @@ const BIAS: Need = Need::AllOf(&[OURS, Need::Flag("attention_bias")]);
 pub(super) const FAMILY: Family = Family {
     name: "gpt_oss",
     model_types: &["gpt_oss"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &["layers.{b}.self_attn.sinks"],
     prefixes: llama::PREFIXES,

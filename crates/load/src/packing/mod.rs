@@ -297,6 +297,7 @@ pub(crate) fn is_bare_codes(tensor: &StoredTensor) -> bool {
     let last = tensor.name.rsplit('.').next().unwrap_or(&tensor.name);
     let is_matrix = tensor.shape.len() > 1;
     let is_weight = last.ends_with("weight")
+        || last == "weight_packed"
         || is_matrix && CODES.contains(&last)
         // Stacked experts have no `.weight`.
         || tensor.shape.len() == 3 && last.ends_with("_proj");
@@ -304,8 +305,7 @@ pub(crate) fn is_bare_codes(tensor: &StoredTensor) -> bool {
 }
 
 /// Last segments of tensors of codes.
-const CODES: &[&str] =
-    &["weight_packed", "W_q", "trellis", "codes", "Qidxs", "_data", "_weight_qdata"];
+const CODES: &[&str] = &["W_q", "trellis", "codes", "Qidxs", "_data", "_weight_qdata"];
 
 /// Turns the steps of uniform grids into the rounding errors to be expected: the step over sqrt(12).
 pub(crate) fn uniform_rounding(steps: &mut [f32]) {
