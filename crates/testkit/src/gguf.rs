@@ -71,7 +71,9 @@ impl GgufValue {
             Self::List(items) => {
                 into.extend(items.first().map_or(5, Self::kind).to_le_bytes());
                 into.extend((items.len() as u64).to_le_bytes());
-                items.iter().for_each(|item| item.write(into));
+                for item in items {
+                    item.write(into);
+                }
             }
             Self::Raw(_, bytes) => into.extend_from_slice(bytes),
         }
@@ -103,7 +105,7 @@ pub struct TestGguf {
     /// Version; 3 unless changed.
     pub version: u32,
     /// What offsets are multiples of; written as `general.alignment` only by [`pair`](Self::pair).
-    pub alignment: u64,
+    pub alignment: usize,
     /// The pairs, in order.
     pub pairs: Vec<(String, GgufValue)>,
     /// The tensors, in order.
@@ -162,10 +164,12 @@ impl TestGguf {
     }
 
     /// All as one file.
+    ///
+    /// # Panics
+    /// For an alignment of zero.
     pub fn to_bytes(&self) -> Vec<u8> {
         let pad = |bytes: &mut Vec<u8>| {
-            let alignment = usize::try_from(self.alignment).expect("a small alignment");
-            bytes.resize(bytes.len().next_multiple_of(alignment), 0);
+            bytes.resize(bytes.len().next_multiple_of(self.alignment), 0);
         };
         let mut data = Vec::new();
         let mut table = Vec::new();

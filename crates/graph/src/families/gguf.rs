@@ -125,8 +125,10 @@ const FRAME: &[Row] = &[
     Row::table("position_embd", Role::PositionEmbedding, Dim::Positions, Dim::Hidden)
         .when(Need::For(&["gpt2"])),
     norm("output_norm").bias(LAYER_NORM),
-    // Where it is absent, tokens are its rows: the loader says so.
-    Row::linear("output", Role::Head, Dim::Vocab, Dim::Hidden).optional().bias(Need::For(&["phi"])),
+    // Where it is absent, the token embedding is the head: the loader says which.
+    Row::linear("output", Role::Head, Dim::Vocab, Dim::Hidden)
+        .when(Need::Not(&Need::Unless("tie_word_embeddings")))
+        .bias(Need::For(&["phi"])),
     Row::buffer("rope_freqs.weight"),
     Row::buffer("rope_factors_long.weight"),
     Row::buffer("rope_factors_short.weight"),

@@ -276,7 +276,7 @@ fn alignments() {
         TestGguf { alignment, ..small() }.pair("general.alignment", value).to_bytes()
     };
     for sound in [8, 32, 64, 4096] {
-        let checkpoint = open_gguf(of(GgufValue::U32(sound), u64::from(sound))).unwrap();
+        let checkpoint = open_gguf(of(GgufValue::U32(sound), sound as usize)).unwrap();
         assert_eq!(values(&checkpoint, "output_norm.weight"), count_up(4));
     }
     for broken in [0, 3, 48, 1 << 31, u32::MAX] {
