@@ -40,9 +40,9 @@ Examples:
   ws-cli plan quantize model/ --min-sqnr 20 --for compressed-tensors --write recipe.yaml
   ws-cli plan quantize report.json --target-bpw 6 --rule embedding=keep -o plan.json -o plan.html
 
-Rules: WHAT is matrix, embedding, head, position, router, norm, other or buffer; HOW is keep, auto,
-min8 (at least 8 bits per weight) or a scheme. norm, router and position are kept unless told
-otherwise, embedding and head have at least 8 bits.
+Rules: WHAT is matrix, embedding, head, position, router, norm, other, buffer or stored (matrices
+that are already quantised); HOW is keep, auto, min8 (at least 8 bits per weight) or a scheme. norm,
+router, position and stored are kept unless told otherwise, embedding and head have at least 8 bits.
 
 --write: for llama.cpp .sh (a script) or .txt (for --tensor-type-file); for compressed-tensors .yaml
 (a recipe of llm-compressor) or .json (quantization_config); for bitsandbytes .json (arguments of

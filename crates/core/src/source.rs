@@ -65,6 +65,13 @@ impl TensorEntry {
         Some(8.0 * self.bytes as f64 / self.elements as f64)
     }
 
+    /// Stored bytes of so many of its elements, with their share of factors and other parts.
+    pub fn stored_bytes(&self, elements: u64) -> u64 {
+        let all = u128::from(self.elements.max(1));
+        let bytes = (u128::from(self.bytes) * u128::from(elements) + all / 2) / all;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     /// Bytes that [`TensorSource::read_at`] can hand out, 0 where there are none.
     pub fn served_bytes(&self) -> u64 {
         self.dtype.map_or(0, |dtype| self.elements.saturating_mul(dtype.bytes() as u64))

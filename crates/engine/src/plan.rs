@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use weightscope_core::{
-    Analyzer, ModelGraph, UnitSpec, Weight, WeightId, summary_scratch, summary_work,
+    Analyzer, ModelGraph, TensorEntry, UnitSpec, Weight, WeightId, summary_scratch, summary_work,
 };
 
 use crate::EngineError;
@@ -99,7 +99,7 @@ fn rows(graph: &ModelGraph) -> Vec<WeightId> {
 ///
 /// A weight is read by its own task, or without one by the first that it is a member of. No sum of all
 /// tasks' numbers overflows.
-pub(crate) fn arrange(tasks: &mut [Task], graph: &ModelGraph) {
+pub(crate) fn arrange(tasks: &mut [Task], graph: &ModelGraph, entries: &[TensorEntry]) {
     let most = u64::MAX / tasks.len().max(1) as u64;
     let mut is_read = vec![false; graph.weights.len()];
     for alone in [true, false] {
@@ -115,7 +115,8 @@ pub(crate) fn arrange(tasks: &mut [Task], graph: &ModelGraph) {
                     if graph.pairing.is_none() {
                         summaries += summary_work(weight);
                     }
-                    task.stored_bytes = task.stored_bytes.saturating_add(stored_bytes(weight));
+                    task.stored_bytes =
+                        task.stored_bytes.saturating_add(stored_bytes(weight, entries));
                 }
             }
             task.work = task.work.saturating_add(summaries as u64).min(most);
@@ -126,8 +127,8 @@ pub(crate) fn arrange(tasks: &mut [Task], graph: &ModelGraph) {
 }
 
 /// Stored size of a weight, which may be a part of a tensor.
-fn stored_bytes(weight: &Weight) -> u64 {
-    weight.elements().saturating_mul(weight.dtype.map_or(0, |d| d.bytes() as u64))
+fn stored_bytes(weight: &Weight, entries: &[TensorEntry]) -> u64 {
+    entries.get(weight.entry.0 as usize).map_or(0, |entry| entry.stored_bytes(weight.elements()))
 }
 
 /// Says whether every pattern is a glob, as [`crate::scan`] does before it measures.

@@ -213,7 +213,7 @@ impl Rounds<'_> {
         let resumed = self.measured.chosen().filter(|id| self.measured.has(*id, round));
         let resumed = resumed.count() as u64;
         let mut tasks = self.admit(round, tasks, observe)?;
-        arrange(&mut tasks, graph);
+        arrange(&mut tasks, graph, source.entries());
         let weights: BTreeSet<_> = tasks.iter().filter_map(|t| t.unit.weights.first()).collect();
         let mut left = weights.len();
         let total_bytes: u64 = tasks.iter().map(|t| t.stored_bytes).sum();
@@ -607,15 +607,10 @@ fn stored_record(entry: &TensorEntry, weight: &Weight) -> Option<StoredRecord> {
         if weight.transposed { [columns, rows] } else { [rows, columns] }
     };
     let bits_per_weight = 8.0 * entry.bytes as f64 / entry.elements.max(1) as f64;
-    let bytes = if elements == entry.elements {
-        entry.bytes
-    } else {
-        (bits_per_weight * elements as f64 / 8.0).round() as u64
-    };
     Some(StoredRecord {
         scheme: form.scheme.clone(),
         bits_per_weight,
-        bytes,
+        bytes: entry.stored_bytes(elements),
         parts: form.parts.clone(),
         factor_block: form.factor_block.map(turned),
     })

@@ -39,16 +39,29 @@ pub(crate) fn rule(class: Class, request: &Request) -> (How, &'static str, bool)
     (how, reason, false)
 }
 
+/// The class whose rule a tensor falls under.
+pub(crate) fn ruled(tensor: &Stored, request: &Request) -> Class {
+    let Some(form) = &tensor.quantised else { return tensor.class };
+    let can_stay = request.target.is_none_or(|target| target.holds(form));
+    let (how, ..) = rule(Class::Stored, request);
+    if can_stay && how != How::Auto { Class::Stored } else { tensor.class }
+}
+
 pub(crate) fn options(tensor: &Stored, request: &Request, schemes: &[Scheme]) -> Options {
-    let words = tensor.class.words();
+    let class = ruled(tensor, request);
+    let words = class.words();
     let nothing = |limit: String, held: String| Options {
         schemes: Vec::new(),
         keep: true,
         limit: Some(limit),
         held: Some(held),
     };
-    let (how, ..) = rule(tensor.class, request);
-    let by_rule = format!("{}={how}", tensor.class);
+    let (how, ..) = rule(class, request);
+    let by_rule = format!("{class}={how}");
+    if how == How::Keep && class == Class::Stored {
+        let held = format!("{words} are kept by rule `{by_rule}` (stored=auto plans them anew)");
+        return nothing(by_rule, held);
+    }
     if how == How::Keep {
         return nothing(by_rule.clone(), format!("{words} are kept by rule `{by_rule}`"));
     }

@@ -36,8 +36,8 @@ mod tensor;
 pub use export::{ExportError, Form, export};
 pub use figures::{Block, blocks, figures};
 pub use plan::{
-    AppliedRule, Goal, Held, Plan, PlanError, PlannedTensor, Request, SCHEMA_NAME, Size, Uniform,
-    plan,
+    AppliedRule, Goal, Held, Plan, PlanError, PlannedTensor, Quantised, Request, SCHEMA_NAME, Size,
+    Uniform, plan,
 };
 pub use rules::{Class, How, Rule, RuleError};
 pub use scheme::{Scheme, UnknownScheme};

@@ -9,6 +9,7 @@
 //! win over the expressions. Sources: the program's own usage text and `tools/quantize/quantize.cpp` and
 //! `src/llama-quant.cpp` of llama.cpp; names as in the table `tensor_mapping.py` of the Python package `gguf`.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -106,9 +107,15 @@ pub(crate) fn name(tensor: &Stored) -> Option<Name> {
 /// Modules that are a language model's head; other heads have no place in a GGUF file.
 const OUTPUTS: [&str; 6] = ["lm_head", "embed_out", "output", "output_layer", "head", "linear"];
 
+/// Whether a stored form is a type of GGUF, such as `Q4_K`.
+pub(crate) fn is_type(form: &str) -> bool {
+    let rest = form.trim_start_matches(['I', 'T']).strip_prefix('Q');
+    rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) || form == "MXFP4"
+}
+
 /// llama.cpp's name of the type that a tensor gets.
-fn type_of(scheme: Option<Scheme>, tensor: &Stored) -> Option<&'static str> {
-    Some(match scheme {
+fn type_of(scheme: Option<Scheme>, tensor: &Stored) -> Option<Cow<'static, str>> {
+    let name = match scheme {
         Some(Scheme::GgufQ8_0) => "q8_0",
         Some(Scheme::GgufQ4_0) => "q4_0",
         Some(Scheme::GgufQ4_1) => "q4_1",
@@ -117,18 +124,21 @@ fn type_of(scheme: Option<Scheme>, tensor: &Stored) -> Option<&'static str> {
         Some(Scheme::F16) => "f16",
         Some(Scheme::Bf16) => "bf16",
         Some(_) => return None,
-        None => match tensor.dtype.as_str() {
-            "F16" => "f16",
-            "BF16" => "bf16",
-            _ => "f32",
+        None => match (tensor.quantised.as_deref(), tensor.dtype.as_str()) {
+            // A type of its own is copied as it is.
+            (Some(form), _) if is_type(form) => return Some(form.to_ascii_lowercase().into()),
+            (Some(_), _) | (None, "F16") => "f16",
+            (None, "BF16") => "bf16",
+            (None, _) => "f32",
         },
-    })
+    };
+    Some(Cow::Borrowed(name))
 }
 
 /// What a file for llama-quantize says.
 struct Types {
-    embedding: Option<&'static str>,
-    output: Option<&'static str>,
+    embedding: Option<Cow<'static, str>>,
+    output: Option<Cow<'static, str>>,
     /// `REGEX=TYPE`.
     lines: Vec<String>,
     /// Tensors without a name in GGUF, and what the plan says of them.
@@ -137,7 +147,7 @@ struct Types {
 
 fn types(plan: &Plan) -> Types {
     let mut types = Types { embedding: None, output: None, lines: Vec::new(), unknown: Vec::new() };
-    let mut blocks: IndexMap<(&str, &str, &str), BTreeSet<u32>> = IndexMap::new();
+    let mut blocks: IndexMap<(&str, &str, Cow<'_, str>), BTreeSet<u32>> = IndexMap::new();
     let mut everywhere: IndexMap<(&str, &str), BTreeSet<u32>> = IndexMap::new();
     for (tensor, planned) in plan.stored.iter().zip(&plan.tensors) {
         // The program has no say over these, and needs none.
@@ -235,6 +245,8 @@ mod tests {
                 block,
                 expert,
                 dtype: "BF16".to_owned(),
+                quantised: None,
+                codes: false,
                 dimensions: 2,
                 transposed: false,
                 widths: vec![64],

@@ -1,13 +1,15 @@
 //! From a report and a wish to a plan.
 
+use indexmap::IndexMap;
 use serde::Serialize;
 use weightscope_core::{Report, ReportKind, Role, SchemaRecord, Stack};
 
 use crate::choose::{
-    Choice, Options, choices, good_enough, holders, kept_bytes, options, rule, uniform, unmet,
+    Choice, Options, choices, good_enough, holders, kept_bytes, options, rule, ruled, uniform,
+    unmet,
 };
 use crate::solve::{Cost, SolveError, bytes_of, error_of, solve};
-use crate::tensor::{Measured, Stored, stored};
+use crate::tensor::{ANALYZER, Measured, Stored, stored};
 use crate::{Class, How, Rule, Scheme, Target};
 
 /// Name in [`SchemaRecord`] of a plan.
@@ -80,6 +82,21 @@ pub struct AppliedRule {
     pub bytes: u64,
 }
 
+/// What is already quantised in one form.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Quantised {
+    /// The form, such as `Q4_K` or `gptq int4 g128`.
+    pub form: String,
+    /// Stored tensors in it, the parts of one weight counted as one.
+    pub tensors: u64,
+    /// Their weights.
+    pub elements: u64,
+    /// Their stored bytes.
+    pub bytes: u64,
+    /// Stored bits of a weight; null for codes that are not decoded, whose weights are not counted.
+    pub bits_per_weight: Option<f64>,
+}
+
 /// What becomes of one stored tensor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlannedTensor {
@@ -91,7 +108,7 @@ pub struct PlannedTensor {
     pub stack: Option<Stack>,
     /// Its depth.
     pub block: Option<u32>,
-    /// The type that it is stored in.
+    /// The type or quantised form that it is stored in.
     pub dtype: String,
     /// Its elements.
     pub elements: u64,
@@ -136,6 +153,12 @@ pub struct Plan {
     pub target: Option<Target>,
     /// Schemes that were allowed and measured, in the order of reports.
     pub schemes: Vec<Scheme>,
+    /// What is already quantised, the form of the most bytes first.
+    pub already_quantized: Vec<Quantised>,
+    /// Tensors that had a choice.
+    pub open: u64,
+    /// Their bytes now.
+    pub open_bytes: u64,
     /// The checkpoint as it is.
     pub before: Size,
     /// As planned.
@@ -172,6 +195,39 @@ impl Plan {
         )
     }
 
+    /// What is already quantised and what that leaves to be planned, in sentences; nothing for a checkpoint that is
+    /// not quantised.
+    pub fn already(&self) -> Vec<String> {
+        let forms = self.already_quantized.iter();
+        let mut sentences: Vec<String> = forms
+            .map(|form| {
+                let bits = form
+                    .bits_per_weight
+                    .map_or_else(String::new, |bits| format!(", {bits:.1} bits a weight"));
+                let (count, name) = (matrices(form.tensors), &form.form);
+                format!("already quantised: {count} as {name}{bits}")
+            })
+            .collect();
+        let stored = self.tensors.iter().filter(|t| t.class == Class::Stored);
+        let is_kept = stored.clone().all(|tensor| tensor.scheme.is_none());
+        if sentences.is_empty() || stored.count() == 0 {
+            return sentences;
+        }
+        sentences.push(match (self.open, is_kept) {
+            (0, true) => "nothing to plan: what is quantised stays as it is stored, and the rest \
+                          is kept by rule"
+                .to_owned(),
+            (open, true) => format!(
+                "what is quantised stays as it is stored; {} of {} remain{} to be planned",
+                tensors(open),
+                size(self.open_bytes),
+                if open == 1 { "s" } else { "" }
+            ),
+            (_, false) => "they are quantised once more, by a rule of yours".to_owned(),
+        });
+        sentences
+    }
+
     /// JSON, indented, in ASCII.
     ///
     /// # Errors
@@ -179,6 +235,14 @@ impl Plan {
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         Ok(crate::names::ascii(&serde_json::to_string_pretty(self)?) + "\n")
     }
+}
+
+fn tensors(count: u64) -> String {
+    format!("{count} tensor{}", if count == 1 { "" } else { "s" })
+}
+
+fn matrices(count: u64) -> String {
+    if count == 1 { "1 matrix".to_owned() } else { format!("{count} matrices") }
 }
 
 /// What the smallest size of a class is made of.
@@ -269,16 +333,20 @@ pub(crate) fn size(bytes: u64) -> String {
 pub fn plan(report: &Report, request: &Request) -> Result<Plan, PlanError> {
     check(report, request)?;
     let tensors = stored(report);
-    if tensors.iter().all(|tensor| tensor.measured.is_empty()) {
+    // Of codes that are not decoded nothing can be measured, whatever was asked for.
+    let is_asked = report.settings.analyzers.contains_key(ANALYZER);
+    let is_codes = is_asked && tensors.iter().any(|tensor| tensor.quantised.is_some());
+    if !is_codes && tensors.iter().all(|tensor| tensor.measured.is_empty()) {
         return Err(PlanError::NoMeasurements);
     }
     let allowed = allowed(&tensors, request);
     // bitsandbytes has one format for a whole model.
-    let rounds: Vec<Vec<Scheme>> = if request.target == Some(Target::BitsAndBytes) {
-        allowed.iter().map(|scheme| vec![*scheme]).collect()
-    } else {
-        vec![allowed]
-    };
+    let rounds: Vec<Vec<Scheme>> =
+        if request.target == Some(Target::BitsAndBytes) && !allowed.is_empty() {
+            allowed.iter().map(|scheme| vec![*scheme]).collect()
+        } else {
+            vec![allowed]
+        };
     let mut best: Option<Result<Plan, PlanError>> = None;
     for schemes in &rounds {
         let plan = attempt(report, request, &tensors, schemes);
@@ -368,6 +436,7 @@ fn attempt(
     let same: Vec<Vec<usize>> =
         schemes.iter().map(|s| choices.iter().map(|c| uniform(c, *s)).collect()).collect();
     let mut notes = notes(report);
+    notes.extend(again(tensors, &options, request));
     let (picks, bound) = match (request.goal, budget) {
         (Goal::MinSqnr(db), _) => {
             let picks: Vec<usize> = choices.iter().map(|choice| good_enough(choice, db)).collect();
@@ -397,10 +466,11 @@ fn attempt(
         Uniform { scheme: *scheme, size: size(bytes), error, fits: fits(bytes), tensors }
     });
     let uniform: Vec<Uniform> = uniform.filter(|uniform| uniform.tensors > 0).collect();
+    let open = || tensors.iter().zip(&options).filter(|(_, o)| !o.schemes.is_empty());
     let planned = planned(tensors, &options, &choices, &picks, request);
     let error = error_of(&costs, &picks);
     Ok(Plan {
-        schema: SchemaRecord { name: SCHEMA_NAME.to_owned(), major: 1, minor: 0 },
+        schema: SchemaRecord { name: SCHEMA_NAME.to_owned(), major: 1, minor: 1 },
         source: report.sources.first().map_or_else(String::new, |source| source.path.clone()),
         family: model.map_or_else(String::new, |model| model.family.clone()),
         parameters,
@@ -408,6 +478,9 @@ fn attempt(
         budget: budget.filter(|budget| *budget != u64::MAX),
         target: request.target,
         schemes: schemes.to_vec(),
+        already_quantized: quantised(tensors),
+        open: open().count() as u64,
+        open_bytes: open().map(|(tensor, _)| tensor.bytes).sum(),
         before: size(tensors.iter().map(|tensor| tensor.bytes).sum()),
         after: size(planned.iter().map(|tensor| tensor.bytes).sum()),
         error,
@@ -434,7 +507,62 @@ fn notes(report: &Report) -> Vec<String> {
             "the report has some of the checkpoint's {all} tensors only; the others are not counted"
         ));
     }
+    for group in &report.totals.not_measured {
+        let (count, why) = (tensors(group.tensors), &group.why);
+        notes.push(format!("not measured, so kept: {count}, {why}"));
+    }
     notes
+}
+
+/// What is already quantised, by form.
+fn quantised(tensors: &[Stored]) -> Vec<Quantised> {
+    let mut forms: IndexMap<&str, Quantised> = IndexMap::new();
+    for tensor in tensors {
+        let Some(name) = &tensor.quantised else { continue };
+        let form = forms.entry(name).or_insert_with(|| Quantised {
+            form: name.clone(),
+            tensors: 0,
+            elements: 0,
+            bytes: 0,
+            bits_per_weight: None,
+        });
+        form.tensors += 1;
+        form.elements += tensor.elements;
+        form.bytes += tensor.bytes;
+        if !tensor.codes {
+            let bits = form.bytes as f64 * 8.0 / form.elements.max(1) as f64;
+            form.bits_per_weight = Some(bits);
+        }
+    }
+    let mut forms: Vec<Quantised> = forms.into_values().collect();
+    forms.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.form.cmp(&b.form)));
+    forms
+}
+
+/// Says that a plan rounds once more what was rounded before.
+fn again(stored: &[Stored], options: &[Options], request: &Request) -> Option<String> {
+    let both = stored.iter().zip(options);
+    let planned =
+        both.filter(|(tensor, options)| tensor.quantised.is_some() && !options.schemes.is_empty());
+    let count = planned.count() as u64;
+    let why = match request.target {
+        Some(target)
+            if stored
+                .iter()
+                .filter_map(|t| t.quantised.as_deref())
+                .any(|form| !target.holds(form)) =>
+        {
+            format!(", because {target} cannot hold them as they are stored")
+        }
+        _ => String::new(),
+    };
+    (count > 0).then(|| {
+        format!(
+            "{} already quantised and planned anew{why}: errors are those of rounding the decoded values once more, on \
+             top of what the first rounding lost",
+            if count == 1 { "1 matrix is".to_owned() } else { format!("{count} matrices are") }
+        )
+    })
 }
 
 fn planned(
@@ -463,10 +591,10 @@ fn planned(
                 role: tensor.role,
                 stack: tensor.stack,
                 block: tensor.block,
-                dtype: tensor.dtype.clone(),
+                dtype: tensor.stored_type().to_owned(),
                 elements: tensor.elements,
                 weights: tensor.weights,
-                class: tensor.class,
+                class: ruled(tensor, request),
                 choice: choice as u64,
                 scheme,
                 bits_per_weight: bytes as f64 * 8.0 / tensor.elements.max(1) as f64,

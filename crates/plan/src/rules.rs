@@ -28,11 +28,14 @@ pub enum Class {
     Matrix,
     /// What is stored and not trained.
     Buffer,
+    /// Matrices of any of these that are already quantised, unless their rule is `auto`.
+    Stored,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::Stored,
         Self::Matrix,
         Self::Embedding,
         Self::Head,
@@ -54,6 +57,7 @@ impl Class {
             Self::Other => "other",
             Self::Matrix => "matrix",
             Self::Buffer => "buffer",
+            Self::Stored => "stored",
         }
     }
 
@@ -68,10 +72,11 @@ impl Class {
             Self::Other => "matrices of unknown role",
             Self::Matrix => "matrices",
             Self::Buffer => "buffers",
+            Self::Stored => "weights already quantised",
         }
     }
 
-    /// The class of a weight.
+    /// The class of a weight that is not quantised yet.
     pub fn of(role: Role, part: Part, matrix: Option<[u64; 2]>) -> Self {
         match Kind::of(role, part, matrix) {
             Kind::Buffer => Self::Buffer,
@@ -93,6 +98,9 @@ impl Class {
             (Self::Router, _) => (How::Keep, "an error sends tokens to other experts"),
             (Self::Position, _) => (How::Keep, "looked up, never multiplied"),
             (Self::Buffer, _) => (How::Keep, "not trained"),
+            (Self::Stored, _) => {
+                (How::Keep, "already quantised; another rounding would come on top of the first")
+            }
             (Self::Embedding | Self::Head, Some(Target::CompressedTensors)) => {
                 (How::Keep, "compressed-tensors is about the Linear modules between them")
             }
@@ -209,7 +217,7 @@ mod tests {
         assert_eq!("norm=keep".parse::<Rule>().unwrap().how, How::Keep);
         let error = |text: &str| text.parse::<Rule>().unwrap_err().to_string();
         assert!(error("norm").contains("WHAT=HOW"));
-        assert!(error("norms=keep").contains("there are matrix, embedding"));
+        assert!(error("norms=keep").contains("there are stored, matrix, embedding"));
         assert!(error("norm=q8").contains("\"q8\" says not how"));
     }
 

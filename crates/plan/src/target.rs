@@ -96,6 +96,11 @@ impl Target {
         }
     }
 
+    /// Whether it can store a quantised form as it is.
+    pub(crate) fn holds(self, form: &str) -> bool {
+        self != Self::LlamaCpp || llama_cpp::is_type(form)
+    }
+
     /// Bits of an element that is kept, where the tool stores it in another type than the checkpoint.
     pub(crate) fn kept_bits(self, tensor: &Stored) -> Option<u64> {
         // GGUF converters store vectors, routers and position tables in F32, and no buffers.
@@ -103,6 +108,8 @@ impl Target {
             (Self::LlamaCpp, Class::Buffer) => Some(0),
             (Self::LlamaCpp, Class::Norm | Class::Router | Class::Position) => Some(32),
             (Self::LlamaCpp, _) if tensor.role == Role::TypeEmbedding => Some(32),
+            // The converter decodes what it cannot take over.
+            (Self::LlamaCpp, _) if !self.holds(tensor.quantised.as_deref()?) => Some(16),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weightscope_core::{DType, Part, Report, Role, Stack, Value, WeightRecord};
+use weightscope_core::{Part, Report, Role, Stack, Value, WeightRecord};
 
 use crate::{Class, Scheme};
 
@@ -20,7 +20,12 @@ pub(crate) struct Stored {
     pub(crate) block: Option<u32>,
     /// Whether it belongs to one expert or holds several.
     pub(crate) expert: bool,
+    /// Type of its elements, decoded where they are stored in another form.
     pub(crate) dtype: String,
+    /// How it is stored when that is a quantised form: one of less than 16 bits a weight.
+    pub(crate) quantised: Option<String>,
+    /// Whether that is codes that are not decoded.
+    pub(crate) codes: bool,
     /// Dimensions as stored.
     pub(crate) dimensions: usize,
     pub(crate) transposed: bool,
@@ -29,7 +34,7 @@ pub(crate) struct Stored {
     /// Weights in it.
     pub(crate) weights: u64,
     pub(crate) elements: u64,
-    /// As stored.
+    /// As stored, all parts included.
     pub(crate) bytes: u64,
     /// What was measured for all of its weights.
     pub(crate) measured: Vec<Measured>,
@@ -58,6 +63,11 @@ impl Stored {
     /// The module it is the weight of, as transformers names it.
     pub(crate) fn module(&self) -> Option<&str> {
         self.name.strip_suffix(".weight").filter(|_| self.part == Part::Weight)
+    }
+
+    /// How it is stored, in one word.
+    pub(crate) fn stored_type(&self) -> &str {
+        self.quantised.as_deref().unwrap_or(&self.dtype)
     }
 }
 
@@ -107,9 +117,17 @@ fn begin(weight: &WeightRecord) -> Stored {
         Role::MlpGate | Role::MlpUp if is_fused(weight) => Role::MlpGateUp,
         role => role,
     };
+    // Codes that are not decoded have no rows and columns, and are no vectors for that.
+    let class = match Class::of(weight.role, weight.part, weight.matrix) {
+        Class::Norm if is_codes(weight) => Class::Other,
+        class => class,
+    };
+    let is_matrix = !matches!(class, Class::Norm | Class::Buffer);
     Stored {
         name: weight.source_tensor.clone(),
-        class: Class::of(weight.role, weight.part, weight.matrix),
+        class,
+        quantised: is_matrix.then(|| quantised(weight)).flatten(),
+        codes: is_codes(weight),
         role: fused,
         part: weight.part,
         stack: weight.stack,
@@ -131,10 +149,24 @@ fn is_fused(weight: &WeightRecord) -> bool {
     is_part(weight) && matches!(part, "q" | "k" | "v" | "gate" | "up")
 }
 
+/// Stored bits a weight from which on a form is not called quantised.
+const WHOLE: f64 = 16.0;
+
+/// How a weight is stored when that is a quantised form.
+fn quantised(weight: &WeightRecord) -> Option<String> {
+    weight.stored.as_ref()?;
+    let is_narrow = weight.stored_bits().is_none_or(|bits| bits < WHOLE);
+    is_narrow.then(|| weight.stored_type().into_owned())
+}
+
+/// Whether it holds codes that are not decoded.
+fn is_codes(weight: &WeightRecord) -> bool {
+    weight.stored.is_some() && weight.stored_bits().is_none() && weight.part.is_parameter()
+}
+
 /// Bytes that a weight takes in the file. Types that are not known count as one byte an element.
 fn stored_bytes(weight: &WeightRecord) -> u64 {
-    let bits = weight.dtype.parse::<DType>().map_or(8, DType::bits);
-    (weight.elements().saturating_mul(u64::from(bits))).div_ceil(8)
+    weight.stored_bytes().unwrap_or_else(|| weight.elements())
 }
 
 /// One scheme over all weights; `None` when one of them was not measured in it or overflows.

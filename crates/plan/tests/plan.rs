@@ -6,7 +6,8 @@ use common::{Model, error_of, layers, request};
 use proptest::prelude::*;
 use weightscope_core::{Part, Role};
 use weightscope_plan::{
-    Class, Form, Goal, How, Plan, PlanError, Rule, Scheme, Target, blocks, export, figures, plan,
+    Class, Form, Goal, How, Plan, PlanError, Request, Rule, Scheme, Target, blocks, export,
+    figures, plan,
 };
 
 fn scheme_of(plan: &Plan, name: &str) -> Option<Scheme> {
@@ -231,4 +232,131 @@ proptest! {
             Err(error) => prop_assert!(false, "{error}"),
         }
     }
+}
+
+/// The matrices of the blocks as if they were stored in `scheme`, at 4.5 bits a weight.
+fn quantised(scheme: &str) -> Model {
+    let mut model = layers(2);
+    let is_linear =
+        |w: &&mut weightscope_core::WeightRecord| w.matrix.is_some() && w.block.is_some();
+    for record in model.weights.iter_mut().filter(is_linear) {
+        record.dtype = "F32".to_owned();
+        record.stored = Some(weightscope_core::StoredRecord {
+            scheme: scheme.to_owned(),
+            bits_per_weight: 4.5,
+            bytes: record.parameters * 9 / 16,
+            parts: vec![record.name.replace("weight", "qweight")],
+            factor_block: Some([1, 128]),
+        });
+    }
+    model
+}
+
+#[test]
+fn what_is_quantised_stays_as_it_is_stored() {
+    let report = quantised("gptq int4 g128").report();
+    let made = plan(&report, &request(Goal::BitsPerWeight(5.5))).unwrap();
+    let [form] = &made.already_quantized[..] else { panic!("{:?}", made.already_quantized) };
+    assert_eq!((form.form.as_str(), form.tensors), ("gptq int4 g128", 14));
+    assert_eq!(form.bits_per_weight, Some(4.5));
+    // Sizes are those of the file, not of what is decoded.
+    let table = 512 * 128;
+    let linear: u64 = 2 * (2 * 128 * 128 + 2 * 64 * 128 + 3 * 384 * 128);
+    assert_eq!(made.before.bytes, 2 * table + linear * 9 / 16 + 2 * 3 * 128);
+    assert_eq!((made.open, made.open_bytes), (1, 2 * table));
+    let kept = made.tensors.iter().filter(|t| t.class == Class::Stored);
+    assert!(kept.clone().all(|t| t.scheme.is_none() && t.bytes == t.bytes_before));
+    assert!(kept.clone().all(|t| t.dtype == "gptq int4 g128"));
+    assert_eq!(kept.count(), 14);
+    assert!(made.after.bits_per_weight <= 5.5 && made.after.bytes < made.before.bytes);
+    let sentences = made.already();
+    assert_eq!(sentences[0], "already quantised: 14 matrices as gptq int4 g128, 4.5 bits a weight");
+    assert!(sentences[1].ends_with("1 tensor of 131.1 kB remains to be planned"), "{sentences:?}");
+    let norms = made.rules.iter().find(|rule| rule.class == Class::Norm).unwrap();
+    assert_eq!((norms.tensors, norms.bytes), (3, 2 * 3 * 128));
+
+    // A wish below it says what holds it, and by which rule.
+    let error = plan(&report, &request(Goal::BitsPerWeight(3.0))).unwrap_err().to_string();
+    assert!(error.contains("kept by rule `stored=keep` (stored=auto plans them anew)"), "{error}");
+}
+
+#[test]
+fn nothing_is_left_to_plan_where_all_is_quantised() {
+    let mut model = quantised("Q4_K");
+    for record in model.weights.iter_mut().filter(|w| w.matrix.is_some()) {
+        let bytes = record.parameters * 9 / 16;
+        record.stored.get_or_insert_with(|| weightscope_core::StoredRecord {
+            scheme: "Q6_K".to_owned(),
+            bits_per_weight: 4.5,
+            bytes,
+            parts: vec![],
+            factor_block: None,
+        });
+    }
+    let made = plan(&model.report(), &request(Goal::BitsPerWeight(6.0))).unwrap();
+    assert_eq!((made.open, made.error), (0, 0.0));
+    assert_eq!(made.before, made.after);
+    assert!(
+        made.already().last().unwrap().starts_with("nothing to plan: "),
+        "{:?}",
+        made.already()
+    );
+    // llama-quantize is told the types that the file has.
+    let wanted = Request { target: Some(Target::LlamaCpp), ..request(Goal::BitsPerWeight(6.0)) };
+    let made = plan(&model.report(), &wanted).unwrap();
+    let types = export(&made, Form::LlamaTypes).unwrap();
+    assert!(
+        types.contains("attn_q\\.weight$=q4_k") && types.contains("token_embd\\.weight$=q6_k"),
+        "{types}"
+    );
+}
+
+#[test]
+fn planning_anew_is_asked_for_or_forced_and_said() {
+    let report = quantised("gptq int4 g128").report();
+    let wanted = Request {
+        rules: vec!["stored=auto".parse().unwrap()],
+        ..request(Goal::BitsPerWeight(5.0))
+    };
+    let made = plan(&report, &wanted).unwrap();
+    assert_eq!(made.open, 15);
+    assert!(
+        made.notes
+            .iter()
+            .any(|n| n.starts_with("14 matrices are already quantised and planned anew: "))
+    );
+    // More bits than are stored are never spent on what would only get worse.
+    let loose = Request { goal: Goal::BitsPerWeight(12.0), ..wanted };
+    let made = plan(&report, &loose).unwrap();
+    assert!(made.tensors.iter().all(|t| t.scheme.is_none()) && made.after == made.before);
+    // A file for llama.cpp cannot hold them.
+    let gguf = Request { target: Some(Target::LlamaCpp), ..request(Goal::BitsPerWeight(6.0)) };
+    let made = plan(&report, &gguf).unwrap();
+    assert!(
+        made.notes.iter().any(|n| n.contains("because llama.cpp cannot hold them")),
+        "{:?}",
+        made.notes
+    );
+    assert!(made.tensors.iter().all(|t| t.class != Class::Stored));
+}
+
+#[test]
+fn codes_that_are_not_decoded_are_no_vectors() {
+    let mut model = quantised("exl2");
+    for record in model.weights.iter_mut().filter(|w| w.stored.is_some()) {
+        record.dtype = "codes".to_owned();
+        record.matrix = None;
+        record.analyses.clear();
+    }
+    let mut report = model.report();
+    let made = plan(&report, &request(Goal::BitsPerWeight(9.0))).unwrap();
+    let norms = made.rules.iter().find(|rule| rule.class == Class::Norm).unwrap();
+    assert_eq!((norms.tensors, norms.bytes), (3, 2 * 3 * 128));
+    assert_eq!(made.already()[0], "already quantised: 14 matrices as exl2");
+    // Codes alone are no reason to ask for another scan.
+    report.weights.retain(|w| w.stored.is_some());
+    assert!(plan(&report, &request(Goal::BitsPerWeight(9.0))).is_err());
+    report.settings.analyzers.insert("quantization".into(), 1);
+    let made = plan(&report, &request(Goal::BitsPerWeight(9.0))).unwrap();
+    assert!(made.already().last().unwrap().starts_with("nothing to plan: "));
 }

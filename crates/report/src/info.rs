@@ -59,12 +59,7 @@ impl<'a> Info<'a> {
 
     /// Bytes of a weight, which may be a piece of its tensor.
     fn stored_bytes(&self, weight: &Weight) -> Option<u64> {
-        let entry = self.entry(weight)?;
-        let elements = weight.elements();
-        if elements == entry.elements {
-            return Some(entry.bytes);
-        }
-        Some((elements as f64 * entry.bytes as f64 / entry.elements.max(1) as f64).round() as u64)
+        Some(self.entry(weight)?.stored_bytes(elements(weight)))
     }
 }
 
@@ -237,7 +232,7 @@ fn table(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
     page.section("Weights", "* stands for every block and expert");
     let kinds = kinds(info);
     let hidden = kinds.len().saturating_sub(KINDS);
-    kind_grid(kinds).draw(&mut page);
+    kind_grid(kinds, has_forms(model)).draw(&mut page);
     if hidden > 0 {
         page.text(2, &[dim(more(hidden))]);
     }
@@ -273,12 +268,14 @@ fn bar(share: f64) -> String {
     "█".repeat(eighths / 8) + EIGHTHS.get(eighths % 8).copied().unwrap_or("")
 }
 
-fn kind_grid(kinds: Vec<Kind<'_>>) -> Grid {
+/// Where there is more than plain numbers, the types outlive the roles, which names tell as well.
+fn kind_grid(kinds: Vec<Kind<'_>>, has_forms: bool) -> Grid {
+    let [role_rank, type_rank] = if has_forms { [3, 2] } else { [2, 3] };
     let column = |title: &str, align, rank| GridColumn { title: title.to_owned(), align, rank };
     let columns = vec![
-        column("role", Align::Left, 2),
+        column("role", Align::Left, role_rank),
         column("shape", Align::Left, 0),
-        column("type", Align::Left, 3),
+        column("type", Align::Left, type_rank),
         column("count", Align::Right, 0),
         column("parameters", Align::Right, 1),
     ];

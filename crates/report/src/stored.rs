@@ -103,13 +103,13 @@ mod tests {
 
     #[test]
     fn mixes() {
-        let mix = |types: &[(&'static str, u64)]| super::mix(types.iter().copied());
-        assert_eq!(mix(&[]), "");
-        assert_eq!(mix(&[("F32", 3), ("F32", 4)]), "F32");
-        assert_eq!(mix(&[("F32", 1), ("BF16", 999)]), "BF16 99.9 %, F32 0.10 %");
+        let text = |types: &[(&'static str, u64)]| mix(types.iter().copied());
+        assert_eq!(text(&[]), "");
+        assert_eq!(text(&[("F32", 3), ("F32", 4)]), "F32");
+        assert_eq!(text(&[("F32", 1), ("BF16", 999)]), "BF16 99.9 %, F32 0.10 %");
         let many: Vec<(&str, u64)> =
             ["A", "B", "C", "D", "E", "F", "G", "H"].map(|t| (t, 1)).to_vec();
-        assert!(mix(&many).ends_with("F 12.5 %, and 2 more"), "{}", mix(&many));
+        assert!(text(&many).ends_with("F 12.5 %, and 2 more"), "{}", text(&many));
     }
 
     #[test]

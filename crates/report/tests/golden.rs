@@ -56,6 +56,7 @@ fn tables() {
     check_tables("interrupted", &samples::interrupted());
     check_tables("comparison", &samples::comparison());
     check_tables("quantized", &samples::quantized());
+    check_tables("packed", &samples::packed());
 }
 
 #[test]
@@ -72,6 +73,7 @@ fn markdown() {
         ("hostile", samples::hostile()),
         ("rejected", samples::rejected()),
         ("quantized", samples::quantized()),
+        ("packed", samples::packed()),
     ] {
         check(&format!("{name}.md"), &render(&report, Format::Markdown, &options(80)).unwrap());
     }
@@ -81,6 +83,7 @@ fn markdown() {
 fn csv() {
     check("troubled.csv", &render(&samples::troubled(), Format::Csv, &options(80)).unwrap());
     check("quantized.csv", &render(&samples::quantized(), Format::Csv, &options(80)).unwrap());
+    check("packed.csv", &render(&samples::packed(), Format::Csv, &options(80)).unwrap());
     check("comparison.csv", &render(&samples::comparison(), Format::Csv, &options(80)).unwrap());
     check("hostile.csv", &render(&samples::hostile(), Format::Csv, &options(80)).unwrap());
 }
@@ -98,7 +101,9 @@ fn json() {
 fn info() {
     let (graph, source) = (samples::graph(), samples::gpt2_source());
     let errors = samples::troubled().errors;
-    let info = Info { graph: &graph, source: &source, errors: &[] };
+    let entries = samples::entries(&graph);
+    let entries = entries.as_slice();
+    let info = Info { graph: &graph, entries, source: &source, errors: &[], parts: false };
     for width in [80, 200] {
         let text = render_info(&info, Format::Table, &options(width)).unwrap();
         check(&format!("info.{width}.txt"), &text);
@@ -114,9 +119,47 @@ fn info() {
         shape: vec![1024, 768],
         expected: vec![2048, 768],
     });
-    let broken = Info { graph: &graph, source: &source, errors: &errors };
+    let broken = Info { graph: &graph, errors: &errors, ..info };
     check("info-broken.80.txt", &render_info(&broken, Format::Table, &options(80)).unwrap());
     check("info-broken.md", &render_info(&broken, Format::Markdown, &options(80)).unwrap());
+}
+
+#[test]
+fn info_of_a_quantised_model() {
+    let (mut graph, source) = (samples::graph(), samples::gpt2_source());
+    let entries = samples::packed_entries(&graph);
+    graph.summary.stored_as = samples::stored_as(&entries);
+    let info = Info { graph: &graph, entries: &entries, source: &source, errors: &[], parts: true };
+    check("info-packed.80.txt", &render_info(&info, Format::Table, &options(80)).unwrap());
+    for format in [Format::Json, Format::Markdown, Format::Csv] {
+        let text = render_info(&info, format, &options(80)).unwrap();
+        check(&format!("info-packed.{}", ending(format)), &text);
+    }
+}
+
+/// Nothing is said of a whole of which a part was not looked at.
+#[test]
+fn what_was_not_measured_is_said_first() {
+    let report = samples::packed();
+    let line = "6 % of the parameters were not measured (4 tensors): codes of exl2 are not decoded";
+    let first = "no findings in the 94 % of the parameters that were measured";
+    let table = render(&report, Format::Table, &options(120)).unwrap();
+    let markdown = render(&report, Format::Markdown, &options(120)).unwrap();
+    let html = render(&report, Format::Html, &options(120)).unwrap();
+    let body = html.split_once("<main").expect("it has a body").1;
+    for text in [&table, &markdown, body] {
+        let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words} in {text}"));
+        assert!(at(line) < text.to_lowercase().find(first).expect("it says of what"));
+        assert!(!text.contains("weights are finite") || text.contains("not looked into"));
+    }
+    assert!(table.contains("all 144 measured weights are finite; 4 were not looked into"));
+    let mut many = report;
+    let one = many.totals.not_measured[0].clone();
+    many.totals
+        .not_measured
+        .extend((0..4).map(|i| NotMeasured { why: format!("{i}"), ..one.clone() }));
+    let table = render(&many, Format::Table, &options(120)).unwrap();
+    assert!(table.contains("and 2 more kinds"), "{table}");
 }
 
 #[test]

@@ -212,15 +212,10 @@ pub struct PrefixCounter<T> {
 /// end; so many for many that a rung holds less than the KS distance of a sample of the normal, or nearly all rungs
 /// could hold its supremum and would be looked at again. Measured on normal values of each size.
 pub(crate) fn prefix_bits(values: u64) -> u32 {
-    match values {
-        0..=0x2_0000 => 15,
-        ..=0x10_0000 => 17,
-        ..=0x20_0000 => 18,
-        ..=0x40_0000 => 19,
-        ..=0x100_0000 => 20,
-        // Finer ones would make more rungs than are kept.
-        _ => 19,
-    }
+    // Beyond the last size finer ones would make more rungs than are kept.
+    let sizes = [(17, 15), (20, 17), (21, 18), (22, 19), (24, 20)];
+    let fits = sizes.iter().find(|(size, _)| values <= 1 << *size);
+    fits.map_or(19, |(_, bits)| *bits)
 }
 
 /// Rungs of a first pass at most.

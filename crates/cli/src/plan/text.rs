@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weightscope::plan::{Class, Goal, How, Plan, PlannedTensor, Scheme, Uniform, blocks};
+use weightscope::plan::{Class, Goal, How, Plan, PlannedTensor, Uniform, blocks};
 use weightscope::report::pieces::{bytes, count, number, plural, short_count};
 use weightscope::report::text::{
     Align, Grid, GridColumn, GridRow, Page, Span, Style, bold, dim, plain,
@@ -19,6 +19,10 @@ pub(super) fn render(plan: &Plan, width: usize, color: bool) -> String {
     let mut page = Page::new(width, color);
     let about = format!("{}, {} parameters", plan.family, short_count(plan.parameters));
     page.title(&plan.source, &[dim(about)]);
+    let already = plan.already();
+    for sentence in &already {
+        page.text(0, &[Span::new(Style::Yellow, sentence.clone())]);
+    }
     page.blank();
     facts(&mut page, plan);
     uniform(&mut page, plan);
@@ -159,11 +163,12 @@ fn roles(page: &mut Page, plan: &Plan) {
     };
     let mut parts: BTreeMap<_, Vec<&PlannedTensor>> = BTreeMap::new();
     for tensor in &plan.tensors {
-        parts.entry((place(tensor), tensor.scheme)).or_default().push(tensor);
+        let form = (tensor.class == Class::Stored).then_some(tensor.dtype.as_str());
+        parts.entry((place(tensor), tensor.scheme, form)).or_default().push(tensor);
     }
     page.section("Roles", "");
     let mut last = None;
-    let rows = parts.iter().map(|((place, scheme), tensors)| {
+    let rows = parts.iter().map(|((place, scheme, form), tensors)| {
         let name = match place {
             _ if last == Some(*place) => "",
             (_, Some(role)) => role.name(),
@@ -180,7 +185,11 @@ fn roles(page: &mut Page, plan: &Plan) {
             name: name.to_owned(),
             style: Style::Plain,
             cells: vec![
-                Some(scheme.map_or("kept", Scheme::name).to_owned()),
+                Some(match (scheme, form) {
+                    (Some(scheme), _) => scheme.name().to_owned(),
+                    (None, Some(form)) => format!("kept {form}"),
+                    (None, None) => "kept".to_owned(),
+                }),
                 Some(count(tensors.len() as u64)),
                 Some(bytes(size)),
                 Some(bits(bpw)),

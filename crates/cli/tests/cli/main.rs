@@ -13,4 +13,5 @@ mod same_bytes;
 mod saved;
 mod settings;
 mod signals;
+mod stored;
 mod words;

@@ -484,7 +484,24 @@ pub(crate) fn named(names: &[String]) -> Report {
             format: name.clone(),
             files: vec![],
         });
-        report.models.push(ModelSummary { family: name.clone(), ..ModelSummary::default() });
+        record.stored = Some(StoredRecord {
+            scheme: name.clone(),
+            bits_per_weight: 4.5,
+            bytes: 2304,
+            parts: vec![name.clone(), name.clone()],
+            factor_block: None,
+        });
+        report.models.push(ModelSummary {
+            family: name.clone(),
+            stored_as: vec![StoredShare {
+                name: name.clone(),
+                tensors: 1,
+                elements: 4096,
+                bytes: 2304,
+                bits_per_weight: Some(4.5),
+            }],
+            ..ModelSummary::default()
+        });
         report.findings.push(Finding {
             code: Cow::Owned(format!("distribution.{name}")),
             ..Finding::new("", Severity::Warning, Some(name), name.clone()).advice(name.clone())
@@ -510,6 +527,9 @@ pub(crate) fn named(names: &[String]) -> Report {
         report.weights.push(skipped);
     }
     recount(&mut report);
+    let hidden =
+        |name: &String| NotMeasured { tensors: 1, parameters: 4, share: 0.001, why: name.clone() };
+    report.totals.not_measured = names.iter().map(hidden).collect();
     report
 }
 
@@ -635,7 +655,7 @@ pub(crate) fn graph() -> ModelGraph {
     let mut push = |record: &WeightRecord, part: Part| {
         weights.push(Weight {
             name: record.name.clone(),
-            entry: EntryId(0),
+            entry: EntryId(weights.len() as u32),
             source_tensor: record.source_tensor.clone(),
             role: record.role,
             part,
@@ -660,7 +680,108 @@ pub(crate) fn graph() -> ModelGraph {
             push(&mask, Part::Buffer);
         }
     }
-    ModelGraph { weights, summary: gpt2_summary(), pairing: None }
+    let mut graph = ModelGraph { weights, summary: gpt2_summary(), pairing: None };
+    graph.summary.stored_as = stored_as(&entries(&graph));
+    graph
+}
+
+/// The tensors that its weights lie in.
+pub(crate) fn entries(graph: &ModelGraph) -> Vec<TensorEntry> {
+    graph.weights.iter().map(|w| TensorEntry::plain(&w.name, DType::F32, &w.shape)).collect()
+}
+
+/// The same with quantised matrices, those of block 3 as codes that nothing decodes.
+pub(crate) fn packed_entries(graph: &ModelGraph) -> Vec<TensorEntry> {
+    let mut entries = entries(graph);
+    for (entry, weight) in entries.iter_mut().zip(&graph.weights) {
+        let Some(module) = entry.name.strip_suffix(".weight").filter(|_| weight.shape.len() == 2)
+        else {
+            continue;
+        };
+        let parts = ["qweight", "qzeros", "scales"].map(|last| format!("{module}.{last}"));
+        entry.bytes = entry.elements * 13 / 24;
+        let mut form = StoredForm {
+            scheme: "gptq int4 g128".to_owned(),
+            parts: parts.to_vec(),
+            factor_block: Some([128, 1]),
+            unreadable: None,
+        };
+        if weight.block == Some(3) {
+            entry.dtype = None;
+            entry.dtype_name = "codes".to_owned();
+            form.scheme = "exl2".to_owned();
+            form.factor_block = None;
+            form.unreadable = Some("codes of exl2 are not decoded".to_owned());
+        }
+        entry.stored = Some(Box::new(form));
+    }
+    entries
+}
+
+/// Shares of forms over entries, as the graph has them.
+pub(crate) fn stored_as(entries: &[TensorEntry]) -> Vec<StoredShare> {
+    let mut shares: Vec<StoredShare> = Vec::new();
+    for entry in entries {
+        let name = entry.stored_type().into_owned();
+        let place = shares.iter().position(|share| share.name == name).unwrap_or_else(|| {
+            let bits_per_weight = entry.stored_bits();
+            shares.push(StoredShare { name, tensors: 0, elements: 0, bytes: 0, bits_per_weight });
+            shares.len() - 1
+        });
+        shares[place].tensors += 1;
+        shares[place].elements += entry.elements;
+        shares[place].bytes += entry.bytes;
+    }
+    shares.sort_by_key(|share| std::cmp::Reverse(share.elements));
+    shares
+}
+
+/// A quantised GPT-2: what is decoded is measured, the codes of block 3 are not.
+pub(crate) fn packed() -> Report {
+    let graph = graph();
+    let entries = packed_entries(&graph);
+    let mut report = healthy();
+    report.status = Status::Partial;
+    report.timings = None;
+    for record in &mut report.weights {
+        let Some(entry) = entries.iter().find(|e| e.name == record.name && e.stored.is_some())
+        else {
+            continue;
+        };
+        let form = entry.stored.as_deref().unwrap();
+        record.stored = Some(StoredRecord {
+            scheme: form.scheme.clone(),
+            bits_per_weight: 8.0 * entry.bytes as f64 / entry.elements as f64,
+            bytes: entry.bytes,
+            parts: form.parts.clone(),
+            factor_block: form.factor_block,
+        });
+        if let Some(reason) = &form.unreadable {
+            record.dtype = "codes".to_owned();
+            record.status = WeightStatus::Skipped;
+            record.reason = Some(reason.clone());
+            record.analyses.clear();
+            report.errors.push(ErrorRecord {
+                scope: ErrorScope::Tensor,
+                name: record.name.clone(),
+                analyzer: None,
+                code: Cow::Borrowed("not-decoded"),
+                message: reason.clone(),
+            });
+        }
+    }
+    report.models[0].stored_as = stored_as(&entries);
+    recount(&mut report);
+    let skipped = report.weights.iter().filter(|w| w.status == WeightStatus::Skipped);
+    let parameters = skipped.map(|w| w.parameters).sum::<u64>();
+    let all = report.weights.iter().map(|w| w.parameters).sum::<u64>();
+    report.totals.not_measured = vec![NotMeasured {
+        tensors: report.totals.skipped,
+        parameters,
+        share: parameters as f64 / all as f64,
+        why: "codes of exl2 are not decoded".to_owned(),
+    }];
+    report
 }
 
 pub(crate) fn gpt2_source() -> SourceRecord {
