@@ -3,6 +3,7 @@
 //! A packing is one file here and one line in [`PACKINGS`]. It says which stored tensors belong together and which
 //! weight they are, and restores the values of a tile of it. Nothing above this crate knows that there were parts.
 
+mod scaled_blocks;
 mod scaled_floats;
 
 use std::collections::HashMap;
@@ -14,7 +15,7 @@ use crate::container::{Encoding, StoredTensor};
 use crate::files::Files;
 
 /// Every packing. The first that claims a tensor has it.
-static PACKINGS: &[&dyn Packing] = &[&scaled_floats::ScaledFloats];
+static PACKINGS: &[&dyn Packing] = &[&scaled_floats::ScaledFloats, &scaled_blocks::ScaledBlocks];
 
 /// A side tensor of more bytes than this is not read when a checkpoint is opened.
 const MAX_SIDE_BYTES: u64 = 16 << 20;
