@@ -358,6 +358,11 @@ fn tables_that_lie() {
     open_ended.tensors[1].offset = Some(1 << 62);
     check(open_ended.to_bytes(), "truncated", "incomplete");
 
+    // A type of unknown size has at least a byte.
+    let cut = TestGguf::new().tensor("fork", 97, &[8], Vec::new()).to_bytes();
+    check(&cut, "truncated", "incomplete");
+    check(&cut[..cut.len() - 1], "truncated", "incomplete");
+
     let mut name = small();
     name.tensors[0].name = "n".repeat(5000);
     check(name.to_bytes(), "invalid-header", "at most 4096");
