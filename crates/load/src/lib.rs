@@ -51,6 +51,9 @@ mod error;
 mod files;
 mod folder;
 mod foreign;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod log;
 mod map;

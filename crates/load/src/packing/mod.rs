@@ -16,6 +16,7 @@ mod grid;
 mod mlx;
 mod recognised;
 mod scaled;
+mod scaled_blocks;
 mod scaled_floats;
 mod words;
 
@@ -29,6 +30,7 @@ use crate::files::Files;
 
 /// Every packing. The first that claims a tensor has it.
 static PACKINGS: &[&dyn Packing] = &[
+    &scaled_blocks::ScaledBlocks,
     &scaled_floats::ScaledFloats,
     &gptq::Gptq,
     &awq::Awq,

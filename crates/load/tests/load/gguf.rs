@@ -107,6 +107,34 @@ fn blocks_are_decoded_where_they_are_touched() {
 }
 
 #[test]
+fn a_scale_beside_blocks_of_nvfp4_multiplies() {
+    // Four scales of one in E4M3, then codes: 2 is one, 4 is two.
+    let block = |code: u8| [vec![0x38; 4], vec![code * 17; 32]].concat();
+    let rows: Vec<u8> = [2, 4, 2, 4].into_iter().flat_map(block).collect();
+    let file = TestGguf::new()
+        .pair("general.architecture", "llama")
+        .pair("llama.attention.head_count", 1)
+        .tensor("blk.0.ffn_up.weight", 40, &[4, 64], rows.clone())
+        .values("blk.0.ffn_up.scale", DType::F32, &[1], &[0.5])
+        .tensor("blk.0.attn_q.weight", 40, &[4, 64], rows.clone())
+        .values("blk.0.attn_q.scale", DType::F32, &[1], &[3.0])
+        .tensor("blk.0.ffn_up_exps.weight", 40, &[2, 2, 64], rows.clone())
+        .values("blk.0.ffn_up_exps.scale", DType::F32, &[2], &[10.0, 100.0])
+        .tensor("bare.weight", 40, &[4, 64], rows);
+    let checkpoint = open_gguf(file.to_bytes()).unwrap();
+    let firsts = |name: &str| -> Vec<f32> {
+        values(&checkpoint, name).chunks(64).map(|row| row[63]).collect()
+    };
+    assert_eq!(firsts("bare.weight"), [1.0, 2.0, 1.0, 2.0]);
+    assert_eq!(firsts("blk.0.ffn_up.weight"), [0.5, 1.0, 0.5, 1.0]);
+    assert_eq!(firsts("blk.0.ffn_up_exps.weight"), [10.0, 20.0, 100.0, 200.0]);
+    assert_eq!(firsts("blk.0.attn_q.weight"), [3.0, 3.0, 6.0, 6.0], "rows go back as well");
+    assert_eq!(checkpoint.entries().len(), 4, "scales are parts");
+    let form = checkpoint.entries()[0].stored.as_ref().unwrap();
+    assert_eq!(form.parts, ["blk.0.ffn_up.weight", "blk.0.ffn_up.scale"]);
+}
+
+#[test]
 fn types_that_are_not_known_do_not_spoil_the_rest() {
     let file = TestGguf::new()
         .tensor("old", 31, &[4, 32], vec![1; 72])
@@ -329,6 +357,11 @@ fn tables_that_lie() {
     check(open_ended.to_bytes(), "truncated", "incomplete");
     open_ended.tensors[1].offset = Some(1 << 62);
     check(open_ended.to_bytes(), "truncated", "incomplete");
+
+    // A type of unknown size has at least a byte.
+    let cut = TestGguf::new().tensor("fork", 97, &[8], Vec::new()).to_bytes();
+    check(&cut, "truncated", "incomplete");
+    check(&cut[..cut.len() - 1], "truncated", "incomplete");
 
     let mut name = small();
     name.tensors[0].name = "n".repeat(5000);

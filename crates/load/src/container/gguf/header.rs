@@ -121,7 +121,8 @@ impl<'a> Header<'a> {
             self.hasher.update(&self.buffer);
             self.start = self.position();
             self.at = 0;
-            self.buffer.resize(CHUNK, 0);
+            let left = usize::try_from(self.bytes.saturating_sub(self.start)).unwrap_or(CHUNK);
+            self.buffer.resize(left.clamp(1, CHUNK), 0);
             let filled = self.blob.read_at(self.start, &mut self.buffer)?;
             self.buffer.truncate(filled);
             if filled == 0 {

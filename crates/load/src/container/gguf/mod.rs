@@ -295,8 +295,13 @@ fn check_layout(
     if let Some(last) = before.and_then(|before| infos.get_mut(before))
         && last.bytes.is_none()
     {
+        // At least one byte, whatever the type is.
+        let needs = last.offset.saturating_add(u64::from(last.elements > 0));
+        if needs > data {
+            beyond = beyond.or(before);
+        }
         last.bytes = Some(data.saturating_sub(last.offset));
-        covered = covered.max(data);
+        covered = data.max(needs);
     }
     let end = data_start.saturating_add(covered);
     match beyond.and_then(|at| infos.get(at)) {

@@ -1,0 +1,57 @@
+//! For fuzz targets: readers of formats on bytes in memory, held to what the rest of the crate relies on.
+
+use std::io;
+
+use crate::blob::Blob;
+use crate::container::{self, StoredTensor};
+use crate::row_order::RowOrder;
+
+/// Bytes in memory.
+#[derive(Debug)]
+struct Memory<'a>(&'a [u8]);
+
+impl Blob for Memory<'_> {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..));
+        let rest = rest.unwrap_or_default();
+        let count = rest.len().min(into.len());
+        let (from, to) = (rest.get(..count), into.get_mut(..count));
+        if let Some((from, to)) = from.zip(to) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
+    }
+}
+
+/// Opens `bytes` as a file of any format. Whether it is sound.
+///
+/// # Panics
+/// When a file that is taken for sound has a tensor that is not in it, or rows that are in no place or in two.
+pub fn header(bytes: &[u8]) -> bool {
+    let blob = Memory(bytes);
+    let Ok((mut stored, container)) = container::open(&blob) else { return false };
+    container.finish(&mut stored.tensors, &mut stored.config);
+    for tensor in &stored.tensors {
+        let end = tensor.start.checked_add(tensor.bytes);
+        assert!(tensor.bytes == 0 || end.is_some_and(|end| end <= blob.len()));
+        assert_eq!(weightscope_core::element_count(&tensor.shape), Some(tensor.elements));
+        if let Some(order) = tensor.row_order {
+            check_rows(tensor, order);
+        }
+    }
+    true
+}
+
+fn check_rows(tensor: &StoredTensor, order: RowOrder) {
+    let [rows, _] = tensor.matrix();
+    // Two heads show what all do.
+    let RowOrder::Interleaved { head } = order;
+    let some = rows.min(head.saturating_mul(2)).min(1 << 12);
+    let places: std::collections::BTreeSet<u64> = (0..some).map(|row| order.stored(row)).collect();
+    assert_eq!(places.len() as u64, some);
+    assert!(places.last().is_none_or(|last| *last < rows));
+}
