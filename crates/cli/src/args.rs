@@ -65,7 +65,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ScanArgs {
-    /// A .safetensors file, a model folder, or the shards of one checkpoint
+    /// A .safetensors or .gguf file, a model folder, or the shards of one checkpoint
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
@@ -199,7 +199,7 @@ impl RunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// A .safetensors file, a model folder, or the shards of one checkpoint
+    /// A .safetensors or .gguf file, a model folder, or the shards of one checkpoint
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Format of what is printed: table, json, markdown or csv

@@ -60,7 +60,7 @@ pub static FP4: [f32; 16] = {
 ///   bits that are left; a code may lie in two bytes. Little-endian words of any width hold the same stream, as long
 ///   as codes go on from one into the next (MLX, GPTQ, dense compressed-tensors) or fill them. May be longer than
 ///   needed.
-/// * Cost: one pass, about a third of a nanosecond a code; nothing is read before `first`.
+/// * Cost: one pass, about a tenth of a nanosecond a code; nothing is read before `first`.
 ///
 /// # Errors
 /// [`DecodeError::Codes`] when the bytes end before the last code, [`DecodeError::CodeWidth`] for other widths.

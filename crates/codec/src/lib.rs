@@ -2,8 +2,10 @@
 //!
 //! A checkpoint stores its weights as little-endian elements of some [`DType`]. This crate says what
 //! each format is (width, special values, unit roundoff), turns stored bytes into `f32` or `f64`,
-//! at any alignment and any length, and back. A [`Scheme`] is how weights are quantized: it measures what that
-//! changes, and makes codes and scales. It does no I/O and knows nothing of tensors.
+//! at any alignment and any length, and back. A [`BlockFormat`] is one that is read in blocks: those of GGUF, and
+//! floats below one byte; [`codes`] reads packings whose scales lie elsewhere. A [`Scheme`] is how weights are
+//! quantized: it measures what that changes, and makes codes and scales. The crate does no I/O and knows nothing of
+//! tensors.
 //!
 //! ```
 //! use weightscope_codec::{DType, decode_f32};

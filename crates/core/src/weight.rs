@@ -1,10 +1,11 @@
 //! A weight as a person means it, and the model it belongs to.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DType, EntryId, Kind, ModelSummary, Part, Role, Stack, WeightId};
+use crate::{DType, EntryId, Kind, ModelSummary, Part, Role, Stack, TensorEntry, WeightId};
 
 /// One weight: a stored tensor, one expert of a stack, or one part of a fused tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +48,18 @@ impl Weight {
     /// Number of elements.
     pub fn elements(&self) -> u64 {
         self.layout.rows() * self.layout.columns()
+    }
+
+    /// Its shape and whether that is `[in, out]`, as reports tell them. Which way codes lie in a file is their packing's
+    /// affair: what they decode to is told output units first. `entry` is the one it lies in.
+    pub fn told_shape(&self, entry: Option<&TensorEntry>) -> (Cow<'_, [u64]>, bool) {
+        let is_decoded = entry.is_some_and(|entry| entry.stored.is_some());
+        match self.shape.as_slice() {
+            [outer @ .., rows, columns] if is_decoded && self.transposed => {
+                (Cow::Owned([outer, &[*columns, *rows]].concat()), false)
+            }
+            shape => (Cow::Borrowed(shape), self.transposed),
+        }
     }
 
     /// How verdicts treat it.

@@ -568,14 +568,7 @@ pub(crate) fn record_of(
         let [_, tuned] = pairing.pairs.get(place)?;
         graph.weights.get(tuned.0 as usize)
     });
-    // Which way codes lie in the file is the packing's affair: what they decode to is told as `[out, in]`.
-    let form = entry.and_then(|entry| entry.stored.as_ref());
-    let mut shape = weight.shape.clone();
-    let transposed = weight.transposed && form.is_none();
-    if weight.transposed && !transposed {
-        let last_two = shape.len().saturating_sub(2);
-        shape[last_two..].reverse();
-    }
+    let (shape, transposed) = weight.told_shape(entry);
     Some(WeightRecord {
         name: weight.name.clone(),
         other: partner.map(|partner| partner.name.clone()),
@@ -587,7 +580,7 @@ pub(crate) fn record_of(
         expert: weight.expert,
         dtype: entry.map_or_else(String::new, |e| e.dtype_name.clone()),
         stored: entry.and_then(|entry| stored_record(entry, weight)),
-        shape,
+        shape: shape.into_owned(),
         matrix: weight.matrix,
         transposed,
         heads: weight.heads,

@@ -19,8 +19,8 @@ use crate::orient::Orientation;
 /// How many missing tensors are named; the rest are counted.
 const MAX_NAMED: usize = 200;
 
-/// Fills `missing`, `unexpected` and `misshapen`. They stay empty without config.json, without a family, and
-/// when `model_type` is one the family's table does not list completely.
+/// Fills `missing`, `unexpected` and `misshapen`. They stay empty without config.json, without a family, for
+/// what is no model, and when `model_type` is one the family's table does not list completely.
 pub(crate) fn check(
     tensors: InOrder<'_>,
     names: &Names,
@@ -30,7 +30,8 @@ pub(crate) fn check(
     orientation: &Orientation<'_>,
     summary: &mut ModelSummary,
 ) {
-    let Some(family) = model.family().filter(|_| config.exists()) else { return };
+    let is_checked = config.exists() && config.is_of_model();
+    let Some(family) = model.family().filter(|_| is_checked) else { return };
     let complete = match config.model_type() {
         Some(name) => family.model_types.contains(&name),
         None => !family.model_types.is_empty(),

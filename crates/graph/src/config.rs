@@ -43,8 +43,17 @@ impl<'a> Config<'a> {
         self.value?.get("model_type")?.as_str()
     }
 
+    /// Whether a whole model is meant: not an adapter, the eyes of a model, or measurements, which a GGUF may hold.
+    pub(crate) fn is_of_model(self) -> bool {
+        let purpose = || self.value?.get("gguf")?.get("type")?.as_str();
+        purpose().is_none_or(|purpose| purpose == "model")
+    }
+
     /// Whether `model_type` is of another family than `own`.
     pub(crate) fn names_another(self, own: &Family) -> bool {
+        if own.any_architecture {
+            return false;
+        }
         let Some(name) = self.model_type().filter(|name| !own.model_types.contains(name)) else {
             return false;
         };
@@ -281,6 +290,7 @@ impl<'a> Sizes<'a> {
             Dim::KeyValue => heads.map(|h| times(h.key_value, h.head_dim)),
             Dim::Qkv => heads.and_then(qkv_width),
             Dim::HeadWidth => heads.map(|h| u64::from(h.head_dim)),
+            Dim::Values => heads.map(|h| times(h.query, self.value_dim.unwrap_or(h.head_dim))),
             Dim::Heads => heads.map(|h| u64::from(h.query)),
             Dim::Experts => self.experts,
             Dim::Patches => {

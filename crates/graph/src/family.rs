@@ -12,6 +12,9 @@ pub(crate) struct Family {
     pub(crate) name: &'static str,
     /// Values of `model_type` in config.json whose tensors the table lists completely.
     pub(crate) model_types: &'static [&'static str],
+    /// Whether the names are of a file format and say nothing of the architecture: any other `model_type` is of the
+    /// family too, though its tensors may not be listed completely.
+    pub(crate) any_architecture: bool,
     /// Of these, the ones whose head is the token embedding unless config.json says otherwise.
     pub(crate) tied_by_default: &'static [&'static str],
     /// Patterns of which one must be there for the family to be recognised by its names.
@@ -140,6 +143,8 @@ pub(crate) enum Dim {
     Qkv,
     /// One head.
     HeadWidth,
+    /// The values of all query heads.
+    Values,
     /// Query heads.
     Heads,
     /// Experts.

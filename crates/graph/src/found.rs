@@ -92,7 +92,8 @@ fn known(
                 slot: Some(resolved.slot),
                 stacked: matches!(shape, Shape::Stacked(..)) && entry.shape.len() == 3,
                 // Two 4-bit values to a byte keep the name of the weight.
-                packed: entry.dtype == Some(DType::U8) && base.part == Part::Weight,
+                packed: base.part == Part::Weight
+                    && (entry.dtype == Some(DType::U8) || is_bare_codes(entry)),
                 ..base
             }
         }
@@ -139,8 +140,15 @@ fn guessed(
         slot: None,
         known: false,
         stacked: guess.stacked && part == Part::Weight && entry.shape.len() == 3,
-        packed: side::side(&entry.name).is_some_and(|(_, side)| side.packed),
+        packed: side::side(&entry.name).is_some_and(|(_, side)| side.packed)
+            || is_bare_codes(entry),
     }
+}
+
+/// Whether these are codes without what would tell the shape of the weight.
+fn is_bare_codes(entry: &TensorEntry) -> bool {
+    let form = entry.stored.as_ref();
+    form.is_some_and(|form| form.unreadable.is_some() && form.parts.len() == 1)
 }
 
 /// Whether the stored dimensions are as many as the table's.

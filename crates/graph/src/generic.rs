@@ -145,7 +145,9 @@ pub(crate) fn guess(template: &str) -> Guess {
         "text_model" => Some(Stack::Text),
         _ => None,
     });
-    if let Some(after) = segments.iter().skip_while(|s| **s != "experts").nth(1) {
+    // MLX calls stacked experts `switch_mlp`.
+    let is_experts = |segment: &&str| ["experts", "switch_mlp"].contains(segment);
+    if let Some(after) = segments.iter().skip_while(|s| !is_experts(s)).nth(1) {
         guess.expert = match *after {
             "{b}" => Number::First,
             "{e}" => Number::Second,
@@ -260,6 +262,7 @@ mod tests {
         assert_eq!(expert("l.{b}.experts.{e}.w1.weight"), Number::Second);
         assert_eq!(expert("experts.{b}.w1.weight"), Number::First);
         assert!(guess("l.{b}.experts.down_proj").stacked);
+        assert!(guess("l.{b}.mlp.switch_mlp.down_proj.weight").stacked);
         assert!(!guess("l.{b}.experts.{e}.down_proj.weight").stacked);
     }
 }

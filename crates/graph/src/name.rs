@@ -56,22 +56,29 @@ impl Names {
     }
 }
 
+/// Modules whose members are counted as experts. The last three are of old GGUFs.
+const EXPERTS: &[&str] = &["experts", "ffn_gate", "ffn_up", "ffn_down"];
+
+/// What numbers in these names count are layers of one small network, not blocks.
+const UNNUMBERED: &str = "mm.";
+
 /// The template of a name and its numbers. Further numbers stay as they are: they tell modules apart
 /// (`layer.1`, `mlp.0`) where they do not count experts.
 fn template_of(name: &str) -> (String, [Option<u32>; 2]) {
     let mut text = String::with_capacity(name.len() + 4);
     let mut numbers = [None, None];
     let mut before = "";
+    let is_numbered = !name.starts_with(UNNUMBERED);
     for (index, segment) in name.split('.').enumerate() {
         if index > 0 {
             text.push('.');
         }
         match (number(segment), numbers) {
-            (Some(n), [None, _]) => {
+            (Some(n), [None, _]) if is_numbered => {
                 numbers = [Some(n), None];
                 text.push_str("{b}");
             }
-            (Some(n), [first, None]) if before == "experts" => {
+            (Some(n), [first, None]) if EXPERTS.contains(&before) => {
                 numbers = [first, Some(n)];
                 text.push_str("{e}");
             }
@@ -124,6 +131,8 @@ mod tests {
         check("l.3.experts.12.w1.weight", "l.{b}.experts.{e}.w1.weight", [Some(3), Some(12)]);
         check("a.1.2.3", "a.{b}.2.3", [Some(1), None]);
         check("a.1.2.experts.3", "a.{b}.2.experts.{e}", [Some(1), Some(3)]);
+        check("blk.3.ffn_up.1.weight", "blk.{b}.ffn_up.{e}.weight", [Some(3), Some(1)]);
+        check("mm.2.weight", "mm.2.weight", [None, None]);
         check("h.03.x", "h.03.x", [None, None]);
         check("h.+3.x", "h.+3.x", [None, None]);
         check("h.4294967296.x", "h.4294967296.x", [None, None]);

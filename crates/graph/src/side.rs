@@ -21,6 +21,10 @@ const SIDES: &[(&str, Part)] = &[
     ("scale_inv", Part::Scale),
     ("weight_scale_inv", Part::Scale),
     ("weight_scale_2", Part::Scale),
+    ("qscale_weight", Part::Scale),
+    ("qscale_act", Part::Scale),
+    ("scale_weight", Part::Scale),
+    ("scale_input", Part::Scale),
     ("qzeros", Part::ZeroPoint),
     ("zero_point", Part::ZeroPoint),
     ("zero_points", Part::ZeroPoint),
@@ -68,8 +72,8 @@ pub(crate) fn adapter(name: &str) -> Option<(&str, Role)> {
         (end.is_empty() || end.starts_with('.')).then_some(module)
     };
     let factor = |words: &[&str], role| words.iter().find_map(|w| find(w)).map(|m| (m, role));
-    factor(&[".lora_A", ".lora_embedding_A"], Role::AdapterA)
-        .or_else(|| factor(&[".lora_B", ".lora_embedding_B"], Role::AdapterB))
+    factor(&[".lora_A", ".lora_embedding_A", ".lora_a"], Role::AdapterA)
+        .or_else(|| factor(&[".lora_B", ".lora_embedding_B", ".lora_b"], Role::AdapterB))
 }
 
 /// The module (or tensor) that a tensor beside a weight belongs to, and what it is.
@@ -94,8 +98,10 @@ pub(crate) fn side(name: &str) -> Option<(&str, Side)> {
 
 fn side_part(last: &str) -> Option<Part> {
     let listed = SIDES.iter().find(|(word, _)| *word == last).map(|(_, part)| *part);
-    let scale =
-        || (last.ends_with("_scale") && !TRAINED_SCALES.contains(&last)).then_some(Part::Scale);
+    let scale = || {
+        let is_scale = last.ends_with("_scale") || last.ends_with("_scale_inv");
+        (is_scale && !TRAINED_SCALES.contains(&last)).then_some(Part::Scale)
+    };
     let zero_point = || last.ends_with("_zero_point").then_some(Part::ZeroPoint);
     listed.or_else(scale).or_else(zero_point)
 }
@@ -135,7 +141,12 @@ mod tests {
         assert_eq!(adapter("a.q_proj.lora_A.weight"), Some(("a.q_proj", Role::AdapterA)));
         assert_eq!(adapter("a.q_proj.lora_B.default.weight"), Some(("a.q_proj", Role::AdapterB)));
         assert_eq!(adapter("wte.lora_embedding_A"), Some(("wte", Role::AdapterA)));
+        assert_eq!(
+            adapter("blk.0.attn_q.weight.lora_a"),
+            Some(("blk.0.attn_q.weight", Role::AdapterA))
+        );
         assert_eq!(adapter("a.lora_Alpha.weight"), None);
+        assert_eq!(adapter("a.lora_alpha"), None);
     }
 
     #[test]
@@ -149,6 +160,10 @@ mod tests {
         check("a.weight_scale", 1, Part::Scale);
         check("a.weight.absmax", 1, Part::Scale);
         check("a.scales", 2, Part::Scale);
+        check("a.input_scale", 0, Part::Scale);
+        check("a.input_scale_inv", 0, Part::Scale);
+        check("a.qscale_act", 0, Part::Scale);
+        check("a.k_scale", 1, Part::Scale);
         check("logit_scale", 0, Part::Weight);
         check("a.logit_scale", 0, Part::Weight);
         check("a.qzeros", 2, Part::ZeroPoint);

@@ -104,7 +104,8 @@ fn stored_as(entries: &[TensorEntry]) -> Vec<StoredShare> {
 /// config.json's `model_type` when the family covers it, else the family's own name.
 fn family_name(model: &Model, config: Config<'_>) -> String {
     let Some(family) = model.family() else { return "generic".to_owned() };
-    let covered = config.model_type().filter(|name| family.model_types.contains(name));
+    let is_covered = |name: &&str| family.any_architecture || family.model_types.contains(name);
+    let covered = config.model_type().filter(is_covered);
     covered.unwrap_or(family.name).to_owned()
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{config, cut, plain, tensor, typed, weight};
 use proptest::prelude::*;
-use weightscope_core::{Confidence, Metadata, ModelGraph, Part, Role, TensorEntry};
+use weightscope_core::{Confidence, Metadata, ModelGraph, Orientation, Part, Role, TensorEntry};
 
 const GPT2: &str = r#"{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_layer": 12,
     "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}"#;
@@ -618,5 +618,22 @@ proptest! {
                 prop_assert_eq!(out * input, w.elements());
             }
         }
+    }
+}
+
+#[test]
+fn a_loader_that_knows_the_orientation_is_believed() {
+    let metadata = config(
+        r#"{"model_type": "gpt_oss", "hidden_size": 32, "intermediate_size": 32, "num_local_experts": 3}"#,
+    );
+    // Square, so that only the format tells: transformers holds experts turned, the quantised files do not.
+    let name = "model.layers.0.mlp.experts.down_proj";
+    let sinks = tensor("model.layers.0.self_attn.sinks", &[4]);
+    let free = tensor(name, &[3, 32, 32]);
+    let stored = TensorEntry { orientation: Some(Orientation::OutIn), ..free.clone() };
+    for (entry, transposed) in [(free, true), (stored, false)] {
+        let graph = plain(&[sinks.clone(), entry], &metadata);
+        let expert = weight(&graph, "model.layers.0.mlp.experts.down_proj#2");
+        assert_eq!((expert.transposed, expert.expert), (transposed, Some(2)));
     }
 }

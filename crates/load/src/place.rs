@@ -332,6 +332,7 @@ impl Reader<'_> {
         }
         let mut rest = into;
         for block in bytes.chunks_exact(format.bytes().max(1)) {
+            #[expect(clippy::cast_possible_truncation, reason = "an estimate")]
             let error = (format.rounding_energy(block) / format.values() as f64).sqrt() as f32;
             let count = format.values().saturating_sub(skip).min(rest.len());
             let (now, after) = rest.split_at_mut(count);

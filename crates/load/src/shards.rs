@@ -77,11 +77,12 @@ pub(crate) fn check_splits(files: &Files, contents: &[StoredFile], log: &mut Err
     let mut seen = BTreeSet::new();
     for (file, split, _) in &parts {
         let named = parse(&file.name).map(|(_, number)| number);
+        let is_wrong = split.number >= split.count
+            || !seen.insert(split.number)
+            || named.is_some_and(|named| named != split.number.saturating_add(1));
         let fault = if split.count != whole.count {
             format!("says that there are {} parts, the first says {}", split.count, whole.count)
-        } else if split.number >= split.count || !seen.insert(split.number) {
-            format!("says that it is part {} of {}, from 0", split.number, split.count)
-        } else if named.is_some_and(|named| named != split.number.saturating_add(1)) {
+        } else if is_wrong {
             format!("says that it is part {} of {}, from 0", split.number, split.count)
         } else {
             continue;

@@ -98,7 +98,7 @@ struct Kind<'a> {
     stack: Option<Stack>,
     dtype: &'a str,
     stored_type: Cow<'a, str>,
-    shape: &'a [u64],
+    shape: Cow<'a, [u64]>,
     matrix: Option<[u64; 2]>,
     transposed: bool,
     count: u64,
@@ -107,14 +107,15 @@ struct Kind<'a> {
 }
 
 /// What makes weights the same kind.
-type KindKey<'a> = (String, Role, Part, Option<Stack>, Cow<'a, str>, &'a [u64]);
+type KindKey<'a> = (String, Role, Part, Option<Stack>, Cow<'a, str>, Cow<'a, [u64]>);
 
 fn kinds<'a>(info: &Info<'a>) -> Vec<Kind<'a>> {
     let mut kinds: IndexMap<KindKey<'_>, Kind<'_>> = IndexMap::new();
     for weight in &info.graph.weights {
         let (name, stored) = (pattern(weight), info.stored_type(weight));
-        let shape = &*weight.shape;
-        let key = (name.clone(), weight.role, weight.part, weight.stack, stored.clone(), shape);
+        let (shape, transposed) = weight.told_shape(info.entry(weight));
+        let key =
+            (name.clone(), weight.role, weight.part, weight.stack, stored.clone(), shape.clone());
         let kind = kinds.entry(key).or_insert_with(|| Kind {
             name,
             role: weight.role,
@@ -122,9 +123,9 @@ fn kinds<'a>(info: &Info<'a>) -> Vec<Kind<'a>> {
             stack: weight.stack,
             dtype: info.dtype(weight),
             stored_type: stored,
-            shape: &weight.shape,
+            shape,
             matrix: weight.matrix,
-            transposed: weight.transposed,
+            transposed,
             count: 0,
             parameters: 0,
         });
@@ -349,7 +350,7 @@ fn role(kind: &Kind<'_>) -> String {
 
 fn shape(kind: &Kind<'_>) -> String {
     let turned = if kind.transposed { " (in, out)" } else { "" };
-    numbers::shape(kind.shape) + turned
+    numbers::shape(&kind.shape) + turned
 }
 
 fn document(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
@@ -439,7 +440,7 @@ fn rows(info: &Info<'_>) -> Result<String, RenderError> {
             block: weight.block,
             expert: weight.expert,
             dtype: info.dtype(weight),
-            shape: &weight.shape,
+            shape: &weight.told_shape(info.entry(weight)).0,
             matrix: weight.matrix,
             parameters: trained(weight),
             stored_type: &info.stored_type(weight),
@@ -477,7 +478,7 @@ struct Entry<'a> {
     block: Option<u32>,
     expert: Option<u32>,
     dtype: &'a str,
-    shape: &'a [u64],
+    shape: Cow<'a, [u64]>,
     matrix: Option<[u64; 2]>,
     transposed: bool,
     parameters: u64,
@@ -501,6 +502,7 @@ struct Stored<'a> {
 
 impl<'a> Record<'a> {
     fn of(info: &Info<'a>) -> Self {
+        let shapes = |weight: &'a Weight| weight.told_shape(info.entry(weight));
         let weights = info.graph.weights.iter().map(|weight| Entry {
             name: &weight.name,
             role: weight.role,
@@ -509,9 +511,9 @@ impl<'a> Record<'a> {
             block: weight.block,
             expert: weight.expert,
             dtype: info.dtype(weight),
-            shape: &weight.shape,
+            shape: shapes(weight).0,
             matrix: weight.matrix,
-            transposed: weight.transposed,
+            transposed: shapes(weight).1,
             parameters: trained(weight),
             stored: info.form(weight).map(|form| Stored {
                 scheme: &form.scheme,

@@ -59,7 +59,15 @@ struct Judged<'a> {
     /// Root mean square of the live entries, without the largest.
     rms: f64,
     noise: f64,
+    /// Root mean square of the rounding errors, where steps tell it.
+    errors: Option<f64>,
 }
+
+/// A singular value is so many times the next one where a rank ends. Of 211 matrices of a language model in 4 bits, and of
+/// random ones of full rank in 2 to 8 bits, none has such a break above the last few percent of its values.
+const BREAK: f64 = 1.5;
+/// What lies below the break has no more than so many times the energy of the rounding errors.
+const ERROR_ENERGY: f64 = 1.5;
 
 impl<'a> Judged<'a> {
     fn of(weight: &'a WeightRecord) -> Option<Self> {
@@ -92,15 +100,17 @@ impl<'a> Judged<'a> {
         let huge = weight.number("distribution", "abs_max").unwrap_or(0.0);
         let energy = weight.number(ID, "frobenius_norm")?.powi(2) - huge * huge;
         let rms = (energy.max(0.0) / (live[0] * live[1])).sqrt();
-        let noise = if has_steps {
+        let errors = has_steps.then(|| {
             let whole = independent_norm(1.0, out as f64, input as f64);
-            let errors = weight.number(ID, "storage_noise").unwrap_or(0.0) / whole;
+            weight.number(ID, "storage_noise").unwrap_or(0.0) / whole
+        });
+        let noise = if let Some(errors) = errors {
             independent_norm(errors, live[0], live[1])
         } else {
             let u = dtype.filter(|_| grid.is_some()).and_then(DType::unit_roundoff);
             storage_noise(u.unwrap_or(0.0), rms, live[0], live[1])
         };
-        Some(Self { weight, live, sigma, largest, smallest, grid, rms, noise })
+        Some(Self { weight, live, sigma, largest, smallest, grid, rms, noise, errors })
     }
 
     fn law(&self) -> MarchenkoPastur {
@@ -126,6 +136,24 @@ impl<'a> Judged<'a> {
 
     fn finding(&self, code: &'static str, severity: Severity, message: String) -> Finding {
         Finding::new(code, severity, Some(&self.weight.name), message)
+    }
+
+    /// How many singular values are above rounding.
+    ///
+    /// Steps of a few bits are coarse: a tenth of a sound matrix's directions lies below the norm of all errors together,
+    /// in a spectrum that falls without a break. Where directions are missing there is a break, and what lies below it
+    /// holds no more energy than the errors have.
+    fn kept(&self) -> u64 {
+        let Some(errors) = self.errors else { return above(&self.sigma, self.noise) };
+        let line = ERROR_ENERGY * errors * errors * self.live[0] * self.live[1];
+        let mut below: f64 = self.sigma.iter().map(|sigma| sigma * sigma).sum();
+        for (kept, (before, next)) in (1..).zip(self.sigma.iter().zip(self.sigma.iter().skip(1))) {
+            below -= before * before;
+            if *before > BREAK * next && below <= line {
+                return kept;
+            }
+        }
+        self.sigma.len() as u64
     }
 
     /// Rank in f64, dead lines left out.
@@ -155,7 +183,7 @@ impl Context<'_> {
         let count = m.lines();
         let in_rms = if m.rms > 0.0 { m.noise / m.rms } else { 0.0 };
         let expected = count * m.law().share_below(in_rms);
-        let kept = above(&m.sigma, m.noise);
+        let kept = m.kept();
         let lost = count - kept as f64;
         let rank = m.numerical_rank();
         let singular = count - rank as f64;

@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use pulp::NullaryFnOnce;
+
 use crate::Ladder;
 use crate::ladder::Rung;
 
@@ -122,6 +124,8 @@ pub trait PrefixKey: Copy + Into<f64> + PartialOrd {
     fn magnitude(self) -> Self;
     /// Magnitude key: larger for larger magnitudes.
     fn key(self) -> u64;
+    /// The leading bits of the magnitude key, without the last `shift`; at most 32.
+    fn prefix(self, shift: u32) -> u32;
     /// Whether the value is below zero (not -0).
     fn is_negative(self) -> bool;
     /// The magnitude that has this key.
@@ -158,6 +162,11 @@ macro_rules! prefix_key {
             }
 
             #[inline(always)]
+            fn prefix(self, shift: u32) -> u32 {
+                (self.abs().to_bits() >> shift) as u32
+            }
+
+            #[inline(always)]
             fn is_negative(self) -> bool {
                 self < 0.0
             }
@@ -172,7 +181,7 @@ macro_rules! prefix_key {
 prefix_key!(f32, u32, 32, 1e-45);
 prefix_key!(f64, u64, 64, 1e-150);
 
-/// Counts and energy of the magnitudes with one key prefix.
+/// Counts and energy of an interval of magnitudes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cell {
     pub(crate) energy: f64,
@@ -180,14 +189,18 @@ pub(crate) struct Cell {
     pub(crate) signs: [u32; 2],
 }
 
+/// Values whose prefixes are prepared together.
+pub(crate) const BLOCK: usize = 1024;
+
 /// First pass over a wide format: counts and energies per leading key bits.
 ///
 /// Two interleaved cells for every prefix, so that runs of one value do not wait for their own additions;
-/// 8 MiB for many values, of which weights of one tensor touch little. Energies depend on the order of values
-/// in their last bits: push an even number at a time (but for the last time).
+/// 16 MiB for many values, of which weights of one tensor touch little. Energies depend on the order of values in their last
+/// bits: push an even number at a time (but for the last time).
 #[derive(Clone, Debug)]
 pub struct PrefixCounter<T> {
-    cells: Vec<[Cell; 2]>,
+    /// By prefix.
+    cells: Vec<Cell>,
     bits: u32,
     /// Counts from before the 32-bit ones could overflow; empty until then.
     totals: Vec<[u64; 2]>,
@@ -196,39 +209,45 @@ pub struct PrefixCounter<T> {
 }
 
 /// Leading key bits that tell rungs apart at first: few for few values, because every cell is looked at in the
-/// end.
+/// end; so many for many that a rung holds less than the KS distance of a sample of the normal, or nearly all rungs
+/// could hold its supremum and would be looked at again. Measured on normal values of each size.
 pub(crate) fn prefix_bits(values: u64) -> u32 {
-    if values <= 1 << 20 { 15 } else { 18 }
+    // Beyond the last size finer ones would make more rungs than are kept.
+    let sizes = [(17, 15), (20, 17), (21, 18), (22, 19), (24, 20)];
+    let fits = sizes.iter().find(|(size, _)| values <= 1 << *size);
+    fits.map_or(19, |(_, bits)| *bits)
 }
+
+/// Rungs of a first pass at most.
+pub(crate) const MAX_RUNGS: usize = 1 << 16;
 
 impl<T: PrefixKey> PrefixCounter<T> {
     /// Bytes of scratch that counting `values` takes at most.
     pub fn scratch(values: u64) -> u64 {
-        let overflows = if values > u32::MAX.into() { size_of::<[u64; 2]>() } else { 0 };
-        ((size_of::<[Cell; 2]>() + overflows) << prefix_bits(values)) as u64
+        let overflows = if values > u32::MAX.into() { 16 } else { 0 };
+        (size_of::<Cell>() as u64 + overflows + 4) << prefix_bits(values)
     }
 
     /// For a tensor of so many `values`.
     pub fn new(values: u64) -> Self {
         let bits = prefix_bits(values);
-        let cells = vec![<[Cell; 2]>::default(); 1 << bits];
-        Self { cells, bits, totals: Vec::new(), pending: 0, of: PhantomData }
+        Self {
+            cells: vec![Cell::default(); 1 << bits],
+            bits,
+            totals: Vec::new(),
+            pending: 0,
+            of: PhantomData,
+        }
     }
 
     /// Counts finite values; others are passed over.
     pub fn push(&mut self, values: &[T]) {
-        for part in values.chunks(1 << 20) {
-            self.flush_before(part.len() as u32);
-            let shift = T::KEY_BITS - self.bits;
-            let (pairs, rest) = part.as_chunks::<2>();
+        let shift = T::KEY_BITS - self.bits;
+        for values in values.chunks(1 << 20) {
+            self.flush_before(values.len() as u32);
             // Values that are not finite have cells of their own, which nobody looks at.
-            for pair in pairs {
-                for (lane, value) in pair.iter().enumerate() {
-                    self.cells[(value.key() >> shift) as usize][lane].add(*value);
-                }
-            }
-            for value in rest {
-                self.cells[(value.key() >> shift) as usize][0].add(*value);
+            for value in values {
+                self.cells[value.prefix(shift) as usize].add(*value);
             }
         }
     }
@@ -241,37 +260,69 @@ impl<T: PrefixKey> PrefixCounter<T> {
         }
         self.pending = more;
         self.totals.resize(self.cells.len(), [0; 2]);
-        for (total, cells) in self.totals.iter_mut().zip(&mut self.cells) {
-            for cell in cells {
-                for (total, count) in total.iter_mut().zip(&mut cell.signs) {
-                    *total += u64::from(std::mem::take(count));
-                }
+        for (total, cell) in self.totals.iter_mut().zip(&mut self.cells) {
+            for (total, count) in total.iter_mut().zip(&mut cell.signs) {
+                *total += u64::from(std::mem::take(count));
             }
         }
     }
 
     /// The coarse ladder of everything pushed.
     pub fn finish(self) -> Ladder {
-        let shift = T::KEY_BITS - self.bits;
-        let infinite = (T::INFINITE_KEY >> shift) as usize;
-        let rung = |(prefix, [even, odd]): (usize, &[Cell; 2])| {
-            let [before, before_negative] = self.totals.get(prefix).copied().unwrap_or_default();
-            let sum = |sign: usize| u64::from(even.signs[sign]) + u64::from(odd.signs[sign]);
-            let (positive, negative) = (before + sum(0), before_negative + sum(1));
-            let first = (prefix as u64) << shift;
-            let last = first | ((1 << shift) - 1);
-            (positive + negative > 0).then(|| Rung {
-                low: T::magnitude_of(first),
-                high: T::magnitude_of(last),
-                negative,
-                positive,
-                energy: even.energy + odd.energy,
-                first,
-                last,
-                place: None,
-            })
+        // Bits of all kinds would make a rung of almost every prefix: then several are one.
+        let infinite = (T::INFINITE_KEY >> (T::KEY_BITS - self.bits)) as usize;
+        let cells = &self.cells[..infinite];
+        let counts = |prefix: usize| {
+            let total = self.totals.get(prefix).copied().unwrap_or_default();
+            let signs = cells[prefix].signs.map(u64::from);
+            [signs[0] + total[0], signs[1] + total[1]]
         };
-        Ladder::from_rungs(self.cells.iter().enumerate().take(infinite).filter_map(rung).collect())
+        let mut occupied: Vec<u32> = (0..infinite)
+            .filter(|prefix| counts(*prefix) != [0; 2])
+            .map(|prefix| prefix as u32)
+            .collect();
+        let mut merged = 0;
+        while occupied.len() > MAX_RUNGS {
+            merged += 1;
+            for prefix in &mut occupied {
+                *prefix >>= 1;
+            }
+            occupied.dedup();
+        }
+        let shift = T::KEY_BITS - self.bits + merged;
+        let rung = |prefix: u32| {
+            let range = (prefix as usize) << merged..(prefix as usize + 1) << merged;
+            let (mut positive, mut negative, mut energy) = (0, 0, 0.0);
+            for prefix in range.start..range.end.min(infinite) {
+                let signs = counts(prefix);
+                positive += signs[0];
+                negative += signs[1];
+                energy += cells[prefix].energy;
+            }
+            let first = u64::from(prefix) << shift;
+            let last = (first | ((1 << shift) - 1)).min(T::INFINITE_KEY - 1);
+            let [low, high] = [first, last].map(T::magnitude_of);
+            Rung { low, high, negative, positive, energy, first, last, place: None }
+        };
+        Ladder::from_rungs(occupied.into_iter().map(rung).collect())
+    }
+}
+
+/// Key prefixes of values, as vector code.
+pub(crate) struct Prefixes<'a, T> {
+    pub(crate) values: &'a [T],
+    pub(crate) shift: u32,
+    pub(crate) out: &'a mut [u32],
+}
+
+impl<T: PrefixKey> NullaryFnOnce for Prefixes<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (value, prefix) in self.values.iter().zip(self.out) {
+            *prefix = value.prefix(self.shift);
+        }
     }
 }
 
@@ -287,6 +338,31 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_of_prefixes_do_not_overflow() {
+        let mut counter = PrefixCounter::new(10);
+        counter.push(&[1.0f32, -1.0, 2.0]);
+        counter.pending = u32::MAX - 2;
+        counter.push(&[1.0f32, 1.0, f32::NAN, -4.0]);
+        assert_eq!(counter.totals.len(), counter.cells.len());
+        let ladder = counter.finish();
+        let counts: Vec<_> =
+            ladder.rungs().iter().map(|r| (r.low, r.negative, r.positive)).collect();
+        assert_eq!(counts, [(1.0, 1, 3), (2.0, 0, 1), (4.0, 1, 0)]);
+    }
+
+    #[test]
+    fn wild_bits_share_rungs() {
+        let values: Vec<f32> =
+            (0..=1u32 << 20).map(|i| f32::from_bits(i.wrapping_mul(2_654_435_761))).collect();
+        let mut counter = PrefixCounter::new(values.len() as u64);
+        counter.push(&values);
+        let ladder = counter.finish();
+        assert!(ladder.rungs().len() <= MAX_RUNGS && ladder.rungs().len() > MAX_RUNGS / 2);
+        assert_eq!(ladder.len(), values.iter().filter(|v| v.is_finite()).count() as u64);
+        assert!(ladder.rungs().iter().all(|r| r.low <= r.high && r.high.is_finite()));
+    }
 
     #[test]
     fn patterns_are_counted_at_any_length() {

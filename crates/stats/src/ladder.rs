@@ -66,7 +66,13 @@ pub struct Ladder {
     sums: Running,
 }
 
+/// Memory for the bounds of one signed rung.
+pub(crate) const KS_BOUND_BYTES: u64 = size_of::<KsBound>() as u64;
+
 impl Ladder {
+    /// Memory for a rung and its running totals.
+    pub(crate) const BYTES_PER_RUNG: u64 = size_of::<Rung>() as u64 + 32;
+
     /// Exact, from how often each bit pattern occurs; `values[p]` is the value of pattern `p`.
     /// Non-finite patterns are left out.
     pub fn from_patterns(values: &[f32], counts: &[u64]) -> Self {
@@ -374,7 +380,9 @@ impl Ladder {
             .collect();
         open.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let mut known = vec![false; self.rungs.len()];
-        wanted.iter().for_each(|index| known[*index] = true);
+        for index in &*wanted {
+            known[*index] = true;
+        }
         // Both signs of one rung may be open.
         wanted.extend(
             open.into_iter()

@@ -4,7 +4,7 @@
 //! statistics (moments, quantiles, Kolmogorov-Smirnov, counts below thresholds, what magnitude pruning
 //! keeps) are read from a [`Ladder`]: the multiset of values, ascending by magnitude. For 8- and 16-bit
 //! formats the ladder is a count per bit pattern and everything is exact in one pass; for wider formats
-//! it starts coarse and only the rungs that decide an answer are refined by a further pass.
+//! it starts coarse ([`PrefixCounter`]) and only the rungs that decide an answer are refined ([`Refinement`]).
 //! Sums over rows, columns and groups of four come from [`Bands`].
 //!
 //! ```

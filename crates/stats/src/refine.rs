@@ -1,7 +1,9 @@
 //! From a coarse ladder to exact answers: further looks at the values in those rungs that decide them.
 
-use crate::count::{Cell, prefix_bits};
-use crate::ladder::Rung;
+use pulp::Arch;
+
+use crate::count::{BLOCK, Cell, MAX_RUNGS, Prefixes, prefix_bits};
+use crate::ladder::{KS_BOUND_BYTES, Rung};
 use crate::{Demands, Ladder, PrefixKey};
 
 /// Splits rungs of a coarse [`Ladder`] until it answers its [`Demands`] exactly.
@@ -53,14 +55,15 @@ impl<T: PrefixKey> Refinement<T> {
     pub fn scratch(values: u64) -> u64 {
         let kept = Self::kept(values);
         let prefixes = 1 << prefix_bits(values);
-        // Rungs of one prefix each, the parts of a pass, and every 64th of the values that were kept; each
-        // with its sums and bounds, and once more while a ladder is rewritten.
-        let rungs = prefixes.min(values) + MAX_PARTS + kept / 64;
+        // Rungs of the first pass, and what a pass and a round in memory make of them.
+        let rungs = (MAX_RUNGS as u64).min(values) + (2 * MAX_PARTS).min(kept);
+        // Once more while a ladder is rewritten, and bounds for both signs.
+        let each = 2 * Ladder::BYTES_PER_RUNG + 2 * KS_BOUND_BYTES;
         let parts = size_of::<Part>().max(size_of::<Cell>()) as u64;
         kept * size_of::<T>() as u64
-            + rungs * (3 * size_of::<Rung>()) as u64
-            + MAX_PARTS * parts
-            + prefixes * 5
+            + rungs * each
+            + MAX_PARTS.min(values) * parts
+            + prefixes * (size_of::<u32>() + size_of::<u8>()) as u64
     }
 
     /// Begins with what a first pass has counted.
@@ -127,9 +130,17 @@ impl<T: PrefixKey> Refinement<T> {
         }
     }
 
-    /// Splits rungs whose values have been kept, and puts the values in the order of the finer ones.
-    fn split_kept(&mut self, wanted: Vec<usize>) {
+    /// Splits rungs whose values have been kept, the first of them if they are many, and puts the values in the
+    /// order of the finer ones.
+    fn split_kept(&mut self, mut wanted: Vec<usize>) {
         let (ladder, kept) = (&self.ladder, &mut self.kept);
+        let mut parts = 0;
+        let first = wanted.iter().take_while(|index| {
+            let before = parts;
+            parts += ladder.rungs[**index].count().min(SORTED as u64);
+            before < MAX_PARTS
+        });
+        wanted.truncate(first.count());
         let mut sorter = Sorter { sorted: Vec::new() };
         self.ladder = ladder.replacing(wanted, |rung, finer| {
             let Some(place) = rung.place else { return };
@@ -179,9 +190,6 @@ struct Sieve {
     whole: bool,
 }
 
-/// Values that are looked at together.
-const BLOCK: usize = 1024;
-
 impl Sieve {
     /// For rungs of `ladder`, in ascending order.
     fn new<T: PrefixKey>(ladder: &Ladder, rungs: &[usize]) -> Self {
@@ -205,21 +213,24 @@ impl Sieve {
     /// Calls `take` with each value that a range holds, and the range's index.
     #[inline(always)]
     fn each<T: PrefixKey>(&self, values: &[T], mut take: impl FnMut(T, u64, usize)) {
-        let mut hits = [T::ZERO; BLOCK];
-        for block in values.chunks(BLOCK) {
+        let (mut prefixes, mut hits) = ([0; BLOCK], [0u32; BLOCK]);
+        for values in values.chunks(BLOCK) {
+            let prefixes = &mut prefixes[..values.len()];
+            Arch::new().dispatch(Prefixes { values, shift: self.shift, out: &mut *prefixes });
             let mut len = 0;
-            for value in block {
+            for (index, prefix) in (0..).zip(&*prefixes) {
                 // Written in any case and overwritten unless it counts: a branch would often be guessed
                 // wrong.
-                hits[len % BLOCK] = *value;
-                len += usize::from(self.flags[(value.key() >> self.shift) as usize]);
+                hits[len % BLOCK] = index;
+                len += usize::from(self.flags[*prefix as usize]);
             }
-            for value in &hits[..len] {
+            for hit in &hits[..len] {
+                let value = values[*hit as usize];
                 let key = value.key();
                 if self.whole {
-                    take(*value, key, self.starts[(key >> self.shift) as usize] as usize);
+                    take(value, key, self.starts[prefixes[*hit as usize] as usize] as usize);
                 } else if let Some(index) = self.find(key) {
-                    take(*value, key, index);
+                    take(value, key, index);
                 }
             }
         }
@@ -286,7 +297,9 @@ impl<T: PrefixKey> Keep<T> {
                 // As above: fewer than were counted.
                 let mut part = NO_VALUE;
                 let values = &values[start as usize..next as usize];
-                values.iter().for_each(|value| part.add(*value, value.key()));
+                for value in values {
+                    part.add(*value, value.key());
+                }
                 finer.extend(part.rung::<T>(Some(start)));
             }
         });
@@ -331,7 +344,7 @@ const NO_VALUE: Part = Part { signs: [0; 2], energy: 0.0, keys: [u64::MAX, 0] };
 /// Parts of one rung at most.
 const PARTS: usize = 256;
 /// Parts of all rungs in one pass at most.
-const MAX_PARTS: u64 = 1 << 17;
+const MAX_PARTS: u64 = 1 << 16;
 /// Rungs with less than this share of all values are counted in cells.
 const LIGHT: u64 = 1024;
 
@@ -349,7 +362,7 @@ impl Split {
         let all: u64 = wanted.iter().map(|index| ladder.rungs[*index].count()).sum();
         // In proportion to the values: about as many in every part.
         let parts = |rung: &Rung| {
-            let share = rung.count() as f64 / all as f64 * (MAX_PARTS / 4) as f64;
+            let share = rung.count() as f64 / all as f64 * (MAX_PARTS / 2) as f64;
             (share as usize).next_power_of_two().clamp(2, PARTS)
         };
         let mut left = MAX_PARTS as usize;
@@ -456,7 +469,9 @@ struct Sorter<T> {
 }
 
 /// Up to so many values are sorted rather than split.
-const SORTED: usize = 256;
+const SORTED: usize = 64;
+/// Others are split in parts of about so many values.
+const PART_VALUES: u64 = 128;
 
 impl<T: PrefixKey> Sorter<T> {
     /// Appends the parts of `rung`, whose `values` begin at `place`, and puts these in their order.
@@ -470,7 +485,7 @@ impl<T: PrefixKey> Sorter<T> {
             }));
             return;
         }
-        let wish = (values.len() / 64).next_power_of_two().min(PARTS);
+        let wish = (values.len() / PART_VALUES as usize).next_power_of_two().clamp(4, PARTS);
         let (step, count) = steps(rung.first, rung.last, wish);
         let part_of = |value: &T| ((value.key() - rung.first) >> step) as usize;
         let mut parts = [NO_VALUE; PARTS];

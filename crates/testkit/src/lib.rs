@@ -1,6 +1,6 @@
 //! Test support: small checkpoints, random models, and what every analyzer must keep to.
 //!
-//! [`checkpoint`] writes safetensors files byte by byte, sound and broken. [`models`] makes language models
+//! [`checkpoint`] writes safetensors files byte by byte and [`gguf`] GGUF files, sound and broken. [`models`] makes language models
 //! that were only initialised, with the names and the config.json of real ones, ready to have a defect
 //! planted. [`conformance()`] holds an [`Analyzer`](weightscope_core::Analyzer), built in or a plugin's,
 //! against the contract of its trait; [`measure()`],
@@ -21,6 +21,7 @@
 
 pub mod checkpoint;
 mod conformance;
+pub mod gguf;
 mod measure;
 pub mod models;
 mod random;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weightscope::plan::{Class, Goal, How, Plan, PlannedTensor, Scheme, Uniform, blocks};
+use weightscope::plan::{Class, Goal, How, Plan, PlannedTensor, Uniform, blocks};
 use weightscope::report::pieces::{bytes, count, number, plural, short_count};
 use weightscope::report::text::{
     Align, Grid, GridColumn, GridRow, Page, Span, Style, bold, dim, plain,

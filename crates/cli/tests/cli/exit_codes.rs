@@ -269,12 +269,14 @@ fn rejected_is_4_in_one_line() {
         assert_eq!(report["status"], "rejected");
         fs::remove_file(path).unwrap();
     }
-    for (name, format) in [
-        ("m.gguf", "GGUF"),
-        ("pytorch_model.bin", "PyTorch"),
-        ("m.pt", "PyTorch"),
-        ("m.npz", "NumPy"),
-    ] {
+    fs::write(at("m.gguf"), b"whatever").unwrap();
+    for path in [&at("m.gguf"), folder.path()] {
+        run("scan", &[path]).exits(4).says("is named like GGUF and does not begin like it");
+    }
+    fs::remove_file(at("m.gguf")).unwrap();
+    for (name, format) in
+        [("pytorch_model.bin", "PyTorch"), ("m.pt", "PyTorch"), ("m.npz", "NumPy")]
+    {
         fs::write(at(name), b"whatever").unwrap();
         let words =
             format!("recognised as {format}").replace("as P", "as a P").replace("as N", "as a N");
@@ -284,10 +286,12 @@ fn rejected_is_4_in_one_line() {
         }
         fs::remove_file(at(name)).unwrap();
     }
-    run("scan", &[folder.path()]).exits(4).says("no .safetensors file in this folder");
+    run("scan", &[folder.path()]).exits(4).says("no .safetensors or .gguf file in this folder");
     run("scan", &[&at("absent")]).exits(4).says("no such file or folder");
     fs::create_dir(at("d.safetensors")).unwrap();
-    run("scan", &[&at("d.safetensors")]).exits(4).says("no .safetensors file in this folder");
+    run("scan", &[&at("d.safetensors")])
+        .exits(4)
+        .says("no .safetensors or .gguf file in this folder");
     run("scan", &[folder.path()]).exits(4).says("a folder, not a regular file");
     let fifo = at("f.safetensors");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());

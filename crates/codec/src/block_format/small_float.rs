@@ -2,8 +2,9 @@
 //! Formats Specification 1.0, section 5.3, which have no infinity and no NaN.
 //!
 //! Codes lie in a stream of bits, the first value in the lowest bits of the first byte. safetensors gives the widths
-//! alone; of two E2M1 codes in a byte torch (`float4_e2m1fn_x2`) and CUDA (`__nv_fp4x2_e2m1`) have the first one low,
-//! and the six-bit types continue that order.
+//! alone, and that a tensor fills its bytes. Of two E2M1 codes in a byte torch (`float4_e2m1fn_x2`, which safetensors
+//! writes as F4) and CUDA (`__nv_fp4x2_e2m1`) have the first one low; the six-bit types, which torch does not have, are
+//! read as ONNX packs them (FLOAT6E2M3 and FLOAT6E3M2 of its technical notes on float6).
 
 use super::BlockFormat;
 use super::layout::EVEN;

@@ -13,6 +13,7 @@ const LAYERED: Need = Need::AnyOf(&[BERT, MPNET]);
 pub(super) const FAMILY: Family = Family {
     name: "bert",
     model_types: TYPES,
+    any_architecture: false,
     tied_by_default: TYPES,
     telltales: &[
         "encoder.layer.{b}.attention.self.query.weight",

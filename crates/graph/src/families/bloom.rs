@@ -7,6 +7,7 @@ use crate::family::{Dim, Family, Fused, Need, Row, Shape};
 pub(super) const FAMILY: Family = Family {
     name: "bloom",
     model_types: &["bloom"],
+    any_architecture: false,
     tied_by_default: &["bloom"],
     telltales: &["word_embeddings_layernorm.weight"],
     prefixes: &["transformer.", ""],

@@ -12,6 +12,7 @@ const COMMON: Dim = Dim::Key("projection_dim");
 pub(super) const FAMILY: Family = Family {
     name: "clip",
     model_types: &["clip", "clip_vision_model"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &[
         "vision_model.encoder.layers.{b}.self_attn.q_proj.weight",

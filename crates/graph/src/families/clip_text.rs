@@ -7,6 +7,7 @@ use crate::family::{Dim, Family, Need, Row};
 pub(super) const FAMILY: Family = Family {
     name: "clip_text_model",
     model_types: &["clip_text_model"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &["embeddings.token_embedding.weight"],
     prefixes: &["text_model.", ""],

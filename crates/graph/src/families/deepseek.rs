@@ -19,6 +19,7 @@ const SHARED: Dim = Dim::Product(&[Dim::ExpertInner, Dim::Key("n_shared_experts"
 pub(super) const FAMILY: Family = Family {
     name: "deepseek",
     model_types: &["deepseek_v2", "deepseek_v3"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &["layers.{b}.self_attn.kv_a_proj_with_mqa.weight"],
     prefixes: &["model.", ""],

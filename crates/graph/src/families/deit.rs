@@ -8,6 +8,7 @@ use crate::family::{Dim, Family, Need, Row};
 pub(super) const FAMILY: Family = Family {
     name: "deit",
     model_types: &["deit"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &["embeddings.distillation_token"],
     prefixes: &["deit.", ""],

@@ -14,6 +14,7 @@ const ONE_NORM: Need = Need::AnyOf(&[Need::Not(&GROUPED), Need::Is("num_ln_in_pa
 pub(super) const FAMILY: Family = Family {
     name: "falcon",
     model_types: &["falcon"],
+    any_architecture: false,
     tied_by_default: &["falcon"],
     telltales: &["h.{b}.self_attention.query_key_value.weight"],
     prefixes: &["transformer.", ""],

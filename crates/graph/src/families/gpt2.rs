@@ -11,6 +11,7 @@ const BIAS: Need = Need::For(&["gpt2"]);
 pub(super) const FAMILY: Family = Family {
     name: "gpt2",
     model_types: &["gpt2"],
+    any_architecture: false,
     tied_by_default: &["gpt2"],
     telltales: &["h.{b}.attn.c_attn.weight", "h.{b}.mlp.c_fc.weight"],
     prefixes: &["transformer.", ""],

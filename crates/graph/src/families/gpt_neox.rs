@@ -9,6 +9,7 @@ const ATTENTION_BIAS: Need = Need::Unless("attention_bias");
 pub(super) const FAMILY: Family = Family {
     name: "gpt_neox",
     model_types: &["gpt_neox"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &[
         "layers.{b}.attention.query_key_value.weight",

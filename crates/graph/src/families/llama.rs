@@ -23,6 +23,7 @@ pub(super) const FAMILY: Family = Family {
         "gemma3_text",
         "smollm3",
     ],
+    any_architecture: false,
     tied_by_default: &["gemma", "gemma2", "gemma3_text"],
     telltales: &["layers.{b}.self_attn.q_proj.weight", "layers.{b}.mlp.gate_proj.weight"],
     prefixes: PREFIXES,

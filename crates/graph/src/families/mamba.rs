@@ -12,6 +12,7 @@ const RANK: Dim = Dim::Key("time_step_rank");
 pub(super) const FAMILY: Family = Family {
     name: "mamba",
     model_types: &["mamba", "falcon_mamba"],
+    any_architecture: false,
     tied_by_default: &["mamba", "falcon_mamba"],
     telltales: &["layers.{b}.mixer.x_proj.weight"],
     prefixes: &["backbone.", ""],

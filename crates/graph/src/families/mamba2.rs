@@ -16,6 +16,7 @@ const MIXED: Dim = Dim::Sum(&[INNER, WRITE_AND_READ]);
 pub(super) const FAMILY: Family = Family {
     name: "mamba2",
     model_types: &["mamba2"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &["layers.{b}.mixer.dt_bias"],
     prefixes: &["backbone.", ""],

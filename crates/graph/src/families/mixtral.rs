@@ -9,6 +9,7 @@ use crate::family::{Dim, Family, Need, Row, Shape};
 pub(super) const FAMILY: Family = Family {
     name: "mixtral",
     model_types: &["mixtral", "qwen2_moe", "qwen3_moe"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &[
         "layers.{b}.block_sparse_moe.gate.weight",

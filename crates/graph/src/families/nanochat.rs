@@ -12,6 +12,7 @@ const HEAD: Need = Need::AnyOf(&[OWN_NAMES, Need::UntiedHead]);
 pub(super) const FAMILY: Family = Family {
     name: "nanochat",
     model_types: &["nanochat"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &["h.{b}.attn.c_q.weight"],
     prefixes: &["transformer.", "model.", ""],

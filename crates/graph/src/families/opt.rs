@@ -18,6 +18,7 @@ const EMBEDDING: Dim = Dim::Key("word_embed_proj_dim");
 pub(super) const FAMILY: Family = Family {
     name: "opt",
     model_types: &["opt"],
+    any_architecture: false,
     tied_by_default: &["opt"],
     telltales: &["decoder.final_layer_norm.weight", "decoder.project_in.weight"],
     prefixes: &["model.", ""],

@@ -9,6 +9,7 @@ const HEAD_NORM: Need = Need::Flag("qk_layernorm");
 pub(super) const FAMILY: Family = Family {
     name: "phi",
     model_types: &["phi"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &["layers.{b}.self_attn.dense.weight"],
     prefixes: &["model.", ""],

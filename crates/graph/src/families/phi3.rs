@@ -8,6 +8,7 @@ use crate::family::{Dim, Family, Fused, Row};
 pub(super) const FAMILY: Family = Family {
     name: "phi3",
     model_types: &["phi3"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &["layers.{b}.self_attn.qkv_proj.weight", "layers.{b}.mlp.gate_up_proj.weight"],
     prefixes: llama::PREFIXES,

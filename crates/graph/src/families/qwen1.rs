@@ -7,6 +7,7 @@ use crate::family::{Dim, Family, Fused, Need, Row, Shape};
 pub(super) const FAMILY: Family = Family {
     name: "qwen",
     model_types: &["qwen"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &["h.{b}.mlp.w1.weight", "h.{b}.mlp.w2.weight"],
     prefixes: &["transformer.", ""],

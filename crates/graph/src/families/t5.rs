@@ -12,6 +12,7 @@ const PLAIN: Need = Need::Not(&GATED);
 pub(super) const FAMILY: Family = Family {
     name: "t5",
     model_types: &["t5", "mt5", "umt5"],
+    any_architecture: false,
     tied_by_default: &["t5"],
     telltales: &[
         "encoder.block.{b}.layer.0.SelfAttention.q.weight",

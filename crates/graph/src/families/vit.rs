@@ -9,6 +9,7 @@ const QKV_BIAS: Need = Need::Unless("qkv_bias");
 pub(super) const FAMILY: Family = Family {
     name: "vit",
     model_types: &["vit"],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &["embeddings.patch_embeddings.projection.weight"],
     prefixes: &["vit.", ""],

@@ -9,6 +9,7 @@ use crate::family::{Dim, Family, Fused, Row, Shape};
 pub(super) const FAMILY: Family = Family {
     name: "vit_timm",
     model_types: &[],
+    any_architecture: false,
     tied_by_default: &[],
     telltales: &["blocks.{b}.attn.qkv.weight"],
     prefixes: &[""],

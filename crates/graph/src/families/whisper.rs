@@ -10,6 +10,7 @@ const DECODER: Need = Need::Not(&Need::Architecture("AudioClassification"));
 pub(super) const FAMILY: Family = Family {
     name: "whisper",
     model_types: &["whisper"],
+    any_architecture: false,
     tied_by_default: &["whisper"],
     telltales: &["encoder.conv1.weight"],
     prefixes: &["model.", ""],

@@ -1,5 +1,6 @@
 //! What codes stand for before their factors: plain elements, nibbles of E2M1, streams of bits.
 
+use weightscope_codec::codes;
 use weightscope_core::DType;
 
 use super::{Parts, RestoreError, Tile};
@@ -96,7 +97,7 @@ impl Codes {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let (skip, stride) = (size(skip), size(within.end.saturating_sub(within.start)).max(1));
         for (row, out) in bytes.chunks(stride).zip(into.chunks_mut(tile.width().max(1))) {
-            self.unpack(row, skip, out);
+            self.unpack(row, skip, out)?;
         }
         Ok(())
     }
@@ -114,22 +115,24 @@ impl Codes {
     }
 
     /// Codes of one row from number `skip` of the atom that `bytes` begin with.
-    fn unpack(self, bytes: &[u8], skip: usize, out: &mut [f32]) {
+    fn unpack(self, bytes: &[u8], skip: usize, out: &mut [f32]) -> Result<(), RestoreError> {
         match self {
             Self::Plain(_) => {}
             Self::E2M1 => {
                 atoms::<1, 2>(bytes, skip, out, |[byte]| PAIRS.get(usize::from(byte)).copied());
             }
-            Self::Bits { bits, layout: Words::Dense, offset } => match bits {
-                1 => dense::<1>(bytes, skip, offset, out),
-                2 => dense::<2>(bytes, skip, offset, out),
-                3 => dense::<3>(bytes, skip, offset, out),
-                4 => dense::<4>(bytes, skip, offset, out),
-                5 => dense::<5>(bytes, skip, offset, out),
-                6 => dense::<6>(bytes, skip, offset, out),
-                7 => dense::<7>(bytes, skip, offset, out),
-                _ => dense::<8>(bytes, skip, offset, out),
-            },
+            Self::Bits { bits, layout: Words::Dense, offset } => {
+                let (mut codes, mut first) = ([0; 512], skip);
+                let offset = f32::from(offset);
+                for out in out.chunks_mut(codes.len()) {
+                    let (codes, _) = codes.split_at_mut(out.len());
+                    codes::unpack_bits(bits, bytes, first, codes)?;
+                    for (value, code) in out.iter_mut().zip(codes) {
+                        *value = f32::from(*code) - offset;
+                    }
+                    first = first.saturating_add(out.len());
+                }
+            }
             Self::Bits { bits, layout: Words::Whole, offset } => match bits {
                 1 => whole::<1, 32>(bytes, skip, offset, out),
                 2 => whole::<2, 16>(bytes, skip, offset, out),
@@ -141,21 +144,16 @@ impl Codes {
                 _ => whole::<8, 4>(bytes, skip, offset, out),
             },
         }
+        Ok(())
     }
 }
 
-/// The two numbers of every byte.
+/// The two E2M1 numbers of every byte.
+#[expect(clippy::indexing_slicing, reason = "four bits, and a byte")]
 static PAIRS: [[f32; 2]; 256] = {
-    const NUMBERS: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
-    const fn number(code: usize) -> f32 {
-        #[expect(clippy::indexing_slicing, reason = "three bits")]
-        let magnitude = NUMBERS[code & 7];
-        if code & 8 == 0 { magnitude } else { -magnitude }
-    }
     let (mut pairs, mut byte) = ([[0.0; 2]; 256], 0);
-    #[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "up to 256")]
     while byte < 256 {
-        pairs[byte] = [number(byte), number(byte >> 4)];
+        pairs[byte] = [codes::E2M1[byte & 15], codes::E2M1[byte >> 4]];
         byte += 1;
     }
     pairs
@@ -196,33 +194,16 @@ fn atoms<const B: usize, const N: usize>(
     }
 }
 
-/// Eight codes of `B` bits to `B` bytes.
-#[inline(always)]
-fn dense<const B: usize>(bytes: &[u8], skip: usize, offset: u8, out: &mut [f32]) {
-    let offset = f32::from(offset);
-    let (mask, width) = ((1u64 << B).wrapping_sub(1), B as u32);
-    atoms::<B, 8>(bytes, skip, out, |atom| {
-        let bits = atom.iter().rev().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
-        Some(
-            SHIFTS.map(|at| {
-                (bits.wrapping_shr(at.wrapping_mul(width)) & mask) as u16 as f32 - offset
-            }),
-        )
-    });
-}
-
-/// Numbers of the codes of an atom.
-const SHIFTS: [u32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
-
 /// `N` codes of `B` bits to a word.
 #[inline(always)]
-fn whole<const B: usize, const N: usize>(bytes: &[u8], skip: usize, offset: u8, out: &mut [f32]) {
-    let offset = f32::from(offset);
-    let (mask, width) = ((1u32 << B).wrapping_sub(1), B as u32);
+fn whole<const B: u32, const N: usize>(bytes: &[u8], skip: usize, offset: u8, out: &mut [f32]) {
+    let (offset, mask) = (f32::from(offset), 1u32.wrapping_shl(B).wrapping_sub(1));
     atoms::<4, N>(bytes, skip, out, |word| {
-        let word = u32::from_le_bytes(word);
-        Some(std::array::from_fn(|at| {
-            (word.wrapping_shr((at as u32).wrapping_mul(width)) & mask) as u16 as f32 - offset
+        let mut left = u32::from_le_bytes(word);
+        Some(std::array::from_fn(|_| {
+            let [code, ..] = (left & mask).to_le_bytes();
+            left = left.wrapping_shr(B);
+            f32::from(code) - offset
         }))
     });
 }

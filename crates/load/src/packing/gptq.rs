@@ -10,7 +10,7 @@ use std::collections::hash_map::Entry;
 
 use weightscope_core::{DType, Orientation};
 
-use super::words::{Codes, Order, Piece};
+use super::words::{Layout, Order, Piece};
 use super::{Claim, Packing, Parts, Restore, RestoreError, Tensors, Tile};
 use crate::container::StoredTensor;
 
@@ -43,7 +43,7 @@ impl Packing for Gptq {
         let bits = u32::try_from(bits).ok().filter(|bits| (2..=8).contains(bits))?;
         let is_planar = label(tensors, "checkpoint_format") == Some("gptq_p");
         let order = if is_planar || matches!(bits, 5..=7) { Order::Planes } else { Order::Stream };
-        let layout = Codes { order, bits };
+        let layout = Layout { order, bits };
         if layout.count(across)? != columns {
             return None;
         }
@@ -68,13 +68,20 @@ impl Packing for Gptq {
         Some(Claim {
             name: format!("{module}.weight"),
             shape: vec![rows, columns],
-            orientation: Some(Orientation::InOut),
+            // A table of embeddings has its tokens where a layer has its inputs.
+            orientation: (!is_table(module)).then_some(Orientation::InOut),
             scheme: format!("gptq int{bits} {per}{suffix}"),
             factor_block: (!act_order).then_some([group, 1]),
             parts,
             values: Ok(Box::new(Grid { layout, columns, group, groups, act_order, zero_offset })),
         })
     }
+}
+
+/// Whether a module looks rows up rather than multiplying.
+fn is_table(module: &str) -> bool {
+    let last = module.rsplit('.').next().unwrap_or(module);
+    last.contains("embed") || last == "wte"
 }
 
 /// The shape of a matrix of 32-bit words.
@@ -113,19 +120,19 @@ fn follows(tensors: &Tensors<'_>, indices: &StoredTensor, group: u64) -> bool {
 
 /// Whether zero points are stored less one. The constant ones of a symmetric grid tell; else the label has to be
 /// believed.
-fn is_less_one(tensors: &Tensors<'_>, qzeros: &StoredTensor, layout: Codes, columns: u64) -> bool {
+fn is_less_one(tensors: &Tensors<'_>, qzeros: &StoredTensor, layout: Layout, columns: u64) -> bool {
     let count = columns.min(ZEROS_LOOKED_AT);
-    let bytes = layout.words(&(0..count)).end.saturating_mul(WORD_BYTES);
-    if let Some(words) = tensors.head(qzeros, bytes) {
-        let mut zeros = vec![0; usize::try_from(count).unwrap_or(0)];
-        layout.unpack(&words, 0, &mut zeros);
-        let middle = 1i32.wrapping_shl(layout.bits.saturating_sub(1));
-        if zeros.iter().all(|zero| *zero == middle.wrapping_sub(1)) {
-            return true;
-        }
-        if zeros.iter().all(|zero| *zero == middle) {
-            return false;
-        }
+    let constant = || {
+        let bytes = layout.words(&(0..count)).end.saturating_mul(WORD_BYTES);
+        let mut zeros = vec![0; usize::try_from(count).ok()?];
+        layout.unpack(&tensors.head(qzeros, bytes)?, 0, &mut zeros).ok()?;
+        let first = *zeros.first()?;
+        zeros.iter().all(|zero| *zero == first).then_some(first)
+    };
+    let middle = 1u8.wrapping_shl(layout.bits.saturating_sub(1));
+    if let Some(zero) = constant().filter(|zero| *zero == middle || *zero == middle.wrapping_sub(1))
+    {
+        return zero != middle;
     }
     if layout.order == Order::Planes {
         return false;
@@ -141,7 +148,7 @@ fn is_less_one(tensors: &Tensors<'_>, qzeros: &StoredTensor, layout: Codes, colu
 /// Codes in part 0, zero points in part 1, steps in part 2, groups in part 3. Rows are inputs.
 #[derive(Debug)]
 struct Grid {
-    layout: Codes,
+    layout: Layout,
     columns: u64,
     /// Inputs of a group.
     group: u64,
@@ -181,19 +188,15 @@ impl Grid {
     /// Zero points of the columns of a tile.
     fn zeros(&self, group: u64, tile: &Tile, parts: &Parts<'_>) -> Result<Vec<i32>, RestoreError> {
         let across = self.layout.words(&(0..self.columns)).end;
-        let words = self.layout.words(&tile.columns);
+        let words = self.layout.whole_words(&tile.columns);
         let start = group.saturating_mul(across);
         let byte = |word: u64| start.saturating_add(word).saturating_mul(WORD_BYTES);
         let bytes = parts.bytes(1, byte(words.start)..byte(words.end))?;
-        let mut zeros = vec![0; tile.width()];
-        self.layout.unpack(&bytes, tile.columns.start, &mut zeros);
-        if self.zero_offset != 0 {
-            let largest = 1i32.wrapping_shl(self.layout.bits).wrapping_sub(1);
-            for zero in &mut zeros {
-                *zero = zero.wrapping_add(self.zero_offset) & largest;
-            }
-        }
-        Ok(zeros)
+        let mut stored = vec![0; tile.width()];
+        self.layout.unpack(&bytes, tile.columns.start, &mut stored)?;
+        let largest = 1i32.wrapping_shl(self.layout.bits).wrapping_sub(1);
+        let zero = |stored| i32::from(stored).wrapping_add(self.zero_offset) & largest;
+        Ok(stored.into_iter().map(zero).collect())
     }
 
     /// The words of the rows of a tile, and the row of words they begin with.

@@ -52,7 +52,10 @@ impl Grid {
         };
         let blocks = |down, across| {
             let [high, wide] = hint.map_or([None; 2], |hint| hint.map(Some));
-            let block = [side(rows, down, high, habit)?, side(columns, across, wide, habit)?];
+            let high = side(rows, down, high, habit)?;
+            // One for a row is no block, whatever the configuration says.
+            let wide = if (high, across) == (1, 1) { None } else { wide };
+            let block = [high, side(columns, across, wide, habit)?];
             Some(Self { rows, block, counts: [down, across] })
         };
         match (factors, shape) {

@@ -8,8 +8,12 @@ mod bitnet;
 mod bnb4;
 mod bnb8;
 mod codes;
+mod compressed_tensors;
+mod fp4;
+mod gpt_oss;
 mod gptq;
 mod grid;
+mod mlx;
 mod recognised;
 mod scaled;
 mod scaled_floats;
@@ -31,6 +35,10 @@ static PACKINGS: &[&dyn Packing] = &[
     &bnb4::Bnb4,
     &bnb8::Bnb8,
     &bitnet::BitNet,
+    &fp4::Fp4,
+    &compressed_tensors::CompressedTensors,
+    &gpt_oss::GptOss,
+    &mlx::Mlx,
     &recognised::Recognised,
 ];
 
@@ -289,6 +297,7 @@ pub(crate) fn is_bare_codes(tensor: &StoredTensor) -> bool {
     let last = tensor.name.rsplit('.').next().unwrap_or(&tensor.name);
     let is_matrix = tensor.shape.len() > 1;
     let is_weight = last.ends_with("weight")
+        || last == "weight_packed"
         || is_matrix && CODES.contains(&last)
         // Stacked experts have no `.weight`.
         || tensor.shape.len() == 3 && last.ends_with("_proj");
@@ -296,8 +305,7 @@ pub(crate) fn is_bare_codes(tensor: &StoredTensor) -> bool {
 }
 
 /// Last segments of tensors of codes.
-const CODES: &[&str] =
-    &["weight_packed", "W_q", "trellis", "codes", "Qidxs", "_data", "_weight_qdata"];
+const CODES: &[&str] = &["W_q", "trellis", "codes", "Qidxs", "_data", "_weight_qdata"];
 
 /// Turns the steps of uniform grids into the rounding errors to be expected: the step over sqrt(12).
 pub(crate) fn uniform_rounding(steps: &mut [f32]) {
@@ -308,6 +316,7 @@ pub(crate) fn uniform_rounding(steps: &mut [f32]) {
 
 /// The rounding error to be expected of a value of a float format: the distance of its neighbours over sqrt(12). 0 for a
 /// value that is not finite, whose factor may be.
+#[expect(clippy::cast_possible_truncation, reason = "an estimate")]
 pub(crate) fn float_rounding(dtype: DType, value: f32) -> f32 {
     let (Some(roundoff), Some(normal)) = (dtype.unit_roundoff(), dtype.min_positive_normal())
     else {

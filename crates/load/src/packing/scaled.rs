@@ -125,7 +125,7 @@ impl Scaled {
         let (part, bits, layout, offset, words) = match zeros {
             Zeros::Plain(part, dtype) => {
                 let zeros = numbers(parts, part, dtype, window.elements(across))?;
-                return Ok(zeros.into_iter().map(|zero| zero as f32).collect());
+                return Ok(zeros.into_iter().map(narrowed).collect());
             }
             Zeros::Packed { part, bits, layout, offset, words } => {
                 (part, bits, layout, offset, words)
@@ -146,9 +146,10 @@ impl Scaled {
                     (row.checked_div(in_a_word), at.checked_mul(u64::from(bits)))
                 }
             };
-            (matrix.saturating_mul(words).saturating_add(word.unwrap_or(0)), bit.unwrap_or(0))
+            let bit = bit.and_then(|bit| u32::try_from(bit).ok()).unwrap_or(0);
+            (matrix.saturating_mul(words).saturating_add(word.unwrap_or(0)), bit)
         };
-        let crosses = |bit: u64| bit.saturating_add(u64::from(bits)) > 32;
+        let crosses = |bit: u32| bit.saturating_add(bits) > 32;
         let (first, _) = place(window.bands.start);
         let (last, bit) = place(window.bands.end.saturating_sub(1));
         let end = last.saturating_add(if crosses(bit) { 2 } else { 1 });
@@ -177,7 +178,8 @@ impl Scaled {
             found.extend(low.iter().zip(high).map(|(low, high)| {
                 let both = u64::from(u32::from_le_bytes(*high)) << 32
                     | u64::from(u32::from_le_bytes(*low));
-                (both.wrapping_shr(bit as u32) & mask) as u16 as f32 - f32::from(offset)
+                let [code, ..] = (both.wrapping_shr(bit) & mask).to_le_bytes();
+                f32::from(code) - f32::from(offset)
             }));
         }
         Ok(found)
@@ -252,17 +254,24 @@ fn too_few() -> RestoreError {
     RestoreError::Broken("too few factors".into())
 }
 
+/// Rounded to nearest.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "beyond the range it becomes infinite")]
+fn narrowed(value: f64) -> f32 {
+    value as f32
+}
+
 /// Multiplies a run with a factor, rounding once.
 #[inline(always)]
 fn multiply(run: &mut [f32], factor: f64) {
-    let narrow = factor as f32;
+    let narrow = narrowed(factor);
     if f64::from(narrow) == factor {
         for value in run {
             *value *= narrow;
         }
     } else {
         for value in run {
-            *value = (f64::from(*value) * factor) as f32;
+            *value = narrowed(f64::from(*value) * factor);
         }
     }
 }
@@ -278,7 +287,7 @@ impl Restore for Scaled {
             return self.runs(tile, &window, into, |run, at| {
                 let (factor, offset) = (factor(at), offsets.get(at).copied().unwrap_or(f64::NAN));
                 for value in run {
-                    *value = (f64::from(*value) * factor + offset) as f32;
+                    *value = narrowed(f64::from(*value) * factor + offset);
                 }
             });
         }
@@ -310,13 +319,13 @@ impl Restore for Scaled {
                 self.runs(tile, &window, into, |run, at| {
                     for value in run {
                         let error = f64::from(super::float_rounding(dtype, *value));
-                        *value = (error * factor(at)) as f32;
+                        *value = narrowed(error * factor(at));
                     }
                 })
             }
             (_, noise) => {
                 let noise = noise.unwrap_or(0.0);
-                self.runs(tile, &window, into, |run, at| run.fill((noise * factor(at)) as f32))
+                self.runs(tile, &window, into, |run, at| run.fill(narrowed(noise * factor(at))))
             }
         }
     }

@@ -40,7 +40,7 @@ impl Packing for ScaledFloats {
             name: lead.name.clone(),
             shape: lead.shape.clone(),
             orientation: lead.orientation,
-            scheme: scheme(dtype, factor_type, grid, columns),
+            scheme: scheme(dtype, factor_type, grid, columns, blocks_of(lead, factors, tensors)),
             factor_block: Some(grid.block()),
             parts,
             values: Ok(Box::new(restore)),
@@ -88,18 +88,40 @@ fn block_size(quantization: &Value) -> Option<[u64; 2]> {
     groups.values().find_map(|group| pair(group.get("weights")?.get("block_structure")?))
 }
 
-fn scheme(dtype: DType, factor: DType, grid: Grid, columns: u64) -> String {
+/// The configured blocks, when there are as many factors as they need: a small matrix may be one block.
+fn blocks_of(
+    lead: &StoredTensor,
+    factors: &StoredTensor,
+    tensors: &Tensors<'_>,
+) -> Option<[u64; 2]> {
+    let [high, wide] = tensors.quantization().and_then(block_size)?;
+    let ([.., rows, columns], [.., down, across]) = (&*lead.shape, &*factors.shape) else {
+        return None;
+    };
+    let fits =
+        high > 0 && wide > 0 && rows.div_ceil(high) == *down && columns.div_ceil(wide) == *across;
+    fits.then_some([high, wide])
+}
+
+fn scheme(
+    dtype: DType,
+    factor: DType,
+    grid: Grid,
+    columns: u64,
+    blocks: Option<[u64; 2]>,
+) -> String {
     let kind = match dtype {
         DType::F8E5M2 | DType::F8E5M2Fnuz => "fp8 e5m2",
         _ => "fp8",
     };
-    match grid.block() {
-        [1, 32] if factor == DType::F8E8M0 => "mxfp8".to_owned(),
-        [high, wide] if high >= grid.matrix_rows() && wide >= columns => {
+    match (grid.block(), blocks) {
+        ([1, 32], _) if factor == DType::F8E8M0 => "mxfp8".to_owned(),
+        (_, Some([high, wide])) => format!("{kind} {high}x{wide}"),
+        ([high, wide], None) if high >= grid.matrix_rows() && wide >= columns => {
             format!("{kind} per tensor")
         }
-        [1, wide] if wide >= columns => format!("{kind} per channel"),
-        [high, 1] if high >= grid.matrix_rows() => format!("{kind} per channel"),
-        [high, wide] => format!("{kind} {high}x{wide}"),
+        ([1, wide], None) if wide >= columns => format!("{kind} per channel"),
+        ([high, 1], None) if high >= grid.matrix_rows() => format!("{kind} per channel"),
+        ([high, wide], None) => format!("{kind} {high}x{wide}"),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use weightscope_codec::{DecodeError, codes::unpack_bits};
+
 /// Bits of a word.
 const WORD: u64 = 32;
 
@@ -25,9 +27,9 @@ const PLANES: [(u32, [u32; 3]); 7] = [
     (8, [8, 0, 0]),
 ];
 
-/// Codes along one axis.
+/// How the codes along one axis lie.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Codes {
+pub(crate) struct Layout {
     pub(crate) order: Order,
     /// 2 to 8.
     pub(crate) bits: u32,
@@ -55,7 +57,7 @@ fn low(bits: u32) -> u32 {
     1u32.wrapping_shl(bits).wrapping_sub(1)
 }
 
-impl Codes {
+impl Layout {
     /// How many codes `words` words hold; `None` when they are no whole number.
     pub(crate) fn count(self, words: u64) -> Option<u64> {
         let (stored, bits) = (words.checked_mul(WORD)?, u64::from(self.bits));
@@ -116,38 +118,39 @@ impl Codes {
         pieces
     }
 
-    /// Codes from `first` on out of the words from [`Codes::words`] on; what has no word is 0.
-    pub(crate) fn unpack(self, words: &[u8], first: u64, into: &mut [i32]) {
-        let (words, _) = words.as_chunks::<4>();
-        let start = self.words(&(first..first.saturating_add(1))).start;
-        if self.order == Order::Stream && 32u32.is_multiple_of(self.bits) {
-            let per_word = u64::from(32u32.checked_div(self.bits).unwrap_or(1));
-            let skip = first.checked_rem(per_word).unwrap_or(0);
-            let mut skip = u32::try_from(skip).unwrap_or(0);
-            let mut rest = into;
-            for word in words {
-                let mut word = u32::from_le_bytes(*word);
-                let count = per_word.saturating_sub(u64::from(skip));
-                let count = usize::try_from(count).unwrap_or(0);
-                let (now, after) = rest.split_at_mut(count.min(rest.len()));
-                word = word.wrapping_shr(self.bits.wrapping_mul(skip));
-                for code in now {
-                    *code = (word & low(self.bits)).cast_signed();
-                    word = word.wrapping_shr(self.bits);
-                }
-                (rest, skip) = (after, 0);
-            }
-            return;
+    /// The words from the block of 32 codes on that the first of `codes` lies in, to the last that is needed.
+    pub(crate) fn whole_words(self, codes: &Range<u64>) -> Range<u64> {
+        let block = codes.start.checked_div(WORD).unwrap_or(0);
+        block.saturating_mul(u64::from(self.bits))..self.words(codes).end
+    }
+
+    /// Codes from `first` on out of the words from [`Layout::whole_words`] on.
+    ///
+    /// # Errors
+    /// When the words do not hold them all.
+    pub(crate) fn unpack(
+        self,
+        words: &[u8],
+        first: u64,
+        into: &mut [u8],
+    ) -> Result<(), DecodeError> {
+        let within = first.checked_rem(WORD).unwrap_or(0);
+        if self.order == Order::Stream {
+            let within = usize::try_from(within).unwrap_or(0);
+            return unpack_bits(self.bits, words, within, into);
         }
-        for (at, code) in (first..).zip(into) {
+        let (words, _) = words.as_chunks::<4>();
+        for (at, code) in (within..).zip(into) {
             let part = |piece: &Piece| {
-                let index = piece.word.checked_sub(start).filter(|_| piece.mask != 0)?;
-                let word = words.get(usize::try_from(index).ok()?)?;
+                let word = words.get(usize::try_from(piece.word).ok()?)?;
                 Some(piece.of(u32::from_le_bytes(*word)))
             };
+            // Empty pieces add nothing.
             let parts = self.pieces(at);
-            *code = parts.iter().filter_map(part).fold(0, |code, part| code | part).cast_signed();
+            let all = parts.iter().filter_map(part).fold(0, |code, part| code | part);
+            *code = u8::try_from(all).unwrap_or(u8::MAX);
         }
+        Ok(())
     }
 }
 
@@ -172,16 +175,15 @@ mod tests {
         for bits in 2..=8 {
             let codes: Vec<u32> = (0..64).map(|i| (i * 37 + 11) & low(bits)).collect();
             let bytes = stream(bits, &codes);
-            let layout = Codes { order: Order::Stream, bits };
+            let layout = Layout { order: Order::Stream, bits };
             for first in 0..40u64 {
                 let range = first..first + 20;
-                let words = layout.words(&range);
+                let words = layout.whole_words(&range);
                 let bytes = &bytes[words.start as usize * 4..words.end as usize * 4];
                 let mut found = [0; 20];
-                layout.unpack(bytes, first, &mut found);
-                let expected: Vec<i32> =
-                    codes[first as usize..][..20].iter().map(|code| *code as i32).collect();
-                assert_eq!(found.to_vec(), expected, "{bits} bits from {first}");
+                layout.unpack(bytes, first, &mut found).unwrap();
+                let expected = codes[first as usize..][..20].iter().map(|code| *code as u8);
+                assert!(found.iter().copied().eq(expected), "{bits} bits from {first}");
             }
         }
     }
@@ -190,7 +192,7 @@ mod tests {
     fn single_planes_are_streams() {
         for bits in [2, 4, 8] {
             let [stream, planes] =
-                [Order::Stream, Order::Planes].map(|order| Codes { order, bits });
+                [Order::Stream, Order::Planes].map(|order| Layout { order, bits });
             for at in 0..100 {
                 assert_eq!(stream.pieces(at)[0], planes.pieces(at)[0]);
             }
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn planes_lie_one_after_the_other() {
-        let codes = Codes { order: Order::Planes, bits: 7 };
+        let codes = Layout { order: Order::Planes, bits: 7 };
         let pieces = codes.pieces(32 + 17);
         assert_eq!(pieces[0], Piece { word: 7 + 2, right: 4, mask: 15, left: 0 });
         assert_eq!(pieces[1], Piece { word: 7 + 4 + 1, right: 2, mask: 3, left: 4 });

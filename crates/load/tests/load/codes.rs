@@ -1,7 +1,7 @@
 //! Packed weights that are recognised and not decoded, codes that nothing explains, and groups that contradict
 //! themselves.
 
-use weightscope_core::{DType, EntryId, TensorSource};
+use weightscope_core::{DType, EntryId, Orientation, TensorSource};
 use weightscope_load::{Checkpoint, open};
 use weightscope_testkit::checkpoint::TestCheckpoint;
 
@@ -256,6 +256,22 @@ fn groups_of_gptq_that_do_not_fit_are_not_decoded() {
     }
     // Without group indices groups follow each other.
     assert_eq!(told(&gptq(&[], "a.g_idx")), ["a.weight [64, 16] gptq int4 g32: measured"]);
+}
+
+#[test]
+fn tables_of_gptq_are_not_turned() {
+    let of = |module: &str| {
+        let names = ["qweight", "qzeros", "scales"].map(|last| format!("{module}.{last}"));
+        let shapes: [(DType, &[u64]); 3] = [(I32, &[8, 16]), (I32, &[2, 2]), (F16, &[2, 16])];
+        let tensors: Vec<_> = names
+            .iter()
+            .zip(shapes)
+            .map(|(name, (dtype, shape))| (&**name, dtype, shape))
+            .collect();
+        folder(&tensors, "{}").entries()[0].orientation
+    };
+    assert_eq!(of("model.layers.0.mlp.up_proj"), Some(Orientation::InOut));
+    assert_eq!(of("model.embed_tokens"), None);
 }
 
 #[test]

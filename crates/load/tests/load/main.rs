@@ -9,6 +9,7 @@
 mod codes;
 mod common;
 mod folder;
+mod gguf;
 mod header;
 mod hostile;
 mod packings_a;

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use weightscope_core::{DType, EntryId, TensorEntry, TensorSource};
 use weightscope_load::{Checkpoint, open};
+use weightscope_testkit::checkpoint::TestCheckpoint;
+
+use crate::common::put;
 
 /// Checkpoints and what is to come out of them, by fixtures/references/packings_scaled.py.
 fn folder(name: &str) -> PathBuf {
@@ -74,7 +77,7 @@ fn same(a: &[f32], b: &[f32]) -> Option<usize> {
 #[track_caller]
 fn check(name: &str) {
     let folder = folder(name);
-    let checkpoint = open(&[folder.clone()]).unwrap();
+    let checkpoint = open(std::slice::from_ref(&folder)).unwrap();
     let cases = expected(&folder);
     assert_eq!(checkpoint.metadata().errors, []);
     let names: Vec<&str> = checkpoint.entries().iter().map(|e| e.name.as_str()).collect();
@@ -133,5 +136,183 @@ fn floats_of_8_bits_in_blocks() {
 fn floats_of_8_bits_by_channel_and_tensor() {
     check("fp8-channel");
     check("fp8-tensor");
+    check("fp8-fbgemm");
+    check("fp8-modelopt");
     check("mxfp8");
+}
+
+#[test]
+fn integers_in_words() {
+    for bits in 1..=8 {
+        check(&format!("ct-int{bits}"));
+    }
+    for bits in [3, 5, 6, 7] {
+        check(&format!("ct-int{bits}-whole"));
+    }
+}
+
+#[test]
+fn integers_in_bytes() {
+    check("ct-bytes");
+}
+
+#[test]
+fn floats_of_4_bits() {
+    check("nvfp4-modelopt");
+    check("nvfp4-ct");
+    check("mxfp4");
+}
+
+#[test]
+fn experts_of_gpt_oss() {
+    check("gpt-oss");
+}
+
+#[test]
+fn mlx() {
+    for name in ["mlx", "mlx-3", "mlx-5", "mlx-6", "mlx-mxfp4", "mlx-mxfp8", "mlx-nvfp4"] {
+        check(name);
+    }
+}
+
+/// A checkpoint of zero bytes in tensors of these types and shapes, with a configuration.
+fn zeros(tensors: &[(&str, &str, &[u64])], config: &str) -> Checkpoint {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = TestCheckpoint::new();
+    for (name, dtype, shape) in tensors {
+        let bits = match *dtype {
+            "F4" => 4,
+            known => u64::from(known.parse::<DType>().unwrap().bits()),
+        };
+        let bytes = (shape.iter().product::<u64>() * bits).div_ceil(8);
+        file = file.tensor_of(name, dtype, shape, vec![0; bytes as usize]);
+    }
+    put(folder.path(), "config.json", config);
+    open(&[put(folder.path(), "model.safetensors", file.to_bytes())]).unwrap()
+}
+
+#[test]
+fn what_does_not_fit_is_not_decoded() {
+    let check = |tensors: &[(&str, &str, &[u64])]| {
+        let checkpoint = zeros(tensors, "{}");
+        let names: Vec<&str> = checkpoint.entries().iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(names, tensors.iter().map(|(name, ..)| *name).collect::<Vec<_>>());
+        // Floats keep their type, and integers under the name of a weight are codes.
+        let lead = &checkpoint.entries()[0];
+        let is_float = lead.dtype.is_some_and(DType::is_float);
+        let form = lead.stored.as_deref();
+        assert!(is_float || form.is_some_and(|form| form.unreadable.is_some()), "{lead:?}");
+    };
+    // 8-bit floats: factors for other shapes, of another type, none.
+    check(&[("a.weight", "F8_E4M3", &[64, 64]), ("a.weight_scale", "F32", &[63])]);
+    check(&[("a.weight", "F8_E4M3", &[64, 64]), ("a.weight_scale", "F32", &[128, 1])]);
+    check(&[("a.weight", "F8_E4M3", &[64, 64]), ("a.weight_scale", "F32", &[5, 3])]);
+    check(&[("a.weight", "F8_E4M3", &[64, 64]), ("a.weight_scale", "F32", &[0])]);
+    check(&[("a.weight", "F8_E4M3", &[64, 64]), ("a.weight_scale", "I32", &[1])]);
+    check(&[("a.weight", "F8_E4M3", &[0, 64]), ("a.weight_scale", "F32", &[1])]);
+    check(&[("a.weight", "F8_E4M3", &[64, 64]), ("logit_scale", "F32", &[])]);
+    check(&[("weight", "F8_E4M3", &[]), ("weight_scale", "F32", &[])]);
+    // Words of codes: without a factor, with one for other rows, with a shape that is none, for other words.
+    let shape = ("a.weight_shape", "I64", &[2u64][..]);
+    check(&[("a.weight_packed", "I32", &[8, 8]), shape]);
+    check(&[("a.weight_packed", "I32", &[8, 8]), ("a.weight_scale", "F32", &[8, 2])]);
+    check(&[("a.weight_packed", "I32", &[8, 8]), ("a.weight_scale", "F32", &[9, 2]), shape]);
+    check(&[("a.weight_packed", "I32", &[8, 8]), ("a.weight_scale", "I32", &[8, 2]), shape]);
+    check(&[("a.weight_packed", "I32", &[8]), ("a.weight_scale", "F32", &[8, 2]), shape]);
+    check(&[("a.weight", "I8", &[8, 8]), ("a.weight_scale", "F32", &[7, 1])]);
+    // E2M1: factors for other blocks, none, of another type.
+    check(&[("a.weight", "U8", &[8, 32]), ("a.scale", "F8_E8M0", &[8, 4])]);
+    check(&[("a.weight", "I8", &[8, 32]), ("a.scale", "F8_E8M0", &[4, 2])]);
+    check(&[("a.weight", "U8", &[8, 32]), ("a.weight_scale", "F8_E5M2", &[8, 4])]);
+    check(&[("a.weight", "F4", &[8, 31]), ("a.scale", "F8_E8M0", &[8, 1])]);
+    // MLX: other rows, no whole groups, scales of another type, nothing that says the width.
+    check(&[
+        ("a.weight", "U32", &[8, 8]),
+        ("a.scales", "F16", &[7, 1]),
+        ("a.biases", "F16", &[7, 1]),
+    ]);
+    check(&[
+        ("a.weight", "U32", &[8, 8]),
+        ("a.scales", "F16", &[8, 3]),
+        ("a.biases", "F16", &[8, 3]),
+    ]);
+    check(&[
+        ("a.weight", "U32", &[8, 8]),
+        ("a.scales", "F16", &[8, 0]),
+        ("a.biases", "F16", &[8, 0]),
+    ]);
+    check(&[("a.weight", "U32", &[8, 8]), ("a.scales", "F16", &[8, 1])]);
+    check(&[("a.weight", "U32", &[8, 8]), ("a.scales", "I8", &[8, 2])]);
+}
+
+#[test]
+fn experts_that_do_not_fit_stay_as_they_are() {
+    let names = |blocks: &[u64], scales: &[u64], dtype: &str| {
+        let tensors = [("e.up_blocks", "U8", blocks), ("e.up_scales", dtype, scales)];
+        zeros(&tensors, "{}").entries().iter().map(|e| e.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[2, 4, 3, 16], &[2, 4, 3], "U8"), ["e.up"]);
+    for (blocks, scales, dtype) in [
+        (&[2, 4, 3, 15][..], &[2, 4, 3][..], "U8"),
+        (&[2, 4, 3, 16], &[2, 4, 2], "U8"),
+        (&[2, 4, 3, 16], &[2, 4, 3], "F16"),
+        (&[16], &[], "U8"),
+        (&[0, 4, 3, 16], &[0, 4, 3], "U8"),
+    ] {
+        assert_eq!(names(blocks, scales, dtype).len(), 2, "{blocks:?} {scales:?} {dtype}");
+    }
+}
+
+/// What the first entry of a checkpoint is and why it cannot be read.
+fn unreadable(tensors: &[(&str, &str, &[u64])], config: &str) -> (String, String) {
+    let checkpoint = zeros(tensors, config);
+    assert_eq!(checkpoint.entries().len(), 1);
+    let entry = &checkpoint.entries()[0];
+    assert_eq!((entry.dtype, entry.name.as_str()), (None, "a.weight"));
+    let form = entry.stored.as_deref().unwrap();
+    (form.scheme.clone(), form.unreadable.clone().unwrap())
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    let nvfp4 = [("a.weight", "U8", &[8, 32][..]), ("a.weight_scale", "F8_E4M3", &[8, 4])];
+    let (scheme, reason) = unreadable(&nvfp4, "{}");
+    assert_eq!((scheme.as_str(), reason.contains("missing")), ("nvfp4", true));
+    let second = ("a.weight_scale_2", "F32", &[3][..]);
+    let (_, reason) = unreadable(&[nvfp4[0], nvfp4[1], second], "{}");
+    assert_eq!(reason, "its second factor has the type F32 and the shape [3]");
+    let mlx = [
+        ("a.weight", "U32", &[8, 8][..]),
+        ("a.scales", "F16", &[8, 1]),
+        ("a.biases", "F16", &[8, 1]),
+    ];
+    let (_, reason) = unreadable(&mlx, "{}");
+    assert_eq!(reason, "config.json does not say how many bits its codes have");
+    // A configuration that the shapes contradict says nothing.
+    let wrong =
+        r#"{"quantization": {"bits": 3, "group_size": 64, "a": {"bits": 99, "group_size": 0}}}"#;
+    assert_eq!(unreadable(&mlx, wrong).1, reason);
+    let right =
+        r#"{"quantization": {"bits": 3, "group_size": 64, "a": {"bits": 2, "group_size": 128}}}"#;
+    let checkpoint = zeros(&mlx, right);
+    assert_eq!(checkpoint.entries()[0].shape, [8, 128]);
+}
+
+#[test]
+fn a_group_index_is_checked() {
+    let from = folder("ct-int4");
+    let file = std::fs::read(from.join("model.safetensors")).unwrap();
+    let (size, _) = file.split_first_chunk::<8>().unwrap();
+    let data = 8 + u64::from_le_bytes(*size) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&file[8..data]).unwrap();
+    let at = data + header["f.weight_g_idx"]["data_offsets"][0].as_u64().unwrap() as usize;
+    for group in [4i32, -1, i32::MIN, i32::MAX] {
+        let mut file = file.clone();
+        file[at + 8..at + 12].copy_from_slice(&group.to_le_bytes());
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = open(&[put(folder.path(), "model.safetensors", &file)]).unwrap();
+        let entry = checkpoint.entries().iter().find(|e| e.name == "f.weight").unwrap();
+        let reason = entry.stored.as_deref().unwrap().unreadable.as_deref();
+        assert_eq!(reason, Some("its group index names groups that do not exist"), "{group}");
+    }
 }

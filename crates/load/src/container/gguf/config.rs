@@ -98,7 +98,6 @@ const COUNTS: &[(&str, &str)] = &[
     ("n_shared_experts", "expert_shared_count"),
     ("q_lora_rank", "attention.q_lora_rank"),
     ("kv_lora_rank", "attention.kv_lora_rank"),
-    ("first_k_dense_replace", "leading_dense_block_count"),
     ("relative_attention_num_buckets", "attention.relative_buckets_count"),
     ("num_decoder_layers", "decoder_block_count"),
     ("conv_kernel", "ssm.conv_kernel"),
@@ -179,6 +178,11 @@ pub(super) fn of(pairs: &Metrics) -> Option<Value> {
     put("model_type", Some(Value::Text(model_type(&source))));
     for (key, stored) in COUNTS {
         put(key, source.count(stored).map(Value::Integer));
+    }
+    if source.count("expert_count").is_some() {
+        // Zero is a number here: no block goes without experts.
+        let first = source.count("leading_dense_block_count").unwrap_or(0);
+        put("first_k_dense_replace", Some(Value::Integer(first)));
     }
     sizes(&source, &mut put);
     put("rope_theta", source.get("rope.freq_base").filter(|v| v.as_f64().is_some()).cloned());
@@ -283,6 +287,12 @@ pub(super) fn complete(config: &mut Value, tensors: &[StoredTensor]) {
     put("has_fused_attention", Value::Bool(any(".attn_qkv.weight")));
     put("has_stacked_experts", Value::Bool(any("_exps.weight")));
     put("has_gated_mlp", Value::Bool(any(".ffn_gate.weight")));
+    if tensors.iter().any(|tensor| tensor.name.starts_with("dec.blk."))
+        && !config.contains_key("num_decoder_layers")
+        && let Some(layers) = config.get("num_hidden_layers").cloned()
+    {
+        config.insert("num_decoder_layers".into(), layers);
+    }
     if find("position_embd.weight").is_none() {
         // What is no table has no size.
         config.shift_remove("max_position_embeddings");

@@ -138,7 +138,7 @@ fn read_metadata(header: &mut Header<'_>) -> Result<(Pairs, u64), FileError> {
         return Err(invalid("it does not begin with `GGUF`"));
     }
     let version = header.u32()?;
-    if version != 0 && version & 0xffff == 0 {
+    if version != 0 && version.trailing_zeros() >= 16 {
         let version = format!("{} in big-endian byte order", version.swap_bytes());
         return Err(FileError::UnsupportedVersion { format: "GGUF", version });
     }
