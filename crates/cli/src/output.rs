@@ -32,13 +32,21 @@ pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "ws-cli: {}", escape::terminal_within(message, 2000));
 }
 
-/// Says what could not be read or measured, with a limit.
+/// Says what could not be read or measured, with a limit; what several say alike is said once.
 pub(crate) fn complain_of(errors: &[ErrorRecord]) {
     const MOST: usize = 20;
-    for error in errors.iter().take(MOST) {
-        complain(&format!("{}: {}", error.name, error.message));
+    let mut groups: Vec<(&ErrorRecord, usize)> = Vec::new();
+    for error in errors {
+        match groups.last_mut() {
+            Some((first, count)) if first.message == error.message => *count += 1,
+            _ => groups.push((error, 1)),
+        }
     }
-    match errors.len().saturating_sub(MOST) {
+    for (error, count) in groups.iter().take(MOST) {
+        let more = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+        complain(&format!("{}{more}: {}", error.name, error.message));
+    }
+    match groups.iter().skip(MOST).map(|(_, count)| count).sum() {
         0 => {}
         1 => complain("and 1 more error"),
         more => complain(&format!("and {more} more errors")),

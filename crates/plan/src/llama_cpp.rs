@@ -192,6 +192,10 @@ pub(crate) fn script(plan: &Plan) -> String {
         let _ = writeln!(text, "# no GGUF name is known for {name}: not in this plan");
     }
     text.push_str("exec llama-quantize \\\n");
+    let mut both = plan.stored.iter().zip(&plan.tensors);
+    if both.any(|(tensor, planned)| tensor.quantised.is_some() && planned.scheme.is_some()) {
+        text.push_str("  --allow-requantize \\\n");
+    }
     for (option, kind) in
         [("--token-embedding-type", types.embedding), ("--output-tensor-type", types.output)]
     {

@@ -198,19 +198,23 @@ impl Plan {
     /// What is already quantised and what that leaves to be planned, in sentences; nothing for a checkpoint that is
     /// not quantised.
     pub fn already(&self) -> Vec<String> {
-        let forms = self.already_quantized.iter();
-        let mut sentences: Vec<String> = forms
+        let forms: Vec<String> = self
+            .already_quantized
+            .iter()
             .map(|form| {
                 let bits = form
                     .bits_per_weight
                     .map_or_else(String::new, |bits| format!(", {bits:.1} bits a weight"));
-                let (count, name) = (matrices(form.tensors), &form.form);
-                format!("already quantised: {count} as {name}{bits}")
+                format!("{} as {}{bits}", matrices(form.tensors), form.form)
             })
             .collect();
+        if forms.is_empty() {
+            return Vec::new();
+        }
+        let mut sentences = vec![format!("already quantised: {}", forms.join("; "))];
         let stored = self.tensors.iter().filter(|t| t.class == Class::Stored);
         let is_kept = stored.clone().all(|tensor| tensor.scheme.is_none());
-        if sentences.is_empty() || stored.count() == 0 {
+        if stored.count() == 0 {
             return sentences;
         }
         sentences.push(match (self.open, is_kept) {

@@ -329,6 +329,14 @@ fn planning_anew_is_asked_for_or_forced_and_said() {
     let loose = Request { goal: Goal::BitsPerWeight(12.0), ..wanted };
     let made = plan(&report, &loose).unwrap();
     assert!(made.tensors.iter().all(|t| t.scheme.is_none()) && made.after == made.before);
+    // llama-quantize rounds what was rounded before only when it is told to.
+    let anew = Request {
+        target: Some(Target::LlamaCpp),
+        rules: vec!["stored=auto".parse().unwrap()],
+        ..request(Goal::BitsPerWeight(5.0))
+    };
+    let made = plan(&quantised("Q5_K").report(), &anew).unwrap();
+    assert!(export(&made, Form::LlamaScript).unwrap().contains("--allow-requantize"));
     // A file for llama.cpp cannot hold them.
     let gguf = Request { target: Some(Target::LlamaCpp), ..request(Goal::BitsPerWeight(6.0)) };
     let made = plan(&report, &gguf).unwrap();

@@ -161,6 +161,13 @@ fn errors(out: &mut Document, report: &Report, top: usize) {
     out.paragraph("### Errors");
     let mut items = Vec::new();
     for (code, members) in overview::error_groups(&report.errors) {
+        if let Some(message) = overview::same_message(&members) {
+            let names = members.iter().take(overview::NAMES).map(|e| markdown_code(&e.name));
+            let names = names.collect::<Vec<_>>().join(", ");
+            let (count, text) = (numbers::grouped(members.len() as u64), markdown_block(message));
+            items.push(format!("{} {count}: {text} ({names}, …)", markdown_code(code)));
+            continue;
+        }
         for error in members.iter().take(top) {
             let analyzer = error.analyzer.as_deref();
             let analyzer = analyzer.map_or_else(String::new, |a| format!(" ({})", markdown(a)));

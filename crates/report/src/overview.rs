@@ -5,10 +5,11 @@ use std::cmp::Reverse;
 use indexmap::IndexMap;
 use weightscope_core::{
     ErrorRecord, ErrorScope, Finding, ModelSummary, Report, Severity, SourceRecord, Status,
-    Timings, WeightStatus,
+    StoredShare, Timings, WeightStatus,
 };
 
 use crate::numbers::{bytes, grouped, plural, seconds, short};
+use crate::scope::is_word;
 
 /// Name of the command in hints.
 pub(crate) const COMMAND: &str = "ws-cli";
@@ -48,6 +49,16 @@ pub(crate) fn error_groups(errors: &[ErrorRecord]) -> Vec<(&str, Vec<&ErrorRecor
         groups.entry(error.code.as_ref()).or_default().push(error);
     }
     groups.into_iter().collect()
+}
+
+/// Names of one message that a person is shown.
+pub(crate) const NAMES: usize = 3;
+
+/// What all of several errors say, when it is the same and there are more than a few.
+pub(crate) fn same_message<'a>(errors: &[&'a ErrorRecord]) -> Option<&'a str> {
+    let first = errors.first().filter(|_| errors.len() > NAMES)?;
+    let is_same = |e: &&ErrorRecord| e.message == first.message && e.analyzer == first.analyzer;
+    errors.iter().all(is_same).then_some(first.message.as_str())
 }
 
 /// Weights without numbers that no error entry mentions, by reason.
@@ -171,7 +182,14 @@ pub(crate) fn architecture(model: &ModelSummary) -> String {
 
 /// `124.4 M (124,439,808; 163,037,184 if tied copies are counted)`.
 pub(crate) fn parameters(model: &ModelSummary) -> String {
-    let once = grouped(model.parameters);
+    let mut once = grouped(model.parameters);
+    let is_stored = |part: &&StoredShare| {
+        let bits = 8.0 * part.bytes as f64 / part.elements.max(1) as f64;
+        part.bits_per_weight.is_none() && is_word(bits)
+    };
+    if model.stored_as.iter().any(|part| is_stored(&part)) {
+        once.push_str("; codes that are not decoded count as stored");
+    }
     let detail = if model.parameters_with_tied_copies == model.parameters {
         (model.parameters >= 1000).then_some(once)
     } else {

@@ -154,6 +154,11 @@ pub fn scope(report: &Report) -> Vec<String> {
     scope::scope(report).into_iter().map(harmless).collect()
 }
 
+/// What is said when there are no findings; never more than was looked at. `no findings` alone when all was.
+pub fn no_findings(report: &Report) -> String {
+    scope::no_findings(report)
+}
+
 /// How a weight is stored that is not plain elements of one type: `Q4_K, 4.50 bits a weight, a factor for 1 x 32`.
 pub fn stored_form(weight: &WeightRecord) -> Option<String> {
     let detail = stored::form_detail(weight)?;

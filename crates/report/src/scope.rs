@@ -1,6 +1,6 @@
 //! What a report speaks of, and what it does not: said before anything that was found.
 
-use weightscope_core::{Report, ReportKind, Status};
+use weightscope_core::{NotMeasured, Report, ReportKind, Status};
 
 use crate::numbers::plural;
 
@@ -20,9 +20,10 @@ pub(crate) fn scope(report: &Report) -> Vec<String> {
                 let was = if group.tensors == 1 { "was" } else { "were" };
                 return format!("{tensors} without parameters {was} not {done}: {why}");
             }
+            let least = if is_least(report, group) { "at least " } else { "" };
             let of = match rough(group.share) {
                 Rough::All => "none of the parameters were".to_owned(),
-                share => format!("{share} of the parameters were not"),
+                share => format!("{least}{share} of the parameters were not"),
             };
             format!("{of} {done} ({tensors}): {why}")
         })
@@ -53,9 +54,26 @@ pub(crate) fn looked_at(report: &Report) -> Option<String> {
     let done = done(report);
     if missed > 0.0 && missed < 1.0 {
         let share = rough(missed).rest();
+        if report.totals.not_measured.iter().any(|group| is_least(report, group)) {
+            return Some(format!("what was {done}, at most {share} of the parameters"));
+        }
         return Some(format!("the {share} of the parameters that were {done}"));
     }
     (report.status != Status::Complete).then(|| format!("what was {done}"))
+}
+
+/// Whether the parameters of a group are no more than a lower bound: words of codes, each of which holds several.
+fn is_least(report: &Report, group: &NotMeasured) -> bool {
+    let members = report.weights.iter().filter(|w| w.reason.as_deref() == Some(&group.why));
+    members.into_iter().any(|weight| match &weight.stored {
+        Some(stored) => weight.stored_bits().is_none() && is_word(stored.bits_per_weight),
+        None => false,
+    })
+}
+
+/// Whether elements of so many bits are stored words rather than values: codes have less.
+pub(crate) fn is_word(bits: f64) -> bool {
+    bits >= 8.0
 }
 
 fn done(report: &Report) -> &'static str {

@@ -180,6 +180,7 @@ fn entries(
     };
     for ((_, message, advice), name) in rows.into_iter().zip(names) {
         let message = terminal_within(message, MESSAGE_LIMIT).into_owned();
+        let has_message = !message.is_empty();
         let body = [Span::new(style, message)];
         let name_style = if style == Style::Dim { Style::Dim } else { Style::Blue };
         if name.is_empty() {
@@ -189,7 +190,9 @@ fn entries(
         } else {
             let name = shortened(&name, page.width().saturating_sub(4));
             page.line(&[plain("    "), Span::new(name_style, name)]);
-            page.text(hang, &body);
+            if has_message {
+                page.text(hang, &body);
+            }
         }
         if with_advice && !advice.is_empty() {
             arrow(page, hang, advice);
@@ -213,7 +216,14 @@ pub(crate) fn error_section(page: &mut Page, errors: &[ErrorRecord], top: usize)
     }
     page.section("Errors", "");
     for (code, members) in overview::error_groups(errors) {
-        page.line(&[plain("  "), Span::new(Style::Red, terminal(code))]);
+        let same = overview::same_message(&members);
+        let count = same
+            .map_or_else(String::new, |_| format!("  {}", numbers::grouped(members.len() as u64)));
+        page.line(&[plain("  "), Span::new(Style::Red, terminal(code)), dim(count)]);
+        if let Some(message) = same {
+            page.text(4, &[plain(terminal_within(message, MESSAGE_LIMIT).into_owned())]);
+        }
+        let top = if same.is_some() { top.min(overview::NAMES) } else { top };
         let shown: Vec<&ErrorRecord> = members.iter().copied().take(top).collect();
         let names: Vec<String> = shown
             .iter()
@@ -222,8 +232,9 @@ pub(crate) fn error_section(page: &mut Page, errors: &[ErrorRecord], top: usize)
                 None => e.name.clone(),
             })
             .collect();
-        let rows =
-            shown.iter().zip(&names).map(|(e, name)| (Some(name.as_str()), e.message.as_str(), ""));
+        let rows = shown.iter().zip(&names).map(|(e, name)| {
+            (Some(name.as_str()), if same.is_some() { "" } else { e.message.as_str() }, "")
+        });
         entries(page, rows.collect(), Style::Plain, false);
         if members.len() > shown.len() {
             page.text(4, &[dim(more(members.len() - shown.len()))]);

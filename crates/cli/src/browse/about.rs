@@ -3,7 +3,7 @@
 use ratatui::style::Style;
 use ratatui::text::Span;
 use weightscope::report::{escape, pieces};
-use weightscope::{Finding, ReferenceKind, Value, WeightRecord};
+use weightscope::{Finding, ReferenceKind, Value, WeightRecord, WeightStatus};
 
 use super::data::Data;
 use super::text::Text;
@@ -125,7 +125,9 @@ pub(super) fn weight(text: &mut Text, data: &Data, place: usize, theme: Theme) {
     }
     let findings = data.findings_of(place);
     text.blank();
-    if findings.is_empty() {
+    if findings.is_empty() && weight.status != WeightStatus::Ok {
+        text.dim("not looked into");
+    } else if findings.is_empty() {
         text.paragraph("✓ no findings", theme.good());
     }
     for finding in findings.iter().filter_map(|f| data.finding(*f)) {
@@ -137,9 +139,9 @@ pub(super) fn weight(text: &mut Text, data: &Data, place: usize, theme: Theme) {
 
 const fn weight_status(weight: &WeightRecord) -> &'static str {
     match weight.status {
-        weightscope::WeightStatus::Ok => "measured",
-        weightscope::WeightStatus::Skipped => "skipped",
-        weightscope::WeightStatus::Failed => "failed",
+        WeightStatus::Ok => "measured",
+        WeightStatus::Skipped => "skipped",
+        WeightStatus::Failed => "failed",
     }
 }
 

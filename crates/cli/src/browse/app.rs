@@ -239,7 +239,11 @@ impl App {
             }
         }
         if counts.is_empty() {
-            counts.push(Span::styled("✓ no findings  ", theme.good()));
+            let text = pieces::no_findings(report);
+            let is_all = text == "no findings";
+            let style = if is_all { theme.good() } else { theme.dim() };
+            let mark = if is_all { "✓ " } else { "" };
+            counts.push(Span::styled(format!("{mark}{text}  "), style));
         }
         let counts = Line::from(counts);
         let room = usize::from(area.width).saturating_sub(counts.width() + 3);

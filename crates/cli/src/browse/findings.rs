@@ -139,7 +139,12 @@ impl Findings {
         let window = self.list.window(self.rows.len(), usize::from(area.height));
         if self.rows.is_empty() {
             let text = if data.report.findings.is_empty() {
-                Line::styled("    ✓ no findings", theme.good())
+                match pieces::no_findings(&data.report) {
+                    text if text == "no findings" => {
+                        Line::styled(format!("    ✓ {text}"), theme.good())
+                    }
+                    text => Line::styled(format!("    {text}"), theme.dim()),
+                }
             } else {
                 Line::styled("    no finding passes the filter; Esc clears it", theme.dim())
             };

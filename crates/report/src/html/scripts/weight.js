@@ -165,7 +165,7 @@ function showWeight(page, w) {
     heading,
     facts(w),
     ...(lost ? [el('p', { class: 'status' }, el('strong', {}, lost.word), ` ${lost.reason}`)] : []),
-    el('section', {}, el('h2', {}, 'Findings'), found.length ? found : el('p', { class: 'quiet' }, 'None.')),
+    el('section', {}, el('h2', {}, 'Findings'), found.length ? found : el('p', { class: 'quiet' }, lost ? 'Not looked into.' : 'None.')),
     (figuresOf.get(w) || []).length > 0 && figuresSection(w),
     ...(numbers.length ? [el('section', {}, el('h2', {}, 'Measurements'), el('p', { class: 'lead' }, 'The curve beside a number is the same metric over the blocks of the model, the dot this weight. Names explain themselves.'), el('div', { class: 'metrics' }, numbers))] : []),
     (figuresOf.get(w) || []).length === 0 && figuresSection(w),
