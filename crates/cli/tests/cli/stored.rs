@@ -49,7 +49,7 @@ fn what_is_not_decoded_is_said_first_and_exits_with_3() {
     let at = |words: &str| {
         table.out.find(words).unwrap_or_else(|| panic!("{words:?} is not in {}", table.out))
     };
-    let joined = table.out.replace("\n", " ");
+    let joined = table.out.replace('\n', " ");
     assert!(joined.contains(scope), "{}", table.out);
     assert!(at("20 % of the parameters") < at("family"));
     assert!(at("family") < at(&format!("no findings {rest}")));

@@ -116,12 +116,11 @@ fn scheme(
     };
     match (grid.block(), blocks) {
         ([1, 32], _) if factor == DType::F8E8M0 => "mxfp8".to_owned(),
-        (_, Some([high, wide])) => format!("{kind} {high}x{wide}"),
         ([high, wide], None) if high >= grid.matrix_rows() && wide >= columns => {
             format!("{kind} per tensor")
         }
         ([1, wide], None) if wide >= columns => format!("{kind} per channel"),
         ([high, 1], None) if high >= grid.matrix_rows() => format!("{kind} per channel"),
-        ([high, wide], None) => format!("{kind} {high}x{wide}"),
+        (_, Some([high, wide])) | ([high, wide], None) => format!("{kind} {high}x{wide}"),
     }
 }
