@@ -214,7 +214,7 @@ mod tests {
     fn codebooks() {
         assert_eq!(E2M1[..8], [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]);
         // As the kernels of bitsandbytes spell them.
-        let fp4 = [0.0, 5.208_333_3e-3, 0.666_666_67, 1.0, 0.333_333_33, 0.5, 0.166_666_67, 0.25];
+        let fp4 = [0.0, 5.208_333_3e-3, 0.666_666_7, 1.0, 0.333_333_33, 0.5, 0.166_666_67, 0.25];
         assert_eq!(FP4[..8], fp4);
         for code in 1..8 {
             assert_eq!(E2M1[code + 8], -E2M1[code]);

@@ -44,8 +44,8 @@ fn a_budget_that_cannot_be_met_says_what_holds_it() {
     assert!(plan(&layers(4).report(), &request_like(&wanted, Goal::Bytes(least - 1))).is_err());
 }
 
-fn request_like(like: &weightscope_plan::Request, goal: Goal) -> weightscope_plan::Request {
-    weightscope_plan::Request { goal, ..like.clone() }
+fn request_like(like: &Request, goal: Goal) -> Request {
+    Request { goal, ..like.clone() }
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn quantised(scheme: &str) -> Model {
     let is_linear =
         |w: &&mut weightscope_core::WeightRecord| w.matrix.is_some() && w.block.is_some();
     for record in model.weights.iter_mut().filter(is_linear) {
-        record.dtype = "F32".to_owned();
+        "F32".clone_into(&mut record.dtype);
         record.stored = Some(weightscope_core::StoredRecord {
             scheme: scheme.to_owned(),
             bits_per_weight: 4.5,

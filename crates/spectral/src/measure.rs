@@ -199,7 +199,7 @@ mod tests {
 
     fn of(sigma: &[f64], shape: [u64; 2]) -> SpectralMetrics {
         let spectrum = Spectrum { singular_values: sigma.to_vec(), route: Route::Direct };
-        measure(&spectrum, shape, 0.0)
+        measure(&spectrum, shape, StorageGrid::Steps { rms: 0.0 })
     }
 
     #[test]

@@ -13,14 +13,14 @@ fn folder(tensors: &[(&str, DType, &[u64])], quantization: &str) -> Checkpoint {
     for (name, dtype, shape) in tensors {
         file = file.tensor(name, *dtype, shape, vec![0; size(*dtype, shape)]);
     }
-    opened(file, quantization)
+    opened(&file, quantization)
 }
 
 fn size(dtype: DType, shape: &[u64]) -> usize {
     usize::try_from(shape.iter().product::<u64>()).unwrap() * dtype.bytes()
 }
 
-fn opened(file: TestCheckpoint, quantization: &str) -> Checkpoint {
+fn opened(file: &TestCheckpoint, quantization: &str) -> Checkpoint {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), "config.json", format!(r#"{{"quantization_config": {quantization}}}"#));
     let path = put(folder.path(), "model.safetensors", file.to_bytes());
@@ -183,7 +183,7 @@ fn hqq_tells_its_shape() {
         .tensor("a.zero", F16, &[1, 32], vec![0; 64])
         .tensor("a.nbits", I32, &[], vec![4, 0, 0, 0])
         .tensor("a.shape", I64, &[2], [64u64, 32].iter().flat_map(|x| x.to_le_bytes()).collect());
-    let checkpoint = opened(file, r#"{"quant_method": "hqq"}"#);
+    let checkpoint = opened(&file, r#"{"quant_method": "hqq"}"#);
     let expected = ["a.weight [64, 32] hqq int4: 4-bit codes (HQQ), not decoded"];
     assert_eq!(told(&checkpoint), expected);
 }
@@ -252,7 +252,7 @@ fn groups_of_gptq_that_do_not_fit_are_not_decoded() {
     }
     for missing in ["a.qzeros", "a.scales"] {
         let checkpoint = gptq(&[], missing);
-        assert!(checkpoint.entries().iter().all(|entry| entry.dtype != Some(DType::F32)));
+        assert!(checkpoint.entries().iter().all(|entry| entry.dtype != Some(F32)));
     }
     // Without group indices groups follow each other.
     assert_eq!(told(&gptq(&[], "a.g_idx")), ["a.weight [64, 16] gptq int4 g32: measured"]);
@@ -284,7 +284,7 @@ fn inputs_of_groups_that_are_not_there() {
         .tensor("a.qzeros", I32, &[2, 2], vec![0x77; 16])
         .tensor("a.scales", F16, &[2, 16], vec![0x3c; 64])
         .tensor("a.g_idx", I32, &[64], indices);
-    let checkpoint = opened(file, r#"{"quant_method": "gptq"}"#);
+    let checkpoint = opened(&file, r#"{"quant_method": "gptq"}"#);
     assert_eq!(told(&checkpoint), ["a.weight [64, 16] gptq int4 g32 act-order: measured"]);
     let read = |row: u64| {
         let mut bytes = vec![0; 64];
@@ -313,7 +313,7 @@ fn bnb(state: &str, codes: u64, factors: u64) -> Checkpoint {
             &[state.len() as u64],
             state.as_bytes().to_vec(),
         );
-    opened(file, r#"{"quant_method": "bitsandbytes"}"#)
+    opened(&file, r#"{"quant_method": "bitsandbytes"}"#)
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn int8_in_tiles_is_not_decoded() {
             .tensor("a.weight", I8, &[8, 4], vec![1; 32])
             .tensor("a.SCB", F32, &[factors], vec![0; size(F32, &[factors])])
             .tensor("a.weight_format", U8, &[], vec![format]);
-        told(&opened(file, r#"{"quant_method": "bitsandbytes"}"#))
+        told(&opened(&file, r#"{"quant_method": "bitsandbytes"}"#))
     };
     assert_eq!(file(0, 8), ["a.weight [8, 4] bnb int8 per channel: measured"]);
     let tiled = "8-bit codes in tiles of a GPU (bitsandbytes), not decoded";

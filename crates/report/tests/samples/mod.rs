@@ -708,8 +708,8 @@ pub(crate) fn packed_entries(graph: &ModelGraph) -> Vec<TensorEntry> {
         };
         if weight.block == Some(3) {
             entry.dtype = None;
-            entry.dtype_name = "codes".to_owned();
-            form.scheme = "exl2".to_owned();
+            "codes".clone_into(&mut entry.dtype_name);
+            "exl2".clone_into(&mut form.scheme);
             form.factor_block = None;
             form.unreadable = Some("codes of exl2 are not decoded".to_owned());
         }
@@ -757,7 +757,7 @@ pub(crate) fn packed() -> Report {
             factor_block: form.factor_block,
         });
         if let Some(reason) = &form.unreadable {
-            record.dtype = "codes".to_owned();
+            "codes".clone_into(&mut record.dtype);
             record.status = WeightStatus::Skipped;
             record.reason = Some(reason.clone());
             record.analyses.clear();
