@@ -32,13 +32,17 @@ pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "ws-cli: {}", escape::terminal_within(message, 2000));
 }
 
-/// Says what could not be read or measured, with a limit; what several say alike is said once.
+/// Says what could not be read or measured, with a limit. Codes that are not decoded are so for one reason, which is
+/// said once.
 pub(crate) fn complain_of(errors: &[ErrorRecord]) {
     const MOST: usize = 20;
+    let is_codes = |error: &ErrorRecord| error.code == "not-decoded";
     let mut groups: Vec<(&ErrorRecord, usize)> = Vec::new();
     for error in errors {
         match groups.last_mut() {
-            Some((first, count)) if first.message == error.message => *count += 1,
+            Some((first, count)) if first.message == error.message && is_codes(error) => {
+                *count += 1;
+            }
             _ => groups.push((error, 1)),
         }
     }

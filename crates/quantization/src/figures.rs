@@ -1,5 +1,7 @@
 //! Pictures: the schemes of one weight, its channels, and schemes over depth.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use weightscope_core::{Axes, Figure, FigureData, Key, Report, Series, Value, Verdicts};
 
 use crate::ID;
@@ -66,22 +68,23 @@ const FOLLOWED: [&str; 5] =
 
 /// The weakest matrix of every block, by scheme.
 pub(crate) fn of_model(report: &Report, out: &mut Verdicts) {
-    let blocks = report.weights.iter().filter_map(|w| w.block).max().map_or(0, |last| last + 1);
-    if blocks < 2 {
+    // Those that there are: a number in a name may be any.
+    let blocks: BTreeSet<u32> = report.weights.iter().filter_map(|w| w.block).collect();
+    if blocks.len() < 2 {
         return;
     }
     let line = |scheme: &&str| {
-        let mut weakest = vec![None::<f64>; blocks as usize];
+        let mut weakest: BTreeMap<u32, Option<f64>> = blocks.iter().map(|b| (*b, None)).collect();
         for weight in report.weights.iter().filter(|w| w.is_statistical()) {
             let (Some(block), Some(db)) = (weight.block, saved_db(weight, scheme)) else {
                 continue;
             };
-            if let Some(place) = weakest.get_mut(block as usize) {
+            if let Some(place) = weakest.get_mut(&block) {
                 *place = Some(place.map_or(db, |least| least.min(db)));
             }
         }
-        let x = (0..blocks).map(f64::from).collect();
-        Series { name: (*scheme).to_owned(), x, y: weakest }
+        let (x, y) = weakest.into_iter().map(|(block, db)| (f64::from(block), db)).unzip();
+        Series { name: (*scheme).to_owned(), x, y }
     };
     let series: Vec<Series> = FOLLOWED.iter().map(line).collect();
     if series.iter().any(|s| s.y.iter().any(Option::is_some)) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use weightscope::DType;
 use weightscope_testkit::checkpoint::TestCheckpoint;
 
-use crate::common::{folder, numbers, run, strict_json};
+use crate::common::{command, folder, numbers, run, run_with, strict_json};
 
 /// A matrix of plain numbers, and codes that nothing decodes.
 fn with_codes(folder: &Path) {
@@ -79,7 +79,9 @@ fn stored_forms_are_named_in_every_format() {
     let (plain, scaled) = (folder(), folder());
     pair(plain.path(), scaled.path());
     let path = scaled.path();
-    let table = run("scan --analyzers distribution", &[path]).exits(0).out;
+    let mut wide = command();
+    wide.args(["scan", "--analyzers", "distribution"]).arg(path).env("COLUMNS", "200");
+    let table = run_with(&mut wide).exits(0).out;
     let line = "stored as   fp8 128x128 99.6 %, F32 0.39 %; 8.10 bits a weight";
     assert!(table.contains(line), "{table}");
     let row = table.lines().find(|line| line.contains("up_proj")).unwrap();
