@@ -101,7 +101,10 @@ fn matches(base: &[Weight], tuned: &[Weight]) -> Vec<Option<usize>> {
             set(&mut found, *a, *b);
             continue;
         }
-        by_name(base, tuned, &mine, theirs, &mut found);
+        by_name(base, tuned, &mine, theirs.clone(), &mut found);
+        if role == Role::Norm {
+            by_convention(base, tuned, &mine, &theirs, &mut found);
+        }
     }
     by_equal_name(base, tuned, &mut found);
     found
@@ -123,6 +126,52 @@ fn by_equal_name(base: &[Weight], tuned: &[Weight], found: &mut [Option<usize>])
 fn set(found: &mut [Option<usize>], base: usize, tuned: usize) {
     if let Some(slot) = found.get_mut(base) {
         *slot = Some(tuned);
+    }
+}
+
+/// What GGUF calls the norms of a block, and what model families call the same, most telling first. The norm before the
+/// MLP is `post_attention_layernorm` in models that have none behind attention.
+const NORMS: &[(&str, &[&str])] = &[
+    ("attn_q_norm", &["q_norm", "q_layernorm"]),
+    ("attn_k_norm", &["k_norm", "k_layernorm"]),
+    ("post_attention_norm", &["post_attention_layernorm"]),
+    ("post_ffw_norm", &["post_feedforward_layernorm"]),
+    ("attn_norm", &["input_layernorm", "ln_1", "attention_norm"]),
+    ("ffn_norm", &["pre_feedforward_layernorm", "post_attention_layernorm", "ln_2"]),
+    ("attn_output_norm", &["attention.output.LayerNorm", "sa_layer_norm"]),
+    ("layer_output_norm", &["output.LayerNorm", "output_layer_norm"]),
+];
+
+/// Pairs norms of one block whose names are of two conventions.
+fn by_convention(
+    base: &[Weight],
+    tuned: &[Weight],
+    mine: &[usize],
+    theirs: &[usize],
+    found: &mut [Option<usize>],
+) {
+    let module = |weights: &[Weight], index: usize| {
+        let name = weights.get(index).map_or("", |weight| &weight.name);
+        name.rsplit_once('.').map_or(name, |(module, _)| module).to_owned()
+    };
+    let is_called = |name: &str, end: &str| {
+        name.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    };
+    for (short, long) in NORMS {
+        for long in *long {
+            let taken: BTreeSet<usize> = found.iter().flatten().copied().collect();
+            for (of_mine, of_theirs) in [(short, long), (long, short)] {
+                let a = mine.iter().find(|index| {
+                    found.get(**index) == Some(&None) && is_called(&module(base, **index), of_mine)
+                });
+                let b = theirs.iter().find(|index| {
+                    !taken.contains(*index) && is_called(&module(tuned, **index), of_theirs)
+                });
+                if let Some((a, b)) = a.zip(b) {
+                    set(found, *a, *b);
+                }
+            }
+        }
     }
 }
 
@@ -273,6 +322,37 @@ mod tests {
         ("h.0.attn.c_proj.weight", &[8, 8]),
         ("h.0.mlp.c_fc.weight", &[8, 32]),
     ];
+
+    #[test]
+    fn norms_of_two_conventions_pair() {
+        let model = [
+            ("model.layers.0.input_layernorm.weight", &[8][..]),
+            ("model.layers.0.post_attention_layernorm.weight", &[8]),
+            ("model.layers.0.self_attn.q_proj.weight", &[8, 8]),
+            ("model.layers.0.mlp.gate_proj.weight", &[16, 8]),
+            ("model.norm.weight", &[8]),
+        ];
+        let gguf = [
+            ("blk.0.attn_norm.weight", &[8][..]),
+            ("blk.0.attn_q.weight", &[8, 8]),
+            ("blk.0.ffn_gate.weight", &[16, 8]),
+            ("blk.0.ffn_norm.weight", &[8]),
+            ("output_norm.weight", &[8]),
+        ];
+        for (base, tuned) in [(model, gguf), (gguf, model)] {
+            let (pairs, unpaired) = paired(&base, &tuned);
+            assert_eq!((pairs.len(), unpaired.len()), (5, 0), "{unpaired:?}");
+            let other = |name: &str| {
+                let pair = pairs.iter().find(|pair| pair.iter().any(|side| side == name)).unwrap();
+                pair.iter().find(|side| *side != name).unwrap().clone()
+            };
+            assert_eq!(other("blk.0.attn_norm.weight"), "model.layers.0.input_layernorm.weight");
+            assert_eq!(
+                other("blk.0.ffn_norm.weight"),
+                "model.layers.0.post_attention_layernorm.weight"
+            );
+        }
+    }
 
     #[test]
     fn a_prefix_and_the_order_do_not_matter() {

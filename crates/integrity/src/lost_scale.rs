@@ -10,6 +10,8 @@ use weightscope_core::{
 const BEYOND: f64 = 50.0;
 /// Usual is `1/sqrt(in)`, and at least this.
 const USUAL: f64 = 0.1;
+/// Mean magnitude of codes over their root mean square, at least: 0.8 for a normal.
+const SPREAD: f64 = 0.25;
 /// Values that 8 bits can tell apart.
 const PATTERNS: f64 = 256.0;
 
@@ -32,6 +34,7 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
 struct Judged<'a> {
     weight: &'a WeightRecord,
     rms: f64,
+    mean_abs: f64,
     usual: f64,
 }
 
@@ -40,11 +43,13 @@ impl<'a> Judged<'a> {
         let is_matrix = weight.kind() == Kind::Matrix && weight.part == Part::Weight;
         let [_, input] = weight.matrix.filter(|_| is_matrix)?;
         let rms = weight.number("distribution", "rms")?;
-        Some(Self { weight, rms, usual: USUAL.max(1.0 / (input.max(1) as f64).sqrt()) })
+        let mean_abs = weight.number("distribution", "mean_abs")?;
+        Some(Self { weight, rms, mean_abs, usual: USUAL.max(1.0 / (input.max(1) as f64).sqrt()) })
     }
 
+    /// Whether all values are too large, and not a few that dominate the root mean square.
     fn is_beyond(&self) -> bool {
-        self.rms > BEYOND * self.usual
+        self.rms > BEYOND * self.usual && self.mean_abs > SPREAD * self.rms
     }
 
     fn small_float(&self) -> Option<DType> {

@@ -333,7 +333,7 @@ fn planning_anew_is_asked_for_or_forced_and_said() {
     let anew = Request {
         target: Some(Target::LlamaCpp),
         rules: vec!["stored=auto".parse().unwrap()],
-        ..request(Goal::BitsPerWeight(5.0))
+        ..request(Goal::BitsPerWeight(5.2))
     };
     let made = plan(&quantised("Q5_K").report(), &anew).unwrap();
     assert!(export(&made, Form::LlamaScript).unwrap().contains("--allow-requantize"));
