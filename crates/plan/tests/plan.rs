@@ -335,7 +335,13 @@ fn planning_anew_is_asked_for_or_forced_and_said() {
         rules: vec!["stored=auto".parse().unwrap()],
         ..request(Goal::BitsPerWeight(5.2))
     };
-    let made = plan(&quantised("Q5_K").report(), &anew).unwrap();
+    let mut wide = quantised("Q8_0");
+    for record in &mut wide.weights {
+        if let Some(stored) = &mut record.stored {
+            (stored.bits_per_weight, stored.bytes) = (8.5, record.parameters * 17 / 16);
+        }
+    }
+    let made = plan(&wide.report(), &anew).unwrap();
     assert!(export(&made, Form::LlamaScript).unwrap().contains("--allow-requantize"));
     // A file for llama.cpp cannot hold them.
     let gguf = Request { target: Some(Target::LlamaCpp), ..request(Goal::BitsPerWeight(6.0)) };

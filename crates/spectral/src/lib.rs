@@ -5,12 +5,13 @@
 //! condition number chance makes), [`gavish_donoho`] (what stands out of noise), [`power_law`] (heavy tails).
 //!
 //! ```
+//! use weightscope_core::{DType, StorageGrid};
 //! use weightscope_linalg::{Dense, Options, Threads, singular_values};
 //!
 //! let values = [3.0, 0.0, 0.0, 4.0, 0.0, 0.0];
 //! let matrix = Dense::new(&values, 3, 2).unwrap();
 //! let spectrum = singular_values(&matrix, &Options::default(), &Threads(1))?;
-//! let metrics = weightscope_spectral::measure(&spectrum, [3, 2], 0.0);
+//! let metrics = weightscope_spectral::measure(&spectrum, [3, 2], StorageGrid::Float(DType::F64));
 //! assert!((metrics.spectral_norm - 4.0).abs() < 1e-12);
 //! assert!((metrics.condition_number.unwrap() - 4.0 / 3.0).abs() < 1e-12);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
