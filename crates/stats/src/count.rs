@@ -194,9 +194,8 @@ pub(crate) const BLOCK: usize = 1024;
 
 /// First pass over a wide format: counts and energies per leading key bits.
 ///
-/// Two interleaved cells for every prefix, so that runs of one value do not wait for their own additions;
-/// 16 MiB for many values, of which weights of one tensor touch little. Energies depend on the order of values in their last
-/// bits: push an even number at a time (but for the last time).
+/// A cell of 16 bytes for every prefix: up to 16 MiB for many values, of which weights of one tensor touch little.
+/// Energies depend on the order of values in their last bits.
 #[derive(Clone, Debug)]
 pub struct PrefixCounter<T> {
     /// By prefix.
