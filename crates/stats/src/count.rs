@@ -194,8 +194,8 @@ pub(crate) const BLOCK: usize = 1024;
 
 /// First pass over a wide format: counts and energies per leading key bits.
 ///
-/// A cell of 16 bytes for every prefix: up to 16 MiB for many values, of which weights of one tensor touch little.
-/// Energies depend on the order of values in their last bits.
+/// A cell of 16 bytes for every prefix: up to 32 MiB for many values, of which weights of one tensor touch little.
+/// The thread keeps the table for its next tensor. Energies depend on the order of values in their last bits.
 #[derive(Clone, Debug)]
 pub struct PrefixCounter<T> {
     /// By prefix.
@@ -211,14 +211,14 @@ pub struct PrefixCounter<T> {
 /// end; so many for many that a rung holds less than the KS distance of a sample of the normal, or nearly all rungs
 /// could hold its supremum and would be looked at again. Measured on normal values of each size.
 pub(crate) fn prefix_bits(values: u64) -> u32 {
-    // Beyond the last size finer ones would make more rungs than are kept.
-    let sizes = [(17, 15), (20, 17), (21, 18), (22, 19), (24, 20)];
+    // Finer ones than the last would make more rungs than are kept.
+    let sizes = [(16, 15), (18, 17), (21, 18), (22, 19), (23, 20)];
     let fits = sizes.iter().find(|(size, _)| values <= 1 << *size);
-    fits.map_or(19, |(_, bits)| *bits)
+    fits.map_or(21, |(_, bits)| *bits)
 }
 
 /// Rungs of a first pass at most.
-pub(crate) const MAX_RUNGS: usize = 1 << 16;
+pub(crate) const MAX_RUNGS: usize = 1 << 17;
 
 impl<T: PrefixKey> PrefixCounter<T> {
     /// Bytes of scratch that counting `values` takes at most.
@@ -230,13 +230,11 @@ impl<T: PrefixKey> PrefixCounter<T> {
     /// For a tensor of so many `values`.
     pub fn new(values: u64) -> Self {
         let bits = prefix_bits(values);
-        Self {
-            cells: vec![Cell::default(); 1 << bits],
-            bits,
-            totals: Vec::new(),
-            pending: 0,
-            of: PhantomData,
+        let mut cells = CELLS.take();
+        if cells.len() < 1 << bits {
+            cells.resize(1 << bits, Cell::default());
         }
+        Self { cells, bits, totals: Vec::new(), pending: 0, of: PhantomData }
     }
 
     /// Counts finite values; others are passed over.
@@ -267,7 +265,7 @@ impl<T: PrefixKey> PrefixCounter<T> {
     }
 
     /// The coarse ladder of everything pushed.
-    pub fn finish(self) -> Ladder {
+    pub fn finish(mut self) -> Ladder {
         // Bits of all kinds would make a rung of almost every prefix: then several are one.
         let infinite = (T::INFINITE_KEY >> (T::KEY_BITS - self.bits)) as usize;
         let cells = &self.cells[..infinite];
@@ -276,10 +274,16 @@ impl<T: PrefixKey> PrefixCounter<T> {
             let signs = cells[prefix].signs.map(u64::from);
             [signs[0] + total[0], signs[1] + total[1]]
         };
-        let mut occupied: Vec<u32> = (0..infinite)
-            .filter(|prefix| counts(*prefix) != [0; 2])
-            .map(|prefix| prefix as u32)
-            .collect();
+        let mut seen: Vec<u32> = Vec::new();
+        for start in (0..infinite).step_by(64) {
+            let range = start..infinite.min(start + 64);
+            // Most of the table is empty.
+            if self.totals.is_empty() && cells[range.clone()].iter().all(Cell::is_empty) {
+                continue;
+            }
+            seen.extend(range.filter(|p| counts(*p) != [0; 2]).map(|p| p as u32));
+        }
+        let mut occupied = seen.clone();
         let mut merged = 0;
         while occupied.len() > MAX_RUNGS {
             merged += 1;
@@ -303,8 +307,20 @@ impl<T: PrefixKey> PrefixCounter<T> {
             let [low, high] = [first, last].map(T::magnitude_of);
             Rung { low, high, negative, positive, energy, first, last, place: None }
         };
-        Ladder::from_rungs(occupied.into_iter().map(rung).collect())
+        let ladder = Ladder::from_rungs(occupied.into_iter().map(rung).collect());
+        for prefix in seen {
+            self.cells[prefix as usize] = Cell::default();
+        }
+        self.cells[infinite..].fill(Cell::default());
+        CELLS.set(self.cells);
+        ladder
     }
+}
+
+thread_local! {
+    /// The cells of the thread's last [`PrefixCounter`], all empty again: fresh memory costs a page fault every 256
+    /// cells, more than a tensor needs to be counted.
+    static CELLS: std::cell::Cell<Vec<Cell>> = const { std::cell::Cell::new(Vec::new()) };
 }
 
 /// Key prefixes of values, as vector code.
@@ -326,6 +342,10 @@ impl<T: PrefixKey> NullaryFnOnce for Prefixes<'_, T> {
 }
 
 impl Cell {
+    fn is_empty(&self) -> bool {
+        self.signs == [0; 2]
+    }
+
     #[inline(always)]
     pub(crate) fn add<T: PrefixKey>(&mut self, value: T) {
         let x: f64 = value.into();

@@ -277,18 +277,23 @@ impl Ladder {
         Some(candidates.fold(0.0, |d, bound| d.max(self.ks_bound(bound.signed, cdf).certain)))
     }
 
-    /// Bounds on the KS distance within each signed rung, each to [`NEAR_ERROR`].
+    /// Bounds on the KS distance within each signed rung that could hold the supremum, each to [`NEAR_ERROR`]; and
+    /// some others.
     fn ks_bounds(&self, mean: f64, std: f64) -> Vec<KsBound> {
         let near = NearCdf::new();
         let scale = 1.0 / std;
         let cdf = |x: f64| near.at((x - mean) * scale);
-        let mut bounds = Vec::with_capacity(2 * self.rungs.len());
+        let (mut bounds, mut reached) = (Vec::new(), 0.0f64);
         for (index, rung) in self.rungs.iter().enumerate() {
-            if rung.negative > 0 {
-                bounds.push(self.ks_bound((index, true), cdf));
-            }
-            if rung.positive > 0 {
-                bounds.push(self.ks_bound((index, false), cdf));
+            for (is_negative, count) in [(true, rung.negative), (false, rung.positive)] {
+                if count == 0 {
+                    continue;
+                }
+                let bound = self.ks_bound((index as u32, is_negative), cdf);
+                reached = reached.max(bound.certain);
+                if bound.most >= reached - 4.0 * NEAR_ERROR {
+                    bounds.push(bound);
+                }
             }
         }
         bounds
@@ -296,8 +301,8 @@ impl Ladder {
 
     /// Bounds on the KS distance within the negative or the positive values of a rung.
     #[inline]
-    fn ks_bound(&self, signed: (usize, bool), cdf: impl Fn(f64) -> f64) -> KsBound {
-        let (index, is_negative) = signed;
+    fn ks_bound(&self, signed: (u32, bool), cdf: impl Fn(f64) -> f64) -> KsBound {
+        let (index, is_negative) = (signed.0 as usize, signed.1);
         let (rung, sums, n) = (&self.rungs[index], &self.sums, self.len() as f64);
         let ([low, high], below, count) = if is_negative {
             let below = sums.negatives() - sums.negative[index];
@@ -373,7 +378,7 @@ impl Ladder {
         let reached = bounds.iter().fold(0.0f64, |d, bound| d.max(bound.certain));
         let mut open: Vec<(f64, usize)> = bounds
             .iter()
-            .map(|bound| (bound.most, bound.signed.0))
+            .map(|bound| (bound.most, bound.signed.0 as usize))
             .filter(|(most, index)| {
                 *most > reached - 4.0 * NEAR_ERROR && !self.rungs[*index].is_exact()
             })
@@ -399,7 +404,7 @@ struct KsBound {
     /// The largest possible one.
     most: f64,
     /// The rung, and whether its negative values are meant.
-    signed: (usize, bool),
+    signed: (u32, bool),
 }
 
 /// Running totals over rungs, to find a rank's rung by bisection.

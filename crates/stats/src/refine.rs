@@ -63,7 +63,8 @@ impl<T: PrefixKey> Refinement<T> {
         kept * size_of::<T>() as u64
             + rungs * each
             + MAX_PARTS.min(values) * parts
-            + prefixes * (size_of::<u32>() + size_of::<u8>()) as u64
+            + prefixes
+            + (prefixes >> GROUP) * size_of::<u32>() as u64
     }
 
     /// Begins with what a first pass has counted.
@@ -97,7 +98,13 @@ impl<T: PrefixKey> Refinement<T> {
         match self.pass.take() {
             None => return,
             Some(Pass::Split(split)) => self.ladder = split.finish::<T>(&self.ladder),
-            Some(Pass::Keep(keep)) => (self.ladder, self.kept) = keep.finish(&self.ladder),
+            Some(Pass::Keep(keep)) => {
+                self.kept = keep.finish(&mut self.ladder);
+                // As many values as before are in question.
+                let placed = self.ladder.rungs.iter().enumerate();
+                let placed = placed.filter(|(_, rung)| rung.place.is_some());
+                self.split_kept(placed.map(|(index, _)| index).collect());
+            }
         }
         self.advance();
     }
@@ -130,18 +137,26 @@ impl<T: PrefixKey> Refinement<T> {
         }
     }
 
-    /// Splits rungs whose values have been kept, the first of them if they are many, and puts the values in the
-    /// order of the finer ones.
+    /// Splits rungs in question whose values have been kept, the first of them if they are many, and puts the
+    /// values in the order of the finer ones.
     fn split_kept(&mut self, mut wanted: Vec<usize>) {
         let (ladder, kept) = (&self.ladder, &mut self.kept);
-        let mut parts = 0;
-        let first = wanted.iter().take_while(|index| {
-            let before = parts;
-            parts += ladder.rungs[**index].count().min(SORTED as u64);
-            before < MAX_PARTS
-        });
-        wanted.truncate(first.count());
-        let mut sorter = Sorter { sorted: Vec::new() };
+        let all: u64 = wanted.iter().map(|index| ladder.rungs[*index].count()).sum();
+        let mut sorter = Sorter { sorted: Vec::new(), up_to: SORTED };
+        if all <= MAX_PARTS {
+            // Exact rungs for all of them: then the supremum and the histogram need no other look, since bounds
+            // of exact rungs exclude no fewer of the others.
+            sorter.up_to = usize::MAX;
+            self.demands.normal = None;
+        } else {
+            let mut parts = 0;
+            let first = wanted.iter().take_while(|index| {
+                let before = parts;
+                parts += ladder.rungs[**index].count().min(SORTED as u64);
+                before < MAX_PARTS
+            });
+            wanted.truncate(first.count());
+        }
         self.ladder = ladder.replacing(wanted, |rung, finer| {
             let Some(place) = rung.place else { return };
             let start = place as usize;
@@ -184,11 +199,14 @@ struct Sieve {
     shift: u32,
     /// By key prefix: 1 when a range holds keys of it.
     flags: Vec<u8>,
-    /// By key prefix: the first range that does not end before it.
+    /// By groups of [`GROUP`] key prefixes: the first range that does not end before them.
     starts: Vec<u32>,
-    /// Whether every range is all keys of one prefix, so that a flag says all.
-    whole: bool,
+    /// Whether so few prefixes are flagged that most looks at eight values find nothing.
+    rare: bool,
 }
+
+/// Binary logarithm of the key prefixes that share a start in [`Sieve`].
+const GROUP: u32 = 4;
 
 impl Sieve {
     /// For rungs of `ladder`, in ascending order.
@@ -196,52 +214,71 @@ impl Sieve {
         let bits = prefix_bits(ladder.len());
         let shift = T::KEY_BITS - bits;
         let mut flags = vec![0; 1 << bits];
-        let mut starts = Vec::with_capacity((1 << bits) + 1);
+        let groups = (1 << (bits - GROUP)) + 1;
+        let mut starts = Vec::with_capacity(groups);
         let keys = |index: &usize| [ladder.rungs[*index].first, ladder.rungs[*index].last];
         let ranges: Vec<Keys> = rungs.iter().map(keys).collect();
         for (index, range) in ranges.iter().enumerate() {
             let [first, last] = range.map(|key| (key >> shift) as usize);
             flags[first..=last].fill(1);
-            starts.resize(starts.len().max(last + 1), index as u32);
+            starts.resize(starts.len().max((last >> GROUP) + 1), index as u32);
         }
-        starts.resize((1 << bits) + 1, ranges.len() as u32);
-        let mask = (1 << shift) - 1;
-        let whole = ranges.iter().all(|[first, last]| first & mask == 0 && *last == first | mask);
-        Self { ranges, shift, flags, starts, whole }
+        starts.resize(groups, ranges.len() as u32);
+        let values: u64 = rungs.iter().map(|index| ladder.rungs[*index].count()).sum();
+        Self { ranges, shift, flags, starts, rare: values < ladder.len() / 32 }
     }
 
     /// Calls `take` with each value that a range holds, and the range's index.
     #[inline(always)]
     fn each<T: PrefixKey>(&self, values: &[T], mut take: impl FnMut(T, u64, usize)) {
-        let (mut prefixes, mut hits) = ([0; BLOCK], [0u32; BLOCK]);
+        let mut prefixes = [0; BLOCK];
+        let mut hits = [0u32; BLOCK];
         for values in values.chunks(BLOCK) {
             let prefixes = &mut prefixes[..values.len()];
             Arch::new().dispatch(Prefixes { values, shift: self.shift, out: &mut *prefixes });
-            let mut len = 0;
-            for (index, prefix) in (0..).zip(&*prefixes) {
-                // Written in any case and overwritten unless it counts: a branch would often be guessed
-                // wrong.
-                hits[len % BLOCK] = index;
-                len += usize::from(self.flags[*prefix as usize]);
-            }
+            let len = self.hits(prefixes, &mut hits);
             for hit in &hits[..len] {
                 let value = values[*hit as usize];
                 let key = value.key();
-                if self.whole {
-                    take(value, key, self.starts[prefixes[*hit as usize] as usize] as usize);
-                } else if let Some(index) = self.find(key) {
+                if let Some(index) = self.find(key) {
                     take(value, key, index);
                 }
             }
         }
     }
 
+    /// Writes down where flagged prefixes are, and returns how many there are.
+    #[inline(always)]
+    fn hits(&self, prefixes: &[u32], hits: &mut [u32; BLOCK]) -> usize {
+        let mut len = 0;
+        let mut note = |first: usize, prefixes: &[u32]| {
+            for (index, prefix) in (first as u32..).zip(prefixes) {
+                // Written in any case and overwritten unless it counts: a branch would often be guessed
+                // wrong.
+                hits[len % BLOCK] = index;
+                len += usize::from(self.flags[*prefix as usize]);
+            }
+        };
+        if !self.rare {
+            note(0, prefixes);
+            return len;
+        }
+        let (eights, rest) = prefixes.as_chunks::<8>();
+        for (index, eight) in eights.iter().enumerate() {
+            if eight.iter().fold(0, |any, prefix| any | self.flags[*prefix as usize]) != 0 {
+                note(8 * index, eight);
+            }
+        }
+        note(8 * eights.len(), rest);
+        len
+    }
+
     /// The range that holds this key, which has a flagged prefix.
     #[inline(always)]
     fn find(&self, key: u64) -> Option<usize> {
-        let prefix = (key >> self.shift) as usize;
-        let first = self.starts[prefix] as usize;
-        let end = (self.starts[prefix + 1] as usize + 1).min(self.ranges.len());
+        let group = (key >> self.shift >> GROUP) as usize;
+        let first = self.starts[group] as usize;
+        let end = (self.starts[group + 1] as usize + 1).min(self.ranges.len());
         let index = first + self.ranges[first..end].partition_point(|range| range[1] < key);
         self.ranges.get(index).filter(|range| range[0] <= key)?;
         Some(index)
@@ -284,26 +321,28 @@ impl<T: PrefixKey> Keep<T> {
         });
     }
 
-    /// The ladder whose chosen rungs know the place of their values, and these.
-    fn finish(self, ladder: &Ladder) -> (Ladder, Vec<T>) {
+    /// Tells the chosen rungs the place of their values, and returns these.
+    fn finish(self, ladder: &mut Ladder) -> Vec<T> {
         let Self { rungs, places, values, .. } = self;
-        let mut places = places.into_iter();
-        let ladder = ladder.replacing(rungs, |rung, finer| {
-            let Some([next, end]) = places.next() else { return };
-            let start = end - rung.count() as u32;
-            if next == end {
-                finer.push(Rung { place: Some(start), ..*rung });
-            } else {
-                // As above: fewer than were counted.
+        let mut fewer = false;
+        for (index, [next, end]) in rungs.iter().zip(&places) {
+            let rung = &mut ladder.rungs[*index];
+            rung.place = Some(end - rung.count() as u32);
+            fewer |= next < end;
+        }
+        if fewer {
+            // As above: fewer values than were counted.
+            let mut places = places.into_iter();
+            *ladder = ladder.replacing(rungs, |rung, finer| {
+                let (Some(start), Some([next, _])) = (rung.place, places.next()) else { return };
                 let mut part = NO_VALUE;
-                let values = &values[start as usize..next as usize];
-                for value in values {
+                for value in &values[start as usize..next as usize] {
                     part.add(*value, value.key());
                 }
                 finer.extend(part.rung::<T>(Some(start)));
-            }
-        });
-        (ladder, values)
+            });
+        }
+        values
     }
 }
 
@@ -466,9 +505,11 @@ impl Part {
 #[derive(Debug)]
 struct Sorter<T> {
     sorted: Vec<T>,
+    /// Rungs of up to so many values become exact ones.
+    up_to: usize,
 }
 
-/// Up to so many values are sorted rather than split.
+/// Up to so many values are sorted rather than split, when many are in question.
 const SORTED: usize = 64;
 /// Others are split in parts of about so many values.
 const PART_VALUES: u64 = 128;
@@ -476,7 +517,7 @@ const PART_VALUES: u64 = 128;
 impl<T: PrefixKey> Sorter<T> {
     /// Appends the parts of `rung`, whose `values` begin at `place`, and puts these in their order.
     fn split(&mut self, rung: &Rung, place: u32, values: &mut [T], finer: &mut Vec<Rung>) {
-        if values.len() <= SORTED {
+        if values.len() <= self.up_to {
             values.sort_unstable_by_key(|value| value.key());
             finer.extend(values.chunk_by(|a, b| a.key() == b.key()).map(|run| {
                 let negative = run.iter().filter(|value| value.is_negative()).count();
