@@ -364,6 +364,7 @@ fn rejected(request: &Request, tool: ToolRecord, error: &LoadError) -> Report {
         settings: request.settings.clone(),
         weights: Vec::new(),
         findings: Vec::new(),
+        facts: Vec::new(),
         conclusions: Vec::new(),
         figures: Vec::new(),
         errors: vec![error],

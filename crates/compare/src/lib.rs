@@ -149,6 +149,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         doc: "A weight of TUNED has NaN or infinite values where BASE has none.",
         advice: "training or merging diverged here: go back to an earlier checkpoint",
     }],
+    ..Descriptor::EMPTY
 };
 
 impl Analyzer for Compare {

@@ -128,6 +128,8 @@ pub struct Descriptor {
     pub parameters: &'static [ParameterSpec],
     /// Every finding it can make.
     pub findings: &'static [FindingSpec],
+    /// Which of its findings are causes of others, strongest first.
+    pub causes: &'static [CauseSpec],
 }
 
 impl Descriptor {
@@ -140,6 +142,7 @@ impl Descriptor {
         metrics: &[],
         parameters: &[],
         findings: &[],
+        causes: &[],
     };
 
     /// The metric with this key.
@@ -195,6 +198,30 @@ pub struct FindingSpec {
     pub doc: &'static str,
     /// What to do about it.
     pub advice: &'static str,
+}
+
+/// A finding that others follow from: those are folded into it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CauseSpec {
+    /// The cause's code.
+    pub code: &'static str,
+    /// The least severity at which it is a cause.
+    pub from: Severity,
+    /// Codes that follow from it, where `*` stands for any rest: `spectral.*`.
+    pub explains: &'static [&'static str],
+    /// Whose findings it explains.
+    pub reach: Reach,
+}
+
+/// How far a cause reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The weights that the cause names.
+    Weights,
+    /// Those, and what is said of the model as a whole.
+    Model,
+    /// Everything in the report.
+    Everything,
 }
 
 /// Weights to be measured together.

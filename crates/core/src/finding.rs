@@ -82,9 +82,32 @@ pub struct Finding {
     pub message: String,
     /// One sentence: what to do.
     pub advice: String,
+    /// All weights that it is about, where it is one finding on several; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<String>,
+    /// How many other findings follow from it: they are among the report's facts.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub explains: u64,
+    /// Of a fact: the finding that it follows from. A fact without one is a statistic that asks for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caused_by: Option<CausedBy>,
     /// Whether a baseline report already has it; such findings do not fail a run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub known: bool,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+/// The finding that another one follows from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CausedBy {
+    /// Its code.
+    pub code: Key,
+    /// Its weight, when it has one.
+    pub weight: Option<String>,
 }
 
 impl Finding {
@@ -105,6 +128,9 @@ impl Finding {
             reference: None,
             message: message.into(),
             advice: String::new(),
+            weights: Vec::new(),
+            explains: 0,
+            caused_by: None,
             known: false,
         }
     }
@@ -129,6 +155,18 @@ impl Finding {
     pub fn reference(mut self, kind: ReferenceKind, value: f64) -> Self {
         self.reference = Some(Reference { kind, value: value.is_finite().then_some(value) });
         self
+    }
+
+    /// All the weights that it is about.
+    #[must_use]
+    pub fn weights(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.weights = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether it is about this weight.
+    pub fn is_about(&self, name: &str) -> bool {
+        self.weight.as_deref() == Some(name) || self.weights.iter().any(|other| other == name)
     }
 
     /// What to do.
@@ -172,6 +210,8 @@ pub struct Evidence {
 pub struct Verdicts {
     /// Findings so far.
     pub findings: Vec<Finding>,
+    /// Facts so far.
+    pub facts: Vec<Finding>,
     /// Conclusions so far.
     pub conclusions: Vec<Conclusion>,
     /// Figures of the whole model so far.
@@ -182,6 +222,12 @@ impl Verdicts {
     /// Adds a finding.
     pub fn push(&mut self, finding: Finding) {
         self.findings.push(finding);
+    }
+
+    /// Adds what is true and worth knowing to who asks, but asks for nothing: it stands in the report, and is shown
+    /// with `--all` alone.
+    pub fn fact(&mut self, finding: Finding) {
+        self.facts.push(finding);
     }
 
     /// Adds a conclusion.

@@ -29,12 +29,15 @@ mod view;
 mod weight;
 
 pub use analyzer::{
-    AnalyzeError, Analyzer, Cost, Descriptor, FindingSpec, MetricSpec, Output, UnitSpec, WeightId,
+    AnalyzeError, Analyzer, CauseSpec, Cost, Descriptor, FindingSpec, MetricSpec, Output, Reach,
+    UnitSpec, WeightId,
 };
 pub use architecture::{PORTRAITS, architecture_figures, portraits};
 pub use event::Event;
 pub use figure::{Axes, BoxStatistics, Cells, Figure, FigureData, HeatMap, Series, Ticks};
-pub use finding::{Conclusion, Evidence, Finding, Reference, ReferenceKind, Severity, Verdicts};
+pub use finding::{
+    CausedBy, Conclusion, Evidence, Finding, Reference, ReferenceKind, Severity, Verdicts,
+};
 pub use memory::MemorySource;
 pub use pair::PairSource;
 pub use parameters::{ParameterSpec, Parameters};

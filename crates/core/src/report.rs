@@ -15,7 +15,7 @@ pub const SCHEMA_NAME: &str = "weightscope-report";
 /// Major version of the report: changes when a reader must change.
 pub const SCHEMA_MAJOR: u32 = 1;
 /// Minor version of the report: changes when something is added.
-pub const SCHEMA_MINOR: u32 = 1;
+pub const SCHEMA_MINOR: u32 = 2;
 
 /// Everything one run found. Serialised, this is the JSON report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,10 @@ pub struct Report {
     pub weights: Vec<WeightRecord>,
     /// Judgements, by severity (worst first), code, weight order and metric.
     pub findings: Vec<Finding>,
+    /// What is true and asks for nothing: what follows from a finding (`caused_by`), and statistics that random or
+    /// healthy weights show as well. In the same order.
+    #[serde(default)]
+    pub facts: Vec<Finding>,
     /// Statements about the model.
     pub conclusions: Vec<Conclusion>,
     /// Figures as data.

@@ -13,6 +13,7 @@ use weightscope_core::{
 };
 
 use crate::RunOptions;
+use crate::causes;
 use crate::journal::Finished;
 use crate::plan::Plan;
 use crate::scan::{panic_text, record_of, tensor_error};
@@ -199,6 +200,7 @@ impl<'a> Measured<'a> {
             settings,
             weights,
             findings: Vec::new(),
+            facts: Vec::new(),
             conclusions: Vec::new(),
             figures,
             errors,
@@ -240,6 +242,7 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
         match judged {
             Ok(own) => {
                 verdicts.findings.extend(own.findings);
+                verdicts.facts.extend(own.facts);
                 verdicts.conclusions.extend(own.conclusions);
                 verdicts.figures.extend(own.figures.into_iter().map(|figure| Figure {
                     weight: None,
@@ -257,24 +260,29 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
         }
     }
     judge_siblings(report, analyzers, &mut verdicts);
-    let Verdicts { mut findings, conclusions, figures } = verdicts;
+    let Verdicts { mut findings, mut facts, conclusions, figures } = verdicts;
     let architecture = architecture_figures(report);
     let trends = trend_figures(report, analyzers);
     report.figures.extend(architecture.into_iter().chain(figures).chain(trends));
     ignore(&mut findings, &report.settings);
+    ignore(&mut facts, &report.settings);
+    causes::fold(analyzers, &mut findings, &mut facts);
     let order: BTreeMap<&str, usize> =
         report.weights.iter().enumerate().map(|(index, w)| (w.name.as_str(), index)).collect();
     let place = |f: &Finding| {
         f.weight.as_deref().map(|name| order.get(name).copied().unwrap_or(usize::MAX))
     };
-    findings.sort_by(|a, b| {
-        let by_severity = b.severity.cmp(&a.severity);
-        by_severity
-            .then_with(|| a.code.cmp(&b.code))
-            .then_with(|| place(a).cmp(&place(b)))
-            .then_with(|| a.metric.cmp(&b.metric))
-    });
+    for list in [&mut findings, &mut facts] {
+        list.sort_by(|a, b| {
+            let by_severity = b.severity.cmp(&a.severity);
+            by_severity
+                .then_with(|| a.code.cmp(&b.code))
+                .then_with(|| place(a).cmp(&place(b)))
+                .then_with(|| a.metric.cmp(&b.metric))
+        });
+    }
     report.findings = findings;
+    report.facts = facts;
     report.conclusions = conclusions;
 }
 

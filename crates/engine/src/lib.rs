@@ -6,6 +6,7 @@
 //! entry of the report. Results do not depend on the number of threads.
 #![forbid(unsafe_code)]
 
+mod causes;
 mod finish;
 mod journal;
 mod memory;

@@ -97,6 +97,7 @@ impl Model {
             settings: Settings::default(),
             weights: self.weights.clone(),
             findings: vec![],
+            facts: vec![],
             conclusions: vec![],
             figures: vec![],
             errors: vec![],

@@ -268,6 +268,7 @@ pub(crate) fn empty() -> Report {
         settings: Settings::default(),
         weights: vec![],
         findings: vec![],
+        facts: vec![],
         conclusions: vec![],
         figures: vec![],
         errors: vec![],

@@ -53,6 +53,7 @@ pub(super) fn empty() -> Report {
         settings: Settings::default(),
         weights: Vec::new(),
         findings: Vec::new(),
+        facts: Vec::new(),
         conclusions: Vec::new(),
         figures: Vec::new(),
         errors: Vec::new(),

@@ -1,0 +1,166 @@
+//! Causes before consequences: findings that follow from another one are folded into it.
+
+use weightscope_core::{Analyzer, CauseSpec, CausedBy, Finding, Reach};
+
+/// Moves what follows from a cause from `findings` to `facts`, and counts it there. The causes of all analyzers in
+/// their order, strongest first: a cause that follows from a stronger one explains nothing itself, and what both
+/// explain belongs to the stronger one.
+pub(crate) fn fold(
+    analyzers: &[&dyn Analyzer],
+    findings: &mut Vec<Finding>,
+    facts: &mut Vec<Finding>,
+) {
+    let causes = analyzers.iter().flat_map(|analyzer| analyzer.descriptor().causes);
+    for spec in causes {
+        let mut index = 0;
+        while let Some(cause) = findings.get(index) {
+            if cause.code == spec.code && cause.severity >= spec.from {
+                let mut cause = cause.clone();
+                let from = facts.len();
+                let of = (&spec, &cause);
+                facts.extend(findings.extract_if(.., |other| follows(of, other)));
+                let told = CausedBy { code: cause.code.clone(), weight: cause.weight.clone() };
+                for fact in &mut facts[from..] {
+                    // What it explains follows from the cause, too.
+                    cause.explains += fact.explains + 1;
+                    fact.explains = 0;
+                    fact.caused_by = Some(told.clone());
+                }
+                // Findings before it may be gone.
+                let is_cause = |f: &Finding| f.code == cause.code && f.weight == cause.weight;
+                if let Some(place) = findings.iter().position(is_cause) {
+                    findings[place] = cause;
+                    index = place;
+                }
+            }
+            index += 1;
+        }
+    }
+}
+
+/// Whether `other` follows from the cause.
+fn follows((spec, cause): (&&CauseSpec, &Finding), other: &Finding) -> bool {
+    let covered = |pattern: &&str| match pattern.strip_suffix('*') {
+        Some(start) => other.code.starts_with(start),
+        None => other.code == **pattern,
+    };
+    if !spec.explains.iter().any(|pattern| covered(&pattern)) {
+        return false;
+    }
+    let is_itself = other.code == cause.code && other.weight == cause.weight;
+    let names = || other.weight.iter().chain(&other.weights);
+    let within = match spec.reach {
+        Reach::Everything => true,
+        Reach::Model if names().next().is_none() => true,
+        Reach::Model | Reach::Weights => {
+            names().next().is_some() && names().all(|name| cause.is_about(name))
+        }
+    };
+    within && !is_itself
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weightscope_core::{AnalyzeError, Descriptor, Output, Severity, Unit};
+
+    #[derive(Debug)]
+    struct Two;
+
+    static DESCRIPTOR: Descriptor = Descriptor {
+        id: "two",
+        causes: &[
+            CauseSpec {
+                code: "two.damaged",
+                from: Severity::Critical,
+                explains: &["two.zero", "spectral.*"],
+                reach: Reach::Weights,
+            },
+            CauseSpec {
+                code: "two.zero",
+                from: Severity::Warning,
+                explains: &["spectral.rank", "two.dead"],
+                reach: Reach::Model,
+            },
+        ],
+        ..Descriptor::EMPTY
+    };
+
+    impl Analyzer for Two {
+        fn descriptor(&self) -> &Descriptor {
+            &DESCRIPTOR
+        }
+
+        fn analyze(&self, _: &Unit<'_>, _: &mut Output) -> Result<(), AnalyzeError> {
+            Ok(())
+        }
+    }
+
+    fn finding(code: &'static str, severity: Severity, weight: Option<&str>) -> Finding {
+        Finding::new(code, severity, weight, "")
+    }
+
+    fn folded(mut findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
+        let mut facts = Vec::new();
+        fold(&[&Two], &mut findings, &mut facts);
+        (findings, facts)
+    }
+
+    #[test]
+    fn what_follows_is_folded_into_the_strongest_cause() {
+        let (findings, facts) = folded(vec![
+            finding("spectral.rank", Severity::Critical, Some("a")),
+            finding("two.zero", Severity::Warning, Some("a")),
+            finding("two.damaged", Severity::Critical, Some("a")),
+            finding("spectral.rank", Severity::Critical, Some("b")),
+            finding("two.zero", Severity::Warning, Some("b")),
+            finding("two.dead", Severity::Warning, None),
+            finding("spectral.alpha", Severity::Info, Some("b")),
+        ]);
+        let told: Vec<_> =
+            findings.iter().map(|f| (&*f.code, f.weight.as_deref(), f.explains)).collect();
+        assert_eq!(
+            told,
+            [
+                ("two.damaged", Some("a"), 2),
+                ("two.zero", Some("b"), 2),
+                ("spectral.alpha", Some("b"), 0)
+            ]
+        );
+        let causes: Vec<_> = facts
+            .iter()
+            .filter_map(|f| Some((&*f.code, f.caused_by.as_ref()?.weight.as_deref())))
+            .collect();
+        assert_eq!(
+            causes,
+            [
+                ("spectral.rank", Some("a")),
+                ("two.zero", Some("a")),
+                ("spectral.rank", Some("b")),
+                ("two.dead", Some("b"))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_cause_below_its_severity_explains_nothing() {
+        let (findings, facts) = folded(vec![
+            finding("two.zero", Severity::Info, Some("a")),
+            finding("spectral.rank", Severity::Warning, Some("a")),
+        ]);
+        assert_eq!((findings.len(), facts.len()), (2, 0));
+    }
+
+    #[test]
+    fn one_finding_on_several_weights_explains_theirs() {
+        let all = finding("two.damaged", Severity::Critical, None).weights(["a", "b"]);
+        let (findings, facts) = folded(vec![
+            finding("spectral.rank", Severity::Critical, Some("a")),
+            all,
+            finding("spectral.rank", Severity::Critical, Some("c")),
+            finding("spectral.rank", Severity::Warning, None).weights(["b"]),
+            finding("spectral.rank", Severity::Warning, None).weights(["b", "c"]),
+        ]);
+        assert_eq!((findings.len(), facts.len(), findings[0].explains), (3, 2, 2));
+    }
+}
