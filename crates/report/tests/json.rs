@@ -42,7 +42,7 @@ fn reports_read_back_the_same() {
 
 #[test]
 fn a_report_of_a_newer_minor_version_is_read() {
-    let newer = json(&samples::healthy()).replacen(r#""minor":1"#, r#""minor":7"#, 1).replacen(
+    let newer = json(&samples::healthy()).replacen(r#""minor":2"#, r#""minor":7"#, 1).replacen(
         r#"  "kind":"#,
         "  \"added_later\": [1],\n  \"kind\":",
         1,
