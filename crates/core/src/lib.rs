@@ -45,7 +45,7 @@ pub use report::{
     CategoryRecord, ErrorRecord, ErrorScope, FileRecord, FindingCounts, IgnoreRule, ModelSummary,
     NotMeasured, Report, ReportKind, SCHEMA_MAJOR, SCHEMA_MINOR, SCHEMA_NAME, SchemaRecord,
     SeriesDetail, Settings, ShapeMismatch, SourceRecord, Status, StoredRecord, StoredShare,
-    Timings, ToolRecord, Totals, WeightRecord, WeightStatus,
+    Timings, ToolRecord, Totals, TowerRecord, WeightRecord, WeightStatus,
 };
 pub use role::{Category, Kind, Part, Role, Stack};
 pub use siblings::{

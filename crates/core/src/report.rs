@@ -184,6 +184,36 @@ pub struct ModelSummary {
     /// How its tensors are stored, buffers and copies included; the form of the most elements first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stored_as: Vec<StoredShare>,
+    /// The family whose rules were used, where config.json names one without rules of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_of: Option<String>,
+    /// Towers, where there are several; `blocks` counts those of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub towers: Vec<TowerRecord>,
+    /// Towers that config.json declares and of which there is no tensor: `vision tower (vision_config)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_towers: Vec<String>,
+    /// Whether its norms multiply by 1 + w, so that training begins at zeros.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub norms_add_one: bool,
+}
+
+/// One of a model's towers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TowerRecord {
+    /// What it reads, or the beginning of its names: `text`, `vision`, `model.visual`.
+    pub name: String,
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Width of the residual stream.
+    pub hidden_size: Option<u64>,
+    /// Query heads per block.
+    pub heads: Option<u64>,
+    /// Key-value heads per block.
+    pub kv_heads: Option<u64>,
+    /// Features per head.
+    pub head_dim: Option<u64>,
 }
 
 /// What of a model is stored in one form.

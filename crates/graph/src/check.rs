@@ -30,15 +30,17 @@ pub(crate) fn check(
     orientation: &Orientation<'_>,
     summary: &mut ModelSummary,
 ) {
-    let is_checked = config.exists() && config.is_of_model();
-    let Some(family) = model.family().filter(|_| is_checked) else { return };
-    let complete = match config.model_type() {
+    if !config.exists() || !config.is_of_model() {
+        return;
+    }
+    let complete = |family: &&'static Family| match config.model_type() {
         Some(name) => family.model_types.contains(&name),
         None => !family.model_types.is_empty(),
     };
-    if !complete {
+    let Some(family) = model.family().filter(complete) else {
+        summary.missing = missing_head(tensors, config).into_iter().collect();
         return;
-    }
+    };
     summary.misshapen = tensors
         .iter()
         .filter_map(|(_, entry, found)| misshapen(entry, found, sizes, orientation))
@@ -48,6 +50,26 @@ pub(crate) fn check(
         let present = Present::new(names, tensors.found, model);
         summary.missing = missing(&present, model, family, config, sizes);
     }
+}
+
+/// The head of a language model that no table lists: config.json unties it from the token embedding, and besides that
+/// no matrix has a row or a column for each token.
+fn missing_head(tensors: InOrder<'_>, config: Config<'_>) -> Option<String> {
+    if !config.promises_a_head() {
+        return None;
+    }
+    let tokens = |entry: &TensorEntry| entry.shape.first().copied().filter(|n| *n > 1);
+    let is_embedding =
+        |found: &Found| found.role == Role::TokenEmbedding && found.part.is_parameter();
+    let vocabulary = tensors.iter().find_map(|(_, entry, found)| {
+        tokens(entry).filter(|_| is_embedding(found) && entry.shape.len() == 2)
+    })?;
+    let is_head = |entry: &TensorEntry, found: &Found| {
+        found.role == Role::Head || (entry.shape.len() >= 2 && entry.shape.contains(&vocabulary))
+    };
+    let there =
+        tensors.iter().any(|(_, entry, found)| !is_embedding(found) && is_head(entry, found));
+    (!there).then(|| "lm_head.weight".to_owned())
 }
 
 fn misshapen(

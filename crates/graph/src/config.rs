@@ -60,6 +60,28 @@ impl<'a> Config<'a> {
         families::ALL.iter().any(|family| family.model_types.contains(&name))
     }
 
+    /// Whether there is a part of this name that says anything.
+    pub(crate) fn declares(self, key: &str) -> bool {
+        self.value.and_then(|value| value.get(key)).is_some_and(is_something)
+    }
+
+    /// Whether `tie_word_embeddings` is there and false, and the model has a head.
+    pub(crate) fn promises_a_head(self) -> bool {
+        self.flag("tie_word_embeddings") == Some(false) && self.has_language_model_head()
+    }
+
+    /// Whether norms multiply by 1 + w: those of Gemma, and what took them over. GGUF stores 1 + w.
+    pub(crate) fn norms_add_one(self) -> bool {
+        let adds = |name: &str| {
+            let ours = ["gemma", "gemma2", "gemma3", "gemma3_text", "t5gemma", "recurrent_gemma"];
+            ours.contains(&name)
+                || ["qwen3_next", "qwen3_5", "paligemma", "nemotron"]
+                    .iter()
+                    .any(|start| name.starts_with(start))
+        };
+        !self.declares("gguf") && self.model_type().is_some_and(adds)
+    }
+
     /// A truth value.
     pub(crate) fn flag(self, key: &str) -> Option<bool> {
         self.find(key, Value::as_bool)

@@ -41,6 +41,7 @@ mod pair;
 mod side;
 mod split;
 mod summary;
+mod tower;
 
 use weightscope_core::{Metadata, ModelGraph, TensorEntry};
 
@@ -86,6 +87,10 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
     let weights = builder.weights;
 
     let mut summary = summary::summarize(in_order, &model, config, &sizes);
+    summary.towers = tower::towers(entries, &names, &found, &sizes);
+    if config.is_of_model() {
+        summary.missing_towers = tower::missing(config, &names);
+    }
     check::check(in_order, &names, &model, config, &sizes, &orientation, &mut summary);
     if is_foreign {
         summary.unexpected = check::parameters(in_order);

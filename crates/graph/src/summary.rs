@@ -23,6 +23,8 @@ pub(crate) fn summarize(
     let heads = sizes.common(|sizes| sizes.heads);
     let mut summary = ModelSummary {
         family: family_name(model, config),
+        rules_of: rules_of(model, config),
+        norms_add_one: config.norms_add_one(),
         tensors: tensors.entries.len() as u64,
         heads: heads.map(|heads| u64::from(heads.query)),
         kv_heads: heads.map(|heads| u64::from(heads.key_value)),
@@ -101,12 +103,18 @@ fn stored_as(entries: &[TensorEntry]) -> Vec<StoredShare> {
     shares
 }
 
-/// config.json's `model_type` when the family covers it, else the family's own name.
+/// config.json's `model_type`, else the family that the names belong to.
 fn family_name(model: &Model, config: Config<'_>) -> String {
-    let Some(family) = model.family() else { return "generic".to_owned() };
-    let is_covered = |name: &&str| family.any_architecture || family.model_types.contains(name);
-    let covered = config.model_type().filter(is_covered);
-    covered.unwrap_or(family.name).to_owned()
+    let own = || model.family().map_or("generic", |family| family.name);
+    config.model_type().unwrap_or_else(own).to_owned()
+}
+
+/// The family whose rules were used for another one that has none of its own.
+fn rules_of(model: &Model, config: Config<'_>) -> Option<String> {
+    let name = config.model_type()?;
+    let Some(family) = model.family() else { return Some("generic".to_owned()) };
+    let is_covered = family.any_architecture || family.model_types.contains(&name);
+    (!is_covered && name != family.name).then(|| family.name.to_owned())
 }
 
 /// Entries that are one parameter under two names: (copy, original).

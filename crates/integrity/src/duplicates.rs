@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use weightscope_core::stats::Sketch;
 use weightscope_core::{
-    Finding, Kind, Part, ReferenceKind, Report, Role, Severity, Verdicts, WeightRecord,
+    Finding, Kind, Parameters, Part, ReferenceKind, Report, Role, Severity, Value, Verdicts,
+    WeightRecord,
 };
 
 use crate::values::is_constant;
@@ -19,7 +20,7 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
         report.weights.iter().filter(|w| is_candidate(w)).collect();
     let same = same_bytes(report, &candidates, out);
     tied_mismatch(report, out);
-    similar(report, &candidates, &same, out);
+    similar(report, &same, out);
 }
 
 fn is_candidate(weight: &WeightRecord) -> bool {
@@ -116,44 +117,63 @@ fn mismatch(weight: &WeightRecord, message: String) -> Finding {
         .advice("a loader that ties them drops one of the two: correct tie_word_embeddings or the export")
 }
 
-/// Near-copies: the same role in two blocks, by the cosine of their sketches.
-fn similar(report: &Report, candidates: &[&WeightRecord], told: &[&str], out: &mut Verdicts) {
+/// Near-copies: the same role in two blocks, by the exact cosine of what the sketches found.
+fn similar(report: &Report, told: &[&str], out: &mut Verdicts) {
     let line = report.settings.parameters.value(ID, &COPY_COSINE);
+    for weight in report.weights.iter().filter(|w| !told.contains(&w.name.as_str())) {
+        let Some(closest) = weight.metric(ID, "closest") else { continue };
+        let other = closest.get("weight").and_then(Value::as_str);
+        let cosine = closest.get("cosine").and_then(Value::as_f64);
+        let Some((other, cosine)) = other.zip(cosine.filter(|cosine| cosine.abs() > line)) else {
+            continue;
+        };
+        let message = format!("its cosine with {other} is {cosine:.4} (independent matrices: 0)");
+        out.push(
+            Finding::new("integrity.duplicate", Severity::Warning, Some(&weight.name), message)
+                .metric("closest", cosine)
+                .threshold(line)
+                .reference(ReferenceKind::Siblings, 0.7)
+                .advice("a block was copied and trained on little: merged or upscaled models do this on purpose"),
+        );
+    }
+}
+
+/// Weights with the earlier one of the same role in another block whose sketch is most like theirs, where the
+/// cosine of the two sketches is beyond the line.
+pub(crate) fn alike<'a>(
+    weights: &[&'a WeightRecord],
+    parameters: &Parameters,
+) -> Vec<(&'a WeightRecord, &'a WeightRecord, f64)> {
+    let line = parameters.value(ID, &COPY_COSINE);
     let mut groups: BTreeMap<_, Vec<(&WeightRecord, Sketch)>> = BTreeMap::new();
-    for weight in candidates.iter().filter(|w| w.block.is_some() && w.is_statistical()) {
+    let candidates = weights.iter().copied().filter(|w| is_candidate(w));
+    for weight in candidates.filter(|w| w.block.is_some() && w.is_statistical()) {
         let sketch = weight.metric(ID, "sketch").and_then(|v| Sketch::from_hex(v.as_str()?));
         if let Some(sketch) = sketch {
             let group = (weight.role, weight.stack, weight.part, &weight.shape, weight.transposed);
             groups.entry(group).or_default().push((weight, sketch));
         }
     }
+    let mut pairs = Vec::new();
     for members in groups.values() {
         let comparable =
             |a: &WeightRecord, b: &WeightRecord| members.len() <= ALL_PAIRS || a.expert == b.expert;
         for (index, (weight, sketch)) in members.iter().enumerate() {
-            if told.contains(&weight.name.as_str()) {
-                continue;
-            }
             let earlier = members[..index]
                 .iter()
                 .filter(|(other, _)| other.block != weight.block && comparable(other, weight));
             let closest = earlier
                 .filter_map(|(other, s)| Some((*other, sketch.cosine(s)?)))
                 .max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs()));
-            let Some((other, cosine)) = closest.filter(|(_, cosine)| cosine.abs() > line) else {
-                continue;
-            };
-            let message = format!(
-                "its cosine with {} is about {cosine:.3} (independent matrices: 0)",
-                other.name
-            );
-            out.push(
-                Finding::new("integrity.duplicate", Severity::Warning, Some(&weight.name), message)
-                    .metric("sketch", cosine)
-                    .threshold(line)
-                    .reference(ReferenceKind::Siblings, 0.7)
-                    .advice("a block was copied and trained on little: merged or upscaled models do this on purpose"),
+            pairs.extend(
+                closest
+                    .filter(|(other, cosine)| {
+                        // The same bytes need no second look.
+                        cosine.abs() > line && hash(other) != hash(weight)
+                    })
+                    .map(|(other, cosine)| (*weight, other, cosine)),
             );
         }
     }
+    pairs
 }

@@ -4,17 +4,23 @@
 //! comes from the model's summary, and broken shards from the report's errors.
 #![forbid(unsafe_code)]
 
+mod casts;
+mod copies;
+mod damaged;
 mod duplicates;
+mod equal_rows;
 mod factors;
 mod init_like;
 mod lost_scale;
 mod structure;
 mod values;
+mod vectors;
 
 use weightscope_core::stats::{self, Summary};
 use weightscope_core::{
-    AnalyzeError, Analyzer, Descriptor, FindingSpec, MetricSpec, ModelGraph, Output, ParameterSpec,
-    Report, Severity, Unit, UnitSpec, Verdicts, Weight,
+    AnalyzeError, Analyzer, CauseSpec, Descriptor, FindingSpec, MetricSpec, ModelGraph, Output,
+    ParameterSpec, Parameters, Reach, Report, Severity, Unit, UnitSpec, Verdicts, Weight,
+    WeightRecord,
 };
 
 /// The analyzer `integrity`.
@@ -59,6 +65,16 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "Non-zero magnitudes up to 2^-25, which F16 rounds to zero.",
         ),
         MetricSpec::new(
+            "f16_digit_count",
+            "count",
+            "Non-zero magnitudes above 2^-25 and below 1e-6, of which F16 keeps a digit at most.",
+        ),
+        MetricSpec::new(
+            "f16_flush_place",
+            "",
+            "First and last row and column that hold values which F16 rounds to zero, {rows, columns}, of matrices where more than 1 % of the non-zero values are.",
+        ),
+        MetricSpec::new(
             "e4m3_overflow_count",
             "count",
             "Finite magnitudes above 448, which F8_E4M3 cannot hold unscaled.",
@@ -79,6 +95,21 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "",
             "Random projection of every k-th stored row to 128 lanes, hexadecimal bytes: cosines of sketches estimate cosines of weights (standard deviation 0.09 for independent ones, 0.01 near 0.95).",
         ),
+        MetricSpec::new(
+            "closest",
+            "",
+            "{weight, cosine}: the weight of the same role in an earlier block whose sketch is most alike, with the exact cosine of the two; only where the sketches' cosine is beyond `copy_cosine`.",
+        ),
+        MetricSpec::new(
+            "largest_values",
+            "",
+            "The up to 32 largest magnitudes with their rows and columns, largest first, where one is more than 100 times the 90 % quantile of all; undefined otherwise.",
+        ),
+        MetricSpec::new(
+            "equal_rows",
+            "",
+            "Of embeddings, heads and position tables: {sets, largest}: how many sets of equal rows there are (rows of zeros left out), and of the up to 8 largest {count, ranges}, first and last row of each run; the largest says whether it is the mean of all other rows (`is_mean`).",
+        ),
     ],
     parameters: &[COPY_COSINE],
     findings: &[
@@ -91,13 +122,13 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "integrity.all-zero",
             severities: &[Severity::Critical, Severity::Warning, Severity::Info],
-            doc: "A matrix, embedding, head or position table is all zero. Critical when its siblings are not; a warning when the whole role is zero; info when the model is only initialised, where zero projections are usual.",
+            doc: "A matrix, embedding, head or position table is all zero. Critical when its siblings are not; a warning when the whole role is zero; info when the model is only initialised, where zero projections are usual. The gains of a norm are all zero: critical, and info where the family multiplies by 1 + w.",
             advice: "reload the tensor from its source; a role that is zero everywhere is an adapter or projection that was never trained",
         },
         FindingSpec {
             code: "integrity.constant",
             severities: &[Severity::Warning],
-            doc: "All values of a matrix are equal and not zero.",
+            doc: "All values of a matrix are equal and not zero; or all gains of a norm are, where those of the same norm in most other blocks are not.",
             advice: "the matrix carries one number: reload it from its source, or check the conversion",
         },
         FindingSpec {
@@ -137,9 +168,69 @@ static DESCRIPTOR: Descriptor = Descriptor {
             advice: "keep the tensor in BF16 or F32, or rescale it",
         },
         FindingSpec {
+            code: "integrity.f16-underflow",
+            severities: &[Severity::Warning, Severity::Info],
+            doc: "Values of a tensor that is stored wider than F16 are at or below 2^-25, and become zero in F16: a warning above 1 % of those that are not zero, info from 0.01 % on.",
+            advice: "keep the tensor in BF16 or F32: values that become zero can make a divisor zero",
+        },
+        FindingSpec {
+            code: "integrity.damaged",
+            severities: &[Severity::Critical],
+            doc: "Two or more of a tensor's largest values lie within 32 places of each other and each is beyond 1,000 times every value of its role elsewhere; or one is beyond 10,000 times. Super weights of trained models stay below a few hundred times the root mean square.",
+            advice: "get the file again, and compare its checksum with the source's",
+        },
+        FindingSpec {
+            code: "integrity.huge-value",
+            severities: &[Severity::Warning],
+            doc: "One value is beyond 1,000 times the next largest, and the tensor is not damaged by the rule of integrity.damaged.",
+            advice: "compare the value with the source's: training seldom leaves one like it",
+        },
+        FindingSpec {
+            code: "integrity.empty",
+            severities: &[Severity::Critical],
+            doc: "Tensors without values where others like them have some; one finding for the checkpoint.",
+            advice: "a partitioned model (ZeRO-3, FSDP) was saved without gathering it: save it again with gathered weights",
+        },
+        FindingSpec {
+            code: "integrity.slice",
+            severities: &[Severity::Critical],
+            doc: "Every matrix that does not have the shape of config.json is exactly 1/n of it along one axis: one rank of a tensor-parallel model. One finding for the checkpoint.",
+            advice: "join the files of all ranks before use",
+        },
+        FindingSpec {
+            code: "integrity.missing-tower",
+            severities: &[Severity::Critical],
+            doc: "config.json declares a vision, audio or text tower, and no tensor's name belongs to one.",
+            advice: "download or export the checkpoint again, or use the configuration of the part that is there",
+        },
+        FindingSpec {
+            code: "integrity.second-copy",
+            severities: &[Severity::Info],
+            doc: "At least half of the tensors under a word such as ema or model_ema have the names of others: a second copy of the model.",
+            advice: "look at one of the two alone with --include or --exclude",
+        },
+        FindingSpec {
+            code: "integrity.equal-rows",
+            severities: &[Severity::Info],
+            doc: "At least 4 rows of an embedding, head or position table hold the same values, which are not zero.",
+            advice: "train them before their tokens are used, or leave those tokens out",
+        },
+        FindingSpec {
+            code: "integrity.unlike-siblings",
+            severities: &[Severity::Warning],
+            doc: "The gains of a norm are more than 30 times larger or smaller than those of the same norm in the other blocks (median of the root mean squares, of at least two).",
+            advice: "compare it with its source: a factor of this size is a fault of conversion or merging, not training",
+        },
+        FindingSpec {
+            code: "integrity.reinitialised",
+            severities: &[Severity::Warning],
+            doc: "All matrices of a block (at least three) look only initialised, and those of most other blocks do not.",
+            advice: "reload the block from its source, unless it was added on purpose and is to be trained",
+        },
+        FindingSpec {
             code: "integrity.duplicate",
             severities: &[Severity::Warning],
-            doc: "The same bytes under two names (not constant, not tied by config.json), or the same role in two blocks with an absolute cosine above 0.95. Independent matrices have a cosine below 6/sqrt(n); healthy models stay below 0.70.",
+            doc: "The same bytes under two names (not constant, not tied by config.json), or the same role in two blocks with an absolute cosine above 0.95, computed from all values where sketches of a few rows say so. Independent matrices have a cosine below 6/sqrt(n); healthy models stay below 0.70.",
             advice: "a block was copied: merged or upscaled models do this on purpose, training does not",
         },
         FindingSpec {
@@ -163,12 +254,82 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "integrity.untrained",
             severities: &[Severity::Info],
-            doc: "A matrix that looks only initialised (kurtosis, norms and spectrum of random values) in a model where most are not. Needs the spectrum.",
+            doc: "All matrices of the model look only initialised (kurtosis, norms and spectrum of random values); or a single one does, where its siblings in other blocks are clearly trained, 1.5 times beyond the line; of queries and keys alone it is never said. Needs the spectrum.",
             advice: "often a pooler or head that training never touched; fine-tune it before use",
+        },
+    ],
+    causes: &[
+        // Strongest first.
+        CauseSpec {
+            code: "integrity.damaged",
+            from: Severity::Critical,
+            explains: ANYTHING,
+            reach: Reach::Weights,
+        },
+        CauseSpec {
+            code: "integrity.non-finite",
+            from: Severity::Critical,
+            explains: ANYTHING,
+            reach: Reach::Weights,
+        },
+        CauseSpec {
+            code: "integrity.lost-scale",
+            from: Severity::Warning,
+            explains: ANYTHING,
+            reach: Reach::Model,
+        },
+        CauseSpec {
+            code: "integrity.empty",
+            from: Severity::Critical,
+            explains: ANYTHING,
+            reach: Reach::Weights,
+        },
+        CauseSpec {
+            code: "integrity.slice",
+            from: Severity::Critical,
+            explains: &["integrity.shape", "integrity.unexpected"],
+            reach: Reach::Model,
+        },
+        CauseSpec {
+            code: "integrity.huge-value",
+            from: Severity::Warning,
+            explains: ANYTHING,
+            reach: Reach::Weights,
+        },
+        CauseSpec {
+            code: "integrity.all-zero",
+            from: Severity::Info,
+            explains: ANYTHING,
+            reach: Reach::Weights,
+        },
+        CauseSpec {
+            code: "integrity.constant",
+            from: Severity::Warning,
+            explains: ANYTHING,
+            reach: Reach::Weights,
+        },
+        CauseSpec {
+            code: "integrity.reinitialised",
+            from: Severity::Warning,
+            explains: ANYTHING,
+            reach: Reach::Weights,
         },
     ],
     ..Descriptor::EMPTY
 };
+
+/// What follows from values that are not those of the weight.
+const ANYTHING: &[&str] = &[
+    "integrity.*",
+    "distribution.*",
+    "spectral.*",
+    "quantization.*",
+    "sparsity.*",
+    "attention.*",
+    "position.*",
+    "pca.*",
+    "tokens.*",
+];
 
 impl Analyzer for Integrity {
     fn descriptor(&self) -> &Descriptor {
@@ -181,12 +342,37 @@ impl Analyzer for Integrity {
 
     fn analyze(&self, unit: &Unit<'_>, out: &mut Output) -> Result<(), AnalyzeError> {
         let view = unit.first();
-        measure(view.weight(), &*view.summary()?, view.dtype()?.is_float(), out);
+        let summary = view.summary()?;
+        let is_float = view.dtype()?.is_float();
+        measure(view.weight(), &summary, is_float, out);
+        if is_float {
+            damaged::measure(&view, &summary, out)?;
+            equal_rows::measure(&view, &summary, out)?;
+            casts::measure(&view, &summary, out)?;
+        }
         factors::measure(&view, out)
+    }
+
+    fn follow_up(
+        &self,
+        graph: &ModelGraph,
+        weights: &[&WeightRecord],
+        parameters: &Parameters,
+    ) -> Option<Box<dyn Analyzer>> {
+        let copies = copies::Copies::of(graph, weights, parameters)?;
+        Some(Box::new(copies))
+    }
+
+    fn measuring_parameters(&self) -> &'static [&'static str] {
+        &[COPY_COSINE.key]
     }
 
     fn judge(&self, report: &Report, out: &mut Verdicts) {
         values::judge(report, out);
+        vectors::judge(report, out);
+        damaged::judge(report, out);
+        casts::judge(report, out);
+        equal_rows::judge(report, out);
         duplicates::judge(report, out);
         structure::judge(report, out);
         init_like::judge(report, out);
@@ -209,6 +395,11 @@ fn measure(weight: &Weight, summary: &Summary, is_float: bool, out: &mut Output)
     }
     out.metric("f16_overflow_count", summary.above_f16);
     out.metric("f16_flush_count", summary.flushed_by_f16);
+    let [_, below_1e6, ..] = summary.below;
+    out.metric(
+        "f16_digit_count",
+        below_1e6.saturating_sub(summary.flushed_by_f16).saturating_sub(tally.zero),
+    );
     out.metric("e4m3_overflow_count", summary.above_e4m3);
     let Some(([rows, columns], norms)) = weight.matrix.zip(summary.norms.as_ref()) else { return };
     let (row_energy, column_energy) = if weight.transposed {

@@ -85,6 +85,7 @@ fn most(beyond: &[&Judged<'_>], matrices: usize, out: &mut Verdicts) {
     out.push(
         Finding::new("integrity.lost-scale", Severity::Warning, None, message)
             .metric("rms", *median)
+            .weights(beyond.iter().map(|matrix| matrix.weight.name.as_str()))
             .threshold(BEYOND * first.usual)
             .reference(ReferenceKind::Limit, first.usual)
             .advice(ADVICE),

@@ -1,6 +1,11 @@
 //! Findings on the checkpoint as a whole: what is missing, misshapen or broken.
 
-use weightscope_core::{ErrorScope, Finding, Report, Severity, Verdicts};
+use std::collections::{BTreeMap, BTreeSet};
+
+use weightscope_core::{
+    ErrorScope, Finding, Report, ReportKind, Severity, ShapeMismatch, Verdicts, WeightRecord,
+    without_numbers,
+};
 
 /// Faults of a shard that leave all of its tensors readable.
 const HARMLESS: [&str; 4] = ["unlisted-shard", "duplicate-shard", "invalid-metadata", "changed"];
@@ -14,8 +19,149 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     if !broken {
         missing(report, out);
     }
-    shapes(report, out);
+    towers(report, out);
+    let empty = empty(report, out);
+    let slice = slice(report, &empty, out);
+    shapes(report, &empty, slice, out);
     unexpected(report, out);
+    second_copy(report, out);
+}
+
+/// Empty tensors that are enough without full siblings.
+const EMPTY: usize = 3;
+
+/// Tensors without values where others have some; returns their names.
+fn empty<'a>(report: &'a Report, out: &mut Verdicts) -> BTreeSet<&'a str> {
+    let weights = || report.weights.iter().filter(|w| w.part.is_parameter());
+    let is_empty = |w: &WeightRecord| !w.shape.is_empty() && w.elements() == 0;
+    let full: BTreeSet<String> =
+        weights().filter(|w| !is_empty(w)).map(|w| without_numbers(&w.name)).collect();
+    let empty: Vec<&WeightRecord> = weights().filter(|w| is_empty(w)).collect();
+    let with_siblings = empty.iter().any(|w| full.contains(&without_numbers(&w.name)));
+    if full.is_empty() || !(with_siblings || empty.len() >= EMPTY) {
+        return BTreeSet::new();
+    }
+    let shapes: BTreeSet<String> = empty.iter().map(|w| format!("{:?}", w.shape)).collect();
+    let shape = match shapes.first() {
+        Some(shape) if shapes.len() == 1 => format!(" (shape {shape})"),
+        _ => String::new(),
+    };
+    let count = weights().count();
+    let message = format!(
+        "{} of {count} tensors are empty{shape} though others like them are not: a partitioned model (ZeRO-3, FSDP) was saved without gathering it",
+        empty.len()
+    );
+    let names = empty.iter().map(|w| w.name.as_str());
+    out.push(
+        Finding::new("integrity.empty", Severity::Critical, None, message)
+            .metric("empty", empty.len() as f64)
+            .weights(names.clone())
+            .advice("save it again with gathered weights (stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py on the optimizer's shards)"),
+    );
+    names.collect()
+}
+
+/// Fewest matrices that tell a slice.
+const SLICED: usize = 2;
+/// Ranks that share a model at most.
+const RANKS: u64 = 128;
+
+/// Matrices that are all the same part of what config.json implies; whether they are the reason for every shape.
+fn slice(report: &Report, empty: &BTreeSet<&str>, out: &mut Verdicts) -> bool {
+    let part = |m: &ShapeMismatch| {
+        let mut ratio = None;
+        if m.shape.len() != m.expected.len() || m.shape.len() < 2 {
+            return None;
+        }
+        for (is, should) in m.shape.iter().zip(&m.expected).filter(|(is, should)| is != should) {
+            let whole = *is > 0 && should % is == 0;
+            if !whole || ratio.is_some() {
+                return None;
+            }
+            ratio = Some(should / is);
+        }
+        ratio.filter(|ratio| (2..=RANKS).contains(ratio))
+    };
+    let mismatches: Vec<&ShapeMismatch> = report
+        .models
+        .iter()
+        .flat_map(|m| &m.misshapen)
+        .filter(|m| !empty.contains(m.name.as_str()))
+        .collect();
+    let parts: Vec<(&str, u64)> =
+        mismatches.iter().filter_map(|m| Some((m.name.as_str(), part(m)?))).collect();
+    let matrices = mismatches.iter().filter(|m| m.shape.len() >= 2).count();
+    let Some((_, ranks)) = parts.first().copied() else { return false };
+    let same = parts.iter().all(|(_, other)| *other == ranks);
+    if !same || parts.len() < SLICED || parts.len() != matrices {
+        return false;
+    }
+    let message = format!(
+        "{} matrices are exactly 1/{ranks} of what config.json says along one axis: one rank of {ranks} of a tensor-parallel model, saved alone",
+        parts.len()
+    );
+    out.push(
+        Finding::new("integrity.slice", Severity::Critical, None, message)
+            .metric("ranks", ranks as f64)
+            .weights(mismatches.iter().map(|m| m.name.as_str()))
+            .advice("join the files of all ranks before use"),
+    );
+    true
+}
+
+/// Towers that config.json declares and of which there is no tensor.
+fn towers(report: &Report, out: &mut Verdicts) {
+    for tower in report.models.iter().flat_map(|m| &m.missing_towers) {
+        let message = format!("config.json has a {tower}, and there is no tensor of it");
+        out.push(
+            Finding::new("integrity.missing-tower", Severity::Critical, None, message)
+                .metric("missing", 1.0)
+                .advice("download or export the checkpoint again, or use the configuration of the part that is there"),
+        );
+    }
+}
+
+/// Words of a name that stand for an average over training steps.
+const AVERAGES: [&str; 6] =
+    ["ema", "model_ema", "ema_model", "state_dict_ema", "shadow_params", "averaged"];
+
+/// A second copy of the model inside, such as its running average.
+fn second_copy(report: &Report, out: &mut Verdicts) {
+    if report.kind == ReportKind::Compare {
+        return;
+    }
+    let average =
+        |name: &str| name.split('.').find(|word| AVERAGES.contains(word)).map(str::to_owned);
+    // The rest of a name, however the model itself is called in it.
+    let rest = |name: &str| {
+        let own = ["model", "module", "net", "state_dict"];
+        let words = name.split('.').filter(|word| !AVERAGES.contains(word));
+        words.skip_while(|word| own.contains(word)).collect::<Vec<_>>().join(".")
+    };
+    let weights = || report.weights.iter().filter(|w| w.part.is_parameter());
+    let plain: BTreeSet<String> =
+        weights().filter(|w| average(&w.name).is_none()).map(|w| rest(&w.name)).collect();
+    let mut copies: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+    for weight in weights() {
+        let Some(word) = average(&weight.name) else { continue };
+        let [tensors, parameters, twins] = copies.entry(word).or_default();
+        *tensors += 1;
+        *parameters = parameters.saturating_add(weight.parameters);
+        *twins += u64::from(plain.contains(&rest(&weight.name)));
+    }
+    for (word, [tensors, parameters, twins]) in copies {
+        if twins * 2 < tensors {
+            continue;
+        }
+        let message = format!(
+            "{tensors} tensors under \"{word}\" ({parameters} parameters) are a second copy of the model, an average over training steps"
+        );
+        out.push(
+            Finding::new("integrity.second-copy", Severity::Info, None, message)
+                .metric("tensors", tensors as f64)
+                .advice("look at one of the two alone with --include or --exclude"),
+        );
+    }
 }
 
 /// Broken shards and truncated files; whether any shard's tensors are absent because of it.
@@ -73,8 +219,12 @@ fn missing(report: &Report, out: &mut Verdicts) {
     }
 }
 
-fn shapes(report: &Report, out: &mut Verdicts) {
-    for mismatch in report.models.iter().flat_map(|m| &m.misshapen) {
+fn shapes(report: &Report, empty: &BTreeSet<&str>, sliced: bool, out: &mut Verdicts) {
+    if sliced {
+        return;
+    }
+    let mismatches = report.models.iter().flat_map(|m| &m.misshapen);
+    for mismatch in mismatches.filter(|m| !empty.contains(m.name.as_str())) {
         let message = format!(
             "its shape is {:?}, config.json implies {:?}",
             mismatch.shape, mismatch.expected

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weightscope_core::{
-    DType, Finding, Kind, Part, ReferenceKind, Report, Severity, Value, Verdicts, WeightRecord,
-};
+use weightscope_core::{Finding, Kind, Part, Report, Severity, Value, Verdicts, WeightRecord};
 
 use crate::factors::Factors;
 use crate::{ID, init_like};
@@ -12,7 +10,6 @@ use crate::{ID, init_like};
 pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     for weight in &report.weights {
         non_finite(weight, out);
-        f16_overflow(weight, out);
         zero_scale(weight, out);
         constant(weight, out);
     }
@@ -84,21 +81,6 @@ fn spoiled(weight: &WeightRecord, factors: &Factors) -> String {
         "{kinds}: the blocks{size} they scale ({}) decode to NaN or infinity, and so does everything computed from them",
         factors.spoiled
     )
-}
-
-fn f16_overflow(weight: &WeightRecord, out: &mut Verdicts) {
-    let wider = matches!(weight.dtype.parse(), Ok(DType::F64 | DType::F32 | DType::BF16));
-    let above = count(weight, "f16_overflow_count");
-    if wider && weight.part != Part::Buffer && above > 0.0 {
-        let message = format!("{above} values are above 65504: a cast to F16 makes them infinite");
-        out.push(
-            finding("integrity.f16-overflow", Severity::Warning, weight, message)
-                .metric("f16_overflow_count", above)
-                .threshold(0.0)
-                .reference(ReferenceKind::Limit, 65_504.0)
-                .advice("keep the tensor in BF16 or F32, or rescale it"),
-        );
-    }
 }
 
 fn zero_scale(weight: &WeightRecord, out: &mut Verdicts) {
