@@ -204,18 +204,18 @@ fn unlike_siblings(
         let Some((worst, also)) = outliers.split_first() else { continue };
         let factor = worst.value / worst.centre;
         let factor = if factor >= 1.0 {
-            format!("{factor:.3} x")
+            format!("{factor:.1} times larger")
         } else {
-            format!("1/{:.3} of", 1.0 / factor)
+            format!("{:.1} times smaller", 1.0 / factor)
         };
         let mut message = format!(
-            "{} is {factor} the median of {} siblings (z {:.1})",
-            worst.metric,
+            "{} is {factor} than in the other blocks (median of {} siblings, z {:.1})",
+            worst.metric.replace('_', " "),
             judged.len(),
             worst.z
         );
         if !also.is_empty() {
-            let others: Vec<&str> = also.iter().map(|o| o.metric).collect();
+            let others: Vec<String> = also.iter().map(|o| o.metric.replace('_', " ")).collect();
             message.push_str(", also ");
             message.push_str(&others.join(", "));
         }

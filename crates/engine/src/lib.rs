@@ -8,6 +8,7 @@
 
 mod causes;
 mod finish;
+mod identity;
 mod journal;
 mod memory;
 mod meter;

@@ -19,6 +19,7 @@ use weightscope_core::{
 
 use crate::JournalError;
 use crate::finish::Measured;
+use crate::identity;
 use crate::journal::{Finished, Header, Journal, VERSION};
 use crate::meter::{Meter, Running};
 use crate::plan::{Plan, Task, arrange, globs};
@@ -130,7 +131,7 @@ pub fn scan(
             journal: VERSION,
             tool: options.tool.clone(),
             settings: settings.clone(),
-            source: fingerprints.join(" "),
+            source: format!("{}content {:032x}", fingerprints.join(" "), identity::sample(source)),
         };
         let (opened, done) = if file.resume {
             Journal::resume(&file.path, &header)?

@@ -30,8 +30,9 @@ const QUANTIZATION: [&str; 3] = ["quantization_config", "compression_config", "q
 const QUANTIZATION_FILES: [&str; 3] =
     ["quantize_config.json", "quant_config.json", "hf_quant_config.json"];
 
-/// So many files stay open; further ones are opened for each read. Some systems allow a process 256.
-const KEPT_OPEN: usize = 128;
+/// So many files stay open; further ones are opened for each read, which costs microseconds beside the read itself.
+/// Few, because a report and a journal must find room under the process's limit of open files.
+const KEPT_OPEN: usize = 8;
 
 /// An opened checkpoint: checked headers, and files to copy bytes from.
 ///
