@@ -10,8 +10,11 @@ use crate::ID;
 
 /// Half of the smallest F16 subnormal: at or below it a cast gives zero.
 const FLUSHED: f64 = 1.0 / 33_554_432.0;
-/// Share of the non-zero values that makes underflow a warning.
-const MANY: f64 = 0.01;
+/// Share of the non-zero values that makes underflow a warning. Units that are dead but for rounding are a part of some
+/// matrices, and told as such.
+const MANY: f64 = 0.2;
+/// Share from which on it is told where they are.
+const SOME: f64 = 0.01;
 /// Share below which nothing is said: F32 has a few tiny values anywhere.
 const FEW: f64 = 1e-4;
 
@@ -22,7 +25,7 @@ pub(crate) fn measure(
     out: &mut Output,
 ) -> Result<(), AnalyzeError> {
     let other = summary.tally.values.saturating_sub(summary.tally.zero);
-    if view.weight().matrix.is_none() || (summary.flushed_by_f16 as f64) <= MANY * other as f64 {
+    if view.weight().matrix.is_none() || (summary.flushed_by_f16 as f64) <= SOME * other as f64 {
         return Ok(());
     }
     let (mut rows, mut columns) = ([u64::MAX, 0], [u64::MAX, 0]);

@@ -170,7 +170,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "integrity.f16-underflow",
             severities: &[Severity::Warning, Severity::Info],
-            doc: "Values of a tensor that is stored wider than F16 are at or below 2^-25, and become zero in F16: a warning above 1 % of those that are not zero, info from 0.01 % on.",
+            doc: "Values of a tensor that is stored wider than F16 are at or below 2^-25, and become zero in F16: a warning above 20 % of those that are not zero, info from 0.01 % on.",
             advice: "keep the tensor in BF16 or F32: values that become zero can make a divisor zero",
         },
         FindingSpec {
