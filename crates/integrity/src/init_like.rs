@@ -9,9 +9,10 @@ use weightscope_core::{
 use crate::ID;
 use crate::values::is_zero;
 
-/// Fewest matrices that tell a whole model, and share of them that must look initialised.
+/// Fewest matrices that tell a whole model, and share of them that must look initialised; the rest may be beyond the
+/// line by chance, and none clearly.
 const FEWEST: usize = 4;
-const WHOLE: f64 = 0.98;
+const WHOLE: f64 = 0.9;
 /// A matrix is clearly trained when it is so many times as far from random as the line.
 const CLEAR: f64 = 1.5;
 /// Share of the other matrices that must be clearly trained before a single one is told.
@@ -65,7 +66,8 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
         judged(report).map(|weight| (weight, distance(weight))).collect();
     let like = |distance: Option<f64>| distance.is_some_and(|distance| distance <= 1.0);
     let untrained = judged.iter().filter(|(_, distance)| like(*distance)).count();
-    if judged.len() >= FEWEST && untrained as f64 >= WHOLE * judged.len() as f64 {
+    let clear = judged.iter().any(|(_, distance)| distance.is_some_and(|d| d >= CLEAR));
+    if judged.len() >= FEWEST && !clear && untrained as f64 >= WHOLE * judged.len() as f64 {
         whole(untrained, judged.len(), out);
         return;
     }

@@ -395,7 +395,7 @@ fn a_running_average_beside_the_model_is_a_second_copy() {
 /// Healthy models of unusual making.
 #[test]
 fn unusual_models_are_silent() {
-    let mut check = |what: &str, change: &dyn Fn(&mut Tensors), config: &str| {
+    let check = |what: &str, change: &dyn Fn(&mut Tensors), config: &str| {
         let mut tensors = llama(20);
         change(&mut tensors);
         let report = scan_as(&tensors, DType::BF16, Some(config));
