@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use weightscope_core::stats::Summary;
 use weightscope_core::{
-    AnalyzeError, Finding, Output, ReferenceKind, Report, Role, Severity, Value, Verdicts,
+    AnalyzeError, Axis, Finding, Output, ReferenceKind, Report, Role, Severity, Value, Verdicts,
     WeightRecord, WeightView,
 };
 
@@ -23,6 +23,78 @@ const ALONE: f64 = 1e4;
 const NEAR: u64 = 32;
 /// One value beyond so many times the next largest is told where it is no damage.
 const HUGE: f64 = 1e3;
+
+/// Fewest values of a hole: half a page of a file in F32, a page in F16.
+const HOLE: u64 = 512;
+/// Zeros outside of a hole, as a share of it: more, and zeros are nothing special in this tensor.
+const STRAY: f64 = 0.01;
+
+/// The longest run of zeros in the order of the file, where most of the zeros are in one.
+pub(crate) fn measure_hole(
+    view: &WeightView<'_>,
+    summary: &Summary,
+    out: &mut Output,
+) -> Result<(), AnalyzeError> {
+    let (zeros, values) = (summary.tally.zero, summary.tally.values);
+    if zeros < HOLE || zeros * 2 > values || view.weight().matrix.is_none() {
+        return Ok(());
+    }
+    let [rows, columns] = view.size();
+    let (axis, lines, length) = if view.weight().transposed {
+        (Axis::Columns, columns, rows)
+    } else {
+        (Axis::Rows, rows, columns)
+    };
+    let step = (HOLE_VALUES / length.max(1)).clamp(1, lines.max(1));
+    let mut part = vec![0f32; (step * length) as usize];
+    let (mut run, mut longest) = ([0u64; 2], [0u64; 2]);
+    for first in (0..lines).step_by(step as usize) {
+        let range = first..lines.min(first + step);
+        let part = &mut part[..((range.end - range.start) * length) as usize];
+        view.panel(axis, range, part)?;
+        for (place, value) in (first * length..).zip(&*part) {
+            if *value != 0.0 {
+                run = [place + 1, 0];
+                continue;
+            }
+            run[1] += 1;
+            if run[1] > longest[1] {
+                longest = run;
+            }
+        }
+    }
+    let [first, count] = longest;
+    // Whole rows are units without use, or padding.
+    let is_part = first % length != 0 || count % length != 0;
+    if count >= HOLE && is_part && (zeros - count) as f64 <= STRAY * count as f64 {
+        out.metric(
+            "zero_run",
+            Value::map([("first", Value::Integer(first)), ("count", Value::Integer(count))]),
+        );
+    }
+    Ok(())
+}
+
+/// Values that are read at a time.
+const HOLE_VALUES: u64 = 1 << 18;
+
+/// A run of zeros that begins or ends within a row.
+fn hole(weight: &WeightRecord) -> Option<Finding> {
+    let run = weight.metric(ID, "zero_run")?;
+    let [first, count] = [run.get("first")?.as_u64()?, run.get("count")?.as_u64()?];
+    let message = format!(
+        "{} neighbouring values (flat index {} to {}) are zero and almost no others are, and they begin or end within a row: a hole that an interrupted download or write left",
+        short(count as f64),
+        short(first as f64),
+        short((first + count).saturating_sub(1) as f64)
+    );
+    Some(
+        Finding::new("integrity.damaged", Severity::Critical, Some(&weight.name), message)
+            .metric("zero_run", count as f64)
+            .threshold(HOLE as f64)
+            .advice("get the file again, and compare its checksum with the source's"),
+    )
+}
 
 /// Where the largest values are, when they lie far beyond the rest.
 pub(crate) fn measure(
@@ -106,6 +178,10 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
         }
     }
     for weight in &report.weights {
+        if let Some(hole) = hole(weight) {
+            out.push(hole);
+            continue;
+        }
         let values = largest_values(weight);
         if values.is_empty() {
             continue;

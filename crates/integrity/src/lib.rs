@@ -106,6 +106,11 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "The up to 32 largest magnitudes with their rows and columns, largest first, where one is more than 100 times the 90 % quantile of all; undefined otherwise.",
         ),
         MetricSpec::new(
+            "zero_run",
+            "",
+            "{first, count}: the longest run of zeros in the order of the file, of matrices where it is at least 512 values long, begins or ends within a row, and almost no other value is zero.",
+        ),
+        MetricSpec::new(
             "equal_rows",
             "",
             "Of embeddings, heads and position tables: {sets, largest}: how many sets of equal rows there are (rows of zeros left out), and of the up to 8 largest {count, ranges}, first and last row of each run; the largest says whether it is the mean of all other rows (`is_mean`).",
@@ -176,7 +181,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "integrity.damaged",
             severities: &[Severity::Critical],
-            doc: "Two or more of a tensor's largest values lie within 32 places of each other and each is beyond 1,000 times every value of its role elsewhere; or one is beyond 10,000 times. Super weights of trained models stay below a few hundred times the root mean square.",
+            doc: "Two or more of a tensor's largest values lie within 32 places of each other and each is beyond 1,000 times every value of its role elsewhere; or one is beyond 10,000 times. Or a run of at least 512 zeros begins or ends within a row of a matrix that has almost no others: a hole in the file. Super weights of trained models stay below a few hundred times the root mean square.",
             advice: "get the file again, and compare its checksum with the source's",
         },
         FindingSpec {
@@ -347,6 +352,7 @@ impl Analyzer for Integrity {
         measure(view.weight(), &summary, is_float, out);
         if is_float {
             damaged::measure(&view, &summary, out)?;
+            damaged::measure_hole(&view, &summary, out)?;
             equal_rows::measure(&view, &summary, out)?;
             casts::measure(&view, &summary, out)?;
         }

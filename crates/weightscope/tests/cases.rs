@@ -155,6 +155,35 @@ fn a_super_weight_is_no_damage() {
 }
 
 #[test]
+fn a_hole_in_the_file_is_damage_and_units_of_zeros_are_not() {
+    let mut tensors = llama(18);
+    // 3,000 zeros, the first in the middle of a row.
+    values(&mut tensors, UP)[2080..5080].fill(0.0);
+    let report = scan(&tensors);
+    let finding = only(&report, "integrity.damaged");
+    assert!(finding.message.contains("flat index 2,080 to 5,079"), "{}", finding.message);
+    let mut tensors = llama(18);
+    values(&mut tensors, UP)[20 * HIDDEN..30 * HIDDEN].fill(0.0);
+    assert!(told(&scan(&tensors)).iter().all(|(code, _)| *code != "integrity.damaged"));
+}
+
+#[test]
+fn one_weight_with_values_that_are_not_finite_hides_nothing_else() {
+    let mut tensors = llama(19);
+    values(&mut tensors, "model.layers.1.post_attention_layernorm.weight")[3] = f32::NAN;
+    values(&mut tensors, UP)[70] = f32::INFINITY;
+    values(&mut tensors, "model.layers.5.mlp.down_proj.weight").fill(0.25);
+    assert_eq!(
+        told(&scan(&tensors)),
+        [
+            ("integrity.non-finite", Some("model.layers.1.post_attention_layernorm.weight")),
+            ("integrity.non-finite", Some(UP)),
+            ("integrity.constant", Some("model.layers.5.mlp.down_proj.weight")),
+        ]
+    );
+}
+
+#[test]
 fn norms_of_zeros_are_critical() {
     for name in ["model.layers.3.input_layernorm.weight", "model.norm.weight"] {
         let mut tensors = llama(5);
@@ -455,6 +484,59 @@ fn unusual_models_are_silent() {
                 for value in values {
                     // Eleven bits of the significand.
                     *value = f32::from_bits((value.to_bits() + 0x0fff) & !0x1fff);
+                }
+            }
+        },
+        CONFIG,
+    );
+    check(
+        "a low-rank change merged into some matrices",
+        &|t| {
+            let mut random = Random::new(22);
+            for (name, (shape, values)) in t {
+                if name.contains("q_proj") || name.contains("v_proj") {
+                    let left: Vec<f64> = (0..shape[0]).map(|_| random.normal()).collect();
+                    let right: Vec<f64> = (0..shape[1]).map(|_| 0.01 * random.normal()).collect();
+                    for (row, l) in values.chunks_mut(shape[1]).zip(&left) {
+                        row.iter_mut().zip(&right).for_each(|(v, r)| *v += (l * r) as f32);
+                    }
+                }
+            }
+        },
+        CONFIG,
+    );
+    check(
+        "biases, most of them never moved",
+        &|t| {
+            for block in 0..BLOCKS {
+                for (name, count) in [("q", HIDDEN), ("k", HIDDEN / 2), ("v", HIDDEN / 2)] {
+                    let name = format!("model.layers.{block}.self_attn.{name}_proj.bias");
+                    t.insert(name, (vec![count], vec![0.0; count]));
+                }
+            }
+        },
+        &CONFIG.replace(r#""model_type": "llama""#, r#""model_type": "qwen2""#),
+    );
+    check(
+        "a norm of queries and keys",
+        &|t| {
+            let mut random = Random::new(23);
+            for block in 0..BLOCKS {
+                for name in ["q_norm", "k_norm"] {
+                    let name = format!("model.layers.{block}.self_attn.{name}.weight");
+                    t.insert(name, gains(&mut random, 16));
+                }
+            }
+        },
+        &CONFIG.replace(r#""model_type": "llama""#, r#""model_type": "qwen3""#),
+    );
+    check(
+        "gains that grow a hundredfold with depth",
+        &|t| {
+            for (name, (_, values)) in t {
+                let block = (0..BLOCKS).find(|b| name.contains(&format!("layers.{b}.")));
+                if let Some(block) = block.filter(|_| name.contains("layernorm")) {
+                    values.iter_mut().for_each(|v| *v *= 2.5f32.powi(block as i32));
                 }
             }
         },
