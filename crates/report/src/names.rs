@@ -70,12 +70,15 @@ pub(crate) fn folded(names: &[&str]) -> Vec<Fold> {
     let alone =
         |(place, name): (usize, &&str)| Fold { name: (*name).to_owned(), members: vec![place] };
     let folds: Vec<Fold> = names.iter().enumerate().map(alone).collect();
-    (0..2).fold(folds, |folds, nth| fold_at(folds, nth))
+    (0..2).fold(folds, fold_at)
 }
+
+/// Names that have in common what stands before and after a number.
+type Group = Vec<(Option<u64>, Fold)>;
 
 /// Folds what differs in its `nth` number alone.
 fn fold_at(folds: Vec<Fold>, nth: usize) -> Vec<Fold> {
-    let mut groups: IndexMap<(String, String), Vec<(Option<u64>, Fold)>> = IndexMap::new();
+    let mut groups: IndexMap<(String, String), Group> = IndexMap::new();
     for fold in folds {
         let (key, number) = match split_at_number(&fold.name, nth) {
             Some((before, number, after)) => ((before, after), Some(number)),
@@ -83,18 +86,19 @@ fn fold_at(folds: Vec<Fold>, nth: usize) -> Vec<Fold> {
         };
         groups.entry(key).or_default().push((number, fold));
     }
-    let whole = |((before, after), group): ((String, String), Vec<(Option<u64>, Fold)>)| {
-        let mut numbers: Vec<u64> = group.iter().filter_map(|(number, _)| *number).collect();
-        let members: Vec<usize> = group.iter().flat_map(|(_, fold)| fold.members.clone()).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let name = match group.into_iter().next() {
-            Some((_, first)) if numbers.len() < 2 => first.name,
-            _ => format!("{before}{{{}}}{after}", ranges(&numbers)),
-        };
-        Fold { name, members }
+    groups.into_iter().map(|((before, after), group)| whole(&before, &after, group)).collect()
+}
+
+fn whole(before: &str, after: &str, group: Group) -> Fold {
+    let mut numbers: Vec<u64> = group.iter().filter_map(|(number, _)| *number).collect();
+    let members: Vec<usize> = group.iter().flat_map(|(_, fold)| fold.members.clone()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let name = match group.into_iter().next() {
+        Some((_, first)) if numbers.len() < 2 => first.name,
+        _ => format!("{before}{{{}}}{after}", ranges(&numbers)),
     };
-    groups.into_iter().map(whole).collect()
+    Fold { name, members }
 }
 
 /// What stands before and after the `nth` number of a name, ranges included in the count, and the number.

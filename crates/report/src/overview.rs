@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use indexmap::{IndexMap, IndexSet};
 use weightscope_core::{
-    CausedBy, ErrorRecord, ErrorScope, Finding, ModelSummary, Report, ReportKind, Severity,
-    SourceRecord, Status, StoredShare, Timings, WeightStatus,
+    ErrorRecord, ErrorScope, Finding, ModelSummary, Report, ReportKind, Severity, SourceRecord,
+    Status, StoredShare, Timings, WeightStatus,
 };
 
 use crate::names;
@@ -43,15 +43,14 @@ impl FindingGroup<'_> {
 
     /// What follows from its findings, by code, worst first.
     pub(crate) fn consequences<'b>(&self, facts: &'b [Finding]) -> Vec<FindingGroup<'b>> {
+        let own: HashSet<Option<&str>> =
+            self.members.iter().map(|finding| finding.weight.as_deref()).collect();
         let follows = |fact: &&Finding| {
-            fact.caused_by.as_ref().is_some_and(|cause| self.members.iter().any(|f| is(f, cause)))
+            let cause = fact.caused_by.as_ref();
+            cause.is_some_and(|c| c.code == self.code && own.contains(&c.weight.as_deref()))
         };
         grouped_by_code(facts.iter().filter(follows))
     }
-}
-
-fn is(finding: &Finding, cause: &CausedBy) -> bool {
-    finding.code == cause.code && finding.weight == cause.weight
 }
 
 /// Facts that follow from no finding of the report, by code.
@@ -106,8 +105,12 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
         return Verdict { severity, is_good: false, lead: conclusion, matter: String::new() };
     }
     let mut lead = scope::no_findings(report);
-    let is_good = lead == "no findings";
-    if is_good {
+    let is_complete = lead == "no findings";
+    // Two checkpoints are not well for nothing being wrong with what changed.
+    let is_good = is_complete && !is_comparison;
+    if is_complete && is_comparison {
+        lead = format!("{} compared, nothing concluded", plural(report.totals.measured, "weight"));
+    } else if is_complete {
         lead = format!("no findings in {}", plural(report.totals.measured, "weight"));
         if let [model] = report.models.as_slice() {
             lead = format!("{lead}, {} parameters", short(model.parameters));
