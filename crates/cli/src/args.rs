@@ -139,6 +139,9 @@ pub(crate) struct RunArgs {
     /// Parameters, thresholds and ignored findings, from a TOML file
     #[arg(long, value_name = "FILE", help_heading = "What counts", display_order = 0)]
     pub(crate) config: Option<PathBuf>,
+    /// Leave findings with this code out, of weights that match the glob or of all (repeatable)
+    #[arg(long, value_name = "CODE[:GLOB]", help_heading = "What counts", display_order = 1)]
+    pub(crate) ignore: Vec<String>,
     /// Exit with 1 when a finding is at least this severe
     #[arg(long, value_name = "SEVERITY", help_heading = "What counts", display_order = 2)]
     pub(crate) fail_on: Option<FailOn>,
@@ -152,9 +155,8 @@ pub(crate) struct RunArgs {
     /// Format of what is printed: table, json, html, markdown or csv
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format, help_heading = "Reports")]
     pub(crate) format: Format,
-    /// Rows of tables and findings per code that are shown
-    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Reports")]
-    pub(crate) top: usize,
+    #[command(flatten)]
+    pub(crate) shown: ShownArgs,
     /// Keep long series whole or thinned [default: full up to 1000 weights]
     #[arg(long, value_name = "DETAIL", help_heading = "Reports")]
     pub(crate) series: Option<SeriesArg>,
@@ -227,6 +229,9 @@ pub(crate) struct ReportArgs {
     /// Judge the saved numbers anew by these lines
     #[arg(long, value_name = "LINES", help_heading = "What counts")]
     pub(crate) thresholds: Option<Thresholds>,
+    /// Leave findings with this code out, of weights that match the glob or of all (repeatable)
+    #[arg(long, value_name = "CODE[:GLOB]", help_heading = "What counts")]
+    pub(crate) ignore: Vec<String>,
     /// Exit with 1 when a finding is at least this severe
     #[arg(long, value_name = "SEVERITY", help_heading = "What counts")]
     pub(crate) fail_on: Option<FailOn>,
@@ -240,9 +245,8 @@ pub(crate) struct ReportArgs {
     /// Format of what is printed: table, json, html, markdown or csv [default: table, and nothing with -o]
     #[arg(long, value_name = "FORMAT", value_parser = format, help_heading = "Reports")]
     pub(crate) format: Option<Format>,
-    /// Rows of tables and findings per code that are shown
-    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Reports")]
-    pub(crate) top: usize,
+    #[command(flatten)]
+    pub(crate) shown: ShownArgs,
 
     #[command(flatten)]
     pub(crate) color: ColorArgs,
@@ -268,6 +272,20 @@ pub(crate) struct ExplainArgs {
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) color: ColorArgs,
+}
+
+/// How much of a report a person is shown.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ShownArgs {
+    /// Show everything that was found: consequences under their cause, and facts that ask for nothing
+    #[arg(long, help_heading = "Reports")]
+    pub(crate) all: bool,
+    /// Show a table of the numbers of each analyzer
+    #[arg(long, help_heading = "Reports")]
+    pub(crate) tables: bool,
+    /// Rows of tables and entries of findings that are shown [default: 10, and fewer where a screen would be too small]
+    #[arg(long, value_name = "N", help_heading = "Reports")]
+    pub(crate) top: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Args)]

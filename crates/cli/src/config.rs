@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use weightscope::report::nearest;
-use weightscope::{Descriptor, IgnoreRule, Registry, SIBLINGS, Settings};
+use weightscope::{Descriptor, IgnoreRule, Registry, SIBLINGS, Settings, check_globs};
 
 use crate::args::FailOn;
 
@@ -92,12 +92,7 @@ impl Config {
         }
         let codes = finding_codes(&registry.descriptors());
         for rule in &self.ignore {
-            if !codes.contains(&rule.code) {
-                let near = nearest(&rule.code, codes.iter().map(|c| (c.as_str(), c)));
-                let hint =
-                    near.map_or_else(String::new, |code| format!(", did you mean \"{code}\"?"));
-                return Err(wrong(format!("no finding has the code \"{}\"{hint}", rule.code)));
-            }
+            known_code(&rule.code, &codes).map_err(wrong)?;
             if rule.reason.trim().is_empty() {
                 return Err(wrong(format!("ignoring {} needs a reason", rule.code)));
             }
@@ -107,6 +102,29 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The rules of `--ignore CODE[:GLOB]`, which stand for `[[ignore]]` of a file.
+pub(crate) fn ignored(texts: &[String], registry: &Registry) -> Result<Vec<IgnoreRule>, String> {
+    let codes = finding_codes(&registry.descriptors());
+    let rule = |text: &String| {
+        let (code, weight) = text.split_once(':').unwrap_or((text, ""));
+        known_code(code, &codes).map_err(|why| format!("--ignore: {why}"))?;
+        let weight = if weight.is_empty() { everything() } else { weight.to_owned() };
+        check_globs(std::slice::from_ref(&weight)).map_err(|why| format!("--ignore: {why}"))?;
+        Ok(IgnoreRule { code: code.to_owned(), weight, reason: "--ignore".to_owned() })
+    };
+    texts.iter().map(rule).collect()
+}
+
+/// Whether there is a finding of this code; if not, which one may be meant.
+fn known_code(code: &str, codes: &[String]) -> Result<(), String> {
+    if codes.iter().any(|known| known == code) {
+        return Ok(());
+    }
+    let near = nearest(code, codes.iter().map(|c| (c.as_str(), c)));
+    let hint = near.map_or_else(String::new, |code| format!(", did you mean \"{code}\"?"));
+    Err(format!("no finding has the code \"{code}\"{hint}"))
 }
 
 /// The parser's message on one line, with the nearest of the names that it says there are.

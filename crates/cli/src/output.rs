@@ -7,7 +7,7 @@ use anstream::ColorChoice;
 use weightscope::report::{RenderOptions, escape};
 use weightscope::{Descriptor, ErrorRecord};
 
-use crate::args::ColorArg;
+use crate::args::{ColorArg, ShownArgs};
 use crate::exit::Exit;
 
 /// Columns of a page when stdout is no terminal.
@@ -83,6 +83,26 @@ pub(crate) fn print_usage(error: &clap::Error) {
     }
 }
 
+/// Rows and entries that are shown unless asked for others.
+const TOP: usize = 10;
+/// Lines of an answer that is to be read at a glance.
+const SCREEN: usize = 40;
+
+/// The same for a report, of which a person is shown as much as was asked for.
+pub(crate) fn report_options<'a>(
+    color: ColorArg,
+    shown: ShownArgs,
+    descriptors: &'a [&'a Descriptor],
+) -> RenderOptions<'a> {
+    RenderOptions {
+        // Whoever says how many wants to see them.
+        lines: if shown.top.is_none() { Some(SCREEN) } else { None },
+        all: shown.all,
+        tables: shown.tables,
+        ..render_options(color, shown.top.unwrap_or(TOP), descriptors)
+    }
+}
+
 /// Whether to colour, and how wide a page is.
 pub(crate) fn render_options<'a>(
     color: ColorArg,
@@ -95,7 +115,7 @@ pub(crate) fn render_options<'a>(
         // Asks NO_COLOR, CLICOLOR, TERM and whether it is a terminal.
         ColorArg::Auto => anstream::AutoStream::choice(&io::stdout()) != ColorChoice::Never,
     };
-    RenderOptions { width: width(), color, top, descriptors }
+    RenderOptions { width: width(), color, top, descriptors, ..RenderOptions::default() }
 }
 
 /// The terminal's width; `COLUMNS` or 100 when stdout is none.

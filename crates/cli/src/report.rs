@@ -10,7 +10,7 @@ use weightscope::{
 };
 
 use crate::args::{ReportArgs, Thresholds};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::output::{self, complain};
 use crate::{saved, write};
@@ -36,7 +36,7 @@ fn finish(args: &ReportArgs, registry: &Registry, request: &Request) -> Exit {
     let report = &request.report;
     let descriptors: Vec<&Descriptor> =
         registry.descriptors().into_iter().chain([&SIBLINGS]).collect();
-    let options = output::render_options(args.color.color, args.top, &descriptors);
+    let options = output::report_options(args.color.color, args.shown, &descriptors);
     // Whoever asks for a file has no use for a table.
     let asked = args.format.or(request.outputs.is_empty().then_some(Format::Table));
     let quiet = args.quiet || asked.is_none();
@@ -64,6 +64,7 @@ fn prepare(args: &ReportArgs, registry: &Registry) -> Result<Request, (Exit, Str
     let config = Config::read(path).map_err(|error| usage(error.to_string()))?;
     let mut wanted = Settings::default();
     config.apply(path, registry, &mut wanted).map_err(|error| usage(error.to_string()))?;
+    let ignored = config::ignored(&args.ignore, registry).map_err(usage)?;
     let globs: Vec<String> = wanted.ignore.iter().map(|rule| rule.weight.clone()).collect();
     check_globs(&globs).map_err(|error| usage(error.to_string()))?;
     let mut outputs = Vec::new();
@@ -80,6 +81,7 @@ fn prepare(args: &ReportArgs, registry: &Registry) -> Result<Request, (Exit, Str
     }
     let baseline = args.baseline.as_deref().map(saved::read).transpose().map_err(usage)?;
     let mut report = saved::read(&args.path).map_err(|message| (Exit::Rejected, message))?;
+    let say = |why: String| usage(format!("{}: {why}", args.path.display()));
     if args.config.is_some() || args.thresholds.is_some() {
         if let Some(thresholds) = args.thresholds {
             let absolute = if thresholds == Thresholds::Absolute { 1.0 } else { 0.0 };
@@ -89,11 +91,16 @@ fn prepare(args: &ReportArgs, registry: &Registry) -> Result<Request, (Exit, Str
                 }
             }
         }
-        let say = |why: String| usage(format!("{}: {why}", args.path.display()));
-        judge(&mut report, registry, &wanted).map_err(say)?;
+        wanted.ignore.extend(ignored);
+        set(&mut report, registry, &wanted).map_err(say)?;
+        judge(&mut report, registry).map_err(say)?;
         if let Some(path) = path {
             say_what_is_kept(path, &config, &report, registry);
         }
+    } else if !ignored.is_empty() {
+        // By its own lines, with these rules besides.
+        report.settings.ignore.extend(ignored);
+        judge(&mut report, registry).map_err(say)?;
     }
     if let Some(baseline) = baseline {
         saved::mark_known(&mut report.findings, &baseline.findings);
@@ -106,8 +113,8 @@ fn is_same(a: &Path, b: &Path) -> bool {
     fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
 }
 
-/// Judges `report` as a run with these parameters and ignore rules would have. What measuring was told stays.
-fn judge(report: &mut Report, registry: &Registry, wanted: &Settings) -> Result<(), String> {
+/// Gives `report` the parameters and ignore rules of a run. What measuring was told stays.
+fn set(report: &mut Report, registry: &Registry, wanted: &Settings) -> Result<(), String> {
     let analyzers = analyzers_of(report, registry)?;
     for (descriptor, fixed) in judged(&analyzers) {
         for spec in descriptor.parameters.iter().filter(|spec| !fixed.contains(&spec.key)) {
@@ -116,6 +123,12 @@ fn judge(report: &mut Report, registry: &Registry, wanted: &Settings) -> Result<
         }
     }
     report.settings.ignore.clone_from(&wanted.ignore);
+    Ok(())
+}
+
+/// Judges `report` anew by its settings.
+fn judge(report: &mut Report, registry: &Registry) -> Result<(), String> {
+    let analyzers = analyzers_of(report, registry)?;
     let before = std::mem::take(&mut report.findings);
     rejudge(report, &analyzers);
     let known: Vec<Finding> = before.into_iter().filter(|finding| finding.known).collect();

@@ -11,6 +11,12 @@ use weightscope::{Finding, Report};
 /// Reads a JSON report; the message says why it cannot be used.
 pub(crate) fn read(path: &Path) -> Result<Report, String> {
     let say = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    if path.is_dir() {
+        let path = path.display();
+        return Err(say(&format!(
+            "is a folder, not a saved report; ws-cli scan {path} -o report.json writes one"
+        )));
+    }
     // Checkpoints are huge and named where a report should be: a look at the first bytes is enough.
     if fs::metadata(path).is_ok_and(|m| m.is_file()) {
         let mut start = [0; 64];

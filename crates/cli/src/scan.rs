@@ -12,9 +12,9 @@ use weightscope::{
     Settings, Severity, SourceRecord, Status, ToolRecord, Totals, default_budget,
 };
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, ShownArgs};
 use crate::browse;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::job::{Job, Setup};
 use crate::output::{self, complain};
@@ -149,7 +149,8 @@ pub(crate) fn run(job: Job, registry: Registry) -> Exit {
         return Exit::Usage;
     }
     let described: Vec<&Descriptor> = descriptors.iter().collect();
-    let render_options = output::render_options(display.color.color, args.top, &described);
+    let shown = ShownArgs { tables: args.shown.tables || display.verbose, ..args.shown };
+    let render_options = output::report_options(display.color.color, shown, &described);
     let printed = write::print_report(&report, args.format, display.quiet, &render_options);
     let written = write::write_reports(&report, &request.outputs, &render_options);
     hint(&report, &request);
@@ -222,6 +223,7 @@ fn prepare(job: Job, registry: &Registry) -> Result<Request, (Exit, String)> {
     config
         .apply(args.config.as_deref(), registry, &mut settings)
         .map_err(|error| usage(error.to_string()))?;
+    settings.ignore.extend(config::ignored(&args.ignore, registry).map_err(usage)?);
     flags(&job, registry, &mut settings);
     let choice =
         if args.analyzers.is_empty() { config.analyzers.clone() } else { args.analyzers.clone() };

@@ -67,8 +67,8 @@ pub(crate) fn write_reports(
     options: &RenderOptions<'_>,
 ) -> Exit {
     let mut worst = Exit::Complete;
-    // Files are for later: wide, and without colour.
-    let file_options = RenderOptions { width: 120, color: false, ..*options };
+    // Files are for later: wide, without colour, and as long as need be.
+    let file_options = RenderOptions { width: 120, color: false, lines: None, ..*options };
     for (path, format) in outputs {
         let outcome = render(report, *format, &file_options).map_err(|e| e.to_string());
         if let Err(message) =

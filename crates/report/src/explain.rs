@@ -2,12 +2,12 @@
 
 use weightscope_core::{Descriptor, FindingSpec, MetricSpec, ParameterSpec};
 
-use crate::RenderOptions;
 use crate::escape::terminal;
 use crate::nearest::nearest;
 use crate::overview::COMMAND;
 use crate::page::{Page, Span, dim, plain};
 use crate::table::severity_style;
+use crate::{RenderOptions, numbers};
 
 /// Columns of the widest line of prose; longer ones are tiring to read.
 const PROSE: usize = 100;
@@ -114,7 +114,7 @@ pub fn render_explain(topic: &Topic<'_>, options: &RenderOptions<'_>) -> String 
             page.text(2, &[plain(descriptor.summary)]);
             findings(&mut page, descriptor);
             metrics(&mut page, descriptor);
-            parameters(&mut page, descriptor);
+            parameters(&mut page, descriptor, &|_| true);
         }
         Topic::Metric(descriptor, metric) => {
             let unit = if metric.unit.is_empty() { "" } else { " in " };
@@ -143,7 +143,7 @@ pub fn render_explain(topic: &Topic<'_>, options: &RenderOptions<'_>) -> String 
                 page.section("What to do", "");
                 page.text(2, &[plain(finding.advice)]);
             }
-            parameters(&mut page, descriptor);
+            parameters(&mut page, descriptor, &|key| is_about(key, finding.code));
             measured_by(&mut page, descriptor);
         }
         Topic::Parameter(descriptor, parameter) => {
@@ -155,6 +155,13 @@ pub fn render_explain(topic: &Topic<'_>, options: &RenderOptions<'_>) -> String 
         }
     }
     page.finish()
+}
+
+/// Whether a parameter's name shares a word with a finding's: `dead_norm` with `sparsity.dead-units`.
+fn is_about(key: &str, code: &str) -> bool {
+    let condition = code.split_once('.').map_or(code, |(_, condition)| condition);
+    let is_same = |a: &str, b: &str| a.starts_with(b) || b.starts_with(a);
+    condition.split('-').any(|word| key.split('_').any(|part| is_same(word, part)))
 }
 
 fn measured_by(page: &mut Page, descriptor: &Descriptor) {
@@ -190,16 +197,24 @@ fn metrics(page: &mut Page, descriptor: &Descriptor) {
     }
 }
 
-fn parameters(page: &mut Page, descriptor: &Descriptor) {
-    if descriptor.parameters.is_empty() {
-        return;
+/// Those parameters of the analyzer that are asked for, and where the others are.
+fn parameters(page: &mut Page, descriptor: &Descriptor, is_shown: &dyn Fn(&str) -> bool) {
+    let shown: Vec<_> = descriptor.parameters.iter().filter(|p| is_shown(p.key)).collect();
+    let place = format!("in [parameters.{}] of a --config file", descriptor.id);
+    if !shown.is_empty() {
+        page.section("Parameters", &place);
     }
-    page.section("Parameters", &format!("in [parameters.{}] of a --config file", descriptor.id));
-    let hang = hang(descriptor.parameters.iter().map(|p| p.key));
-    for parameter in descriptor.parameters {
+    let hang = hang(shown.iter().map(|p| p.key));
+    for parameter in &shown {
         let default = format!(" Default {}.", parameter.default);
         let body = [plain(parameter.doc), dim(default)];
         page.flow(&[plain("  "), plain(parameter.key)], hang, &body);
+    }
+    if shown.len() < descriptor.parameters.len() {
+        let all = numbers::plural(descriptor.parameters.len() as u64, "parameter");
+        let all = format!("{COMMAND} explain {} lists all its {all}", descriptor.id);
+        page.blank();
+        page.text(0, &[dim(all)]);
     }
 }
 

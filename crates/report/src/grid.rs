@@ -5,6 +5,7 @@ use comfy_table::{
 };
 
 use crate::escape;
+use crate::names::short_name;
 use crate::page::{Page, Span, Style, dim, plain, shortened, width};
 
 /// Spaces before the names, and before marks.
@@ -95,7 +96,7 @@ impl Grid {
         let (columns, name_width) = self.fit(longest, room);
 
         let head_lines = columns.iter().map(|c| c.heading.len()).max().unwrap_or(1);
-        let names: Vec<String> = names.iter().map(|name| shortened(name, name_width)).collect();
+        let names: Vec<String> = names.iter().map(|name| short_name(name, name_width)).collect();
         let table = self.laid_out(&columns, &names, name_width, head_lines);
         let mut lines = table.lines();
         for line in lines.by_ref().take(head_lines) {

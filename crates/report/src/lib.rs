@@ -18,6 +18,7 @@
 //!     settings: Settings::default(),
 //!     weights: vec![],
 //!     findings: vec![],
+//!     facts: vec![],
 //!     conclusions: vec![],
 //!     figures: vec![],
 //!     errors: vec![],
@@ -44,6 +45,7 @@ mod html;
 mod info;
 mod json;
 mod markdown;
+mod names;
 mod nearest;
 mod numbers;
 mod overview;
@@ -75,14 +77,29 @@ pub struct RenderOptions<'a> {
     pub color: bool,
     /// Weights per analyzer, and findings or errors per code, that a person is shown. JSON and CSV hold all.
     pub top: usize,
+    /// Most lines of a terminal's answer: where it would have more, long lists and minor findings are shortened.
+    /// Without one nothing is, but by `top`.
+    pub lines: Option<usize>,
+    /// Whether a person is shown facts, too: what follows from findings, and what asks for nothing.
+    pub all: bool,
+    /// Whether a terminal's answer has a table of numbers for each analyzer.
+    pub tables: bool,
     /// What the analyzers of the report mean; one that is missing here is shown by what it measured.
     pub descriptors: &'a [&'a Descriptor],
 }
 
 impl Default for RenderOptions<'_> {
-    /// 80 columns, no colour, ten of each, no descriptors.
+    /// 80 columns, no colour, ten of each, findings alone, however many lines it takes; no descriptors.
     fn default() -> Self {
-        Self { width: 80, color: false, top: 10, descriptors: &[] }
+        Self {
+            width: 80,
+            color: false,
+            top: 10,
+            lines: None,
+            all: false,
+            tables: false,
+            descriptors: &[],
+        }
     }
 }
 

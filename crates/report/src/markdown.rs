@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use weightscope_core::{Report, Severity};
+use weightscope_core::{Report, ReportKind, Severity};
 
 use crate::escape::{html, markdown, markdown_block, markdown_code};
 use crate::overview::{self, COMMAND, FindingGroup, more};
@@ -16,10 +16,21 @@ pub(crate) fn render(report: &Report, options: &RenderOptions<'_>) -> String {
         out.paragraph(&format!("**{word}: {}**", markdown_block(&sentence)));
     }
     header(&mut out, report);
-    findings(&mut out, report, options.top);
+    // Of a comparison the conclusions are the answer.
+    let is_comparison = report.kind == ReportKind::Compare;
+    if is_comparison {
+        conclusions(&mut out, report, options.top);
+    }
+    findings(&mut out, report, options);
     errors(&mut out, report, options.top);
     unmeasured(&mut out, report);
-    conclusions(&mut out, report, options.top);
+    if !is_comparison {
+        conclusions(&mut out, report, options.top);
+    }
+    if options.all {
+        let facts = overview::free_facts(report);
+        fact_list(&mut out, "Facts that ask for nothing", &facts, options.top);
+    }
     for table in tables(report, options) {
         analyzer_table(&mut out, &table);
         if table.analyzer == schemes::ANALYZER {
@@ -92,8 +103,10 @@ fn header(out: &mut Document, report: &Report) {
     if known > 0 {
         line.push(format!("{} known", numbers::grouped(known)));
     }
+    let matter = markdown_block(&overview::verdict(report).matter);
+    let matter = if matter.is_empty() { matter } else { format!(": {matter}") };
     let line = match scope::no_findings(report).as_str() {
-        _ if !line.is_empty() => format!("**{}**", line.join(", ")),
+        _ if !line.is_empty() => format!("**{}**{matter}", line.join(", ")),
         "no findings" => "✅ **no findings**".to_owned(),
         other => format!("**{other}**"),
     };
@@ -110,14 +123,32 @@ fn header(out: &mut Document, report: &Report) {
     }
 }
 
-fn findings(out: &mut Document, report: &Report, top: usize) {
+fn findings(out: &mut Document, report: &Report, options: &RenderOptions<'_>) {
     if report.findings.is_empty() {
         return;
     }
     out.paragraph("### Findings");
     for group in overview::finding_groups(&report.findings) {
-        finding_group(out, &group, top);
+        finding_group(out, &group, options.top);
+        if options.all {
+            let follow = group.consequences(&report.facts);
+            fact_list(out, "What follows from it", &follow, options.top);
+        }
     }
+}
+
+/// Facts by code, folded away.
+fn fact_list(out: &mut Document, title: &str, groups: &[FindingGroup<'_>], top: usize) {
+    if groups.is_empty() {
+        return;
+    }
+    let count: usize = groups.iter().map(|group| group.members.len()).sum();
+    let count = numbers::grouped(count as u64);
+    out.paragraph(&format!("<details><summary>{title}: {count}</summary>"));
+    for group in groups {
+        finding_group(out, group, top);
+    }
+    out.paragraph("</details>");
 }
 
 fn finding_group(out: &mut Document, group: &FindingGroup<'_>, top: usize) {
@@ -125,6 +156,9 @@ fn finding_group(out: &mut Document, group: &FindingGroup<'_>, top: usize) {
         format!("{} **{}** {}", icon(group.severity), group.severity, markdown_code(group.code));
     if group.members.len() > 1 {
         let _ = write!(title, ", {}", numbers::plural(group.members.len() as u64, "weight"));
+    }
+    if let Some(explains) = group.explains() {
+        let _ = write!(title, ", {explains}");
     }
     if group.known {
         title.push_str(" (known)");
@@ -137,7 +171,12 @@ fn finding_group(out: &mut Document, group: &FindingGroup<'_>, top: usize) {
                 Some(weight) => {
                     format!("{}: {}", markdown_code(weight), markdown_block(&finding.message))
                 }
-                None => markdown_block(&finding.message),
+                None => match overview::names_of(&finding.weights) {
+                    names if names.is_empty() => markdown_block(&finding.message),
+                    names => {
+                        format!("{}: {}", markdown_code(&names), markdown_block(&finding.message))
+                    }
+                },
             };
             if group.advice.is_none() && !finding.advice.is_empty() {
                 let _ = write!(item, ". *{}*", markdown_block(&finding.advice));

@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-/// Four significant digits: `0.1412`, `-3.027`, `1,234`, `5.031e-6`; whole zero is `0`. What is just below
+/// Four significant digits: `0.1412`, `-3.027`, `1,234`, `0.0005031`, `5.031e-6`; whole zero is `0`. What is just below
 /// one, as similarities are, gets as many more as tell it from one.
 pub(crate) fn significant(x: f64) -> String {
     if x == 0.0 {
@@ -15,7 +15,7 @@ pub(crate) fn significant(x: f64) -> String {
     let scientific = format!("{x:.3e}");
     let exponent = scientific.split_once('e').and_then(|(_, e)| e.parse::<i32>().ok());
     match exponent {
-        Some(e) if (-3..3).contains(&e) => format!("{x:.*}", usize::try_from(3 - e).unwrap_or(0)),
+        Some(e) if (-4..3).contains(&e) => format!("{x:.*}", usize::try_from(3 - e).unwrap_or(0)),
         Some(e) if (3..6).contains(&e) => {
             let sign = if x < 0.0 { "-" } else { "" };
             format!("{sign}{}", grouped(x.abs().round() as u64))
@@ -147,6 +147,8 @@ mod tests {
             (999_949.0, "999,949"),
             (1e6, "1.000e6"),
             (0.001, "0.001000"),
+            (-5.0314e-4, "-0.0005031"),
+            (5.0314e-5, "5.031e-5"),
             (5.0314e-6, "5.031e-6"),
             (f64::MAX, "1.798e308"),
         ];

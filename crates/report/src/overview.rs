@@ -1,15 +1,17 @@
 //! What the renderers for people share: the sentences and groups that a report boils down to.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use weightscope_core::{
-    ErrorRecord, ErrorScope, Finding, ModelSummary, Report, Severity, SourceRecord, Status,
-    StoredShare, Timings, WeightStatus,
+    ErrorRecord, ErrorScope, Finding, ModelSummary, Report, ReportKind, Severity, SourceRecord,
+    Status, StoredShare, Timings, WeightStatus,
 };
 
+use crate::names;
 use crate::numbers::{bytes, grouped, plural, seconds, short};
-use crate::scope::is_word;
+use crate::scope::{self, is_word};
 
 /// Name of the command in hints.
 pub(crate) const COMMAND: &str = "ws-cli";
@@ -26,8 +28,115 @@ pub(crate) struct FindingGroup<'a> {
     pub(crate) advice: Option<&'a str>,
 }
 
+impl FindingGroup<'_> {
+    /// Every weight that it is about, once.
+    pub(crate) fn weights(&self) -> Vec<&str> {
+        let own = self.members.iter().flat_map(|f| f.weight.iter().chain(&f.weights));
+        own.map(String::as_str).collect::<IndexSet<_>>().into_iter().collect()
+    }
+
+    /// `explains 7 other findings`, when it does.
+    pub(crate) fn explains(&self) -> Option<String> {
+        let count: u64 = self.members.iter().map(|f| f.explains).sum();
+        (count > 0).then(|| format!("explains {}", plural(count, "other finding")))
+    }
+
+    /// What follows from its findings, by code, worst first.
+    pub(crate) fn consequences<'b>(&self, facts: &'b [Finding]) -> Vec<FindingGroup<'b>> {
+        let own: HashSet<Option<&str>> =
+            self.members.iter().map(|finding| finding.weight.as_deref()).collect();
+        let follows = |fact: &&Finding| {
+            let cause = fact.caused_by.as_ref();
+            cause.is_some_and(|c| c.code == self.code && own.contains(&c.weight.as_deref()))
+        };
+        grouped_by_code(facts.iter().filter(follows))
+    }
+}
+
+/// Facts that follow from no finding of the report, by code.
+pub(crate) fn free_facts(report: &Report) -> Vec<FindingGroup<'_>> {
+    let causes: HashSet<(&str, Option<&str>)> =
+        report.findings.iter().map(|f| (f.code.as_ref(), f.weight.as_deref())).collect();
+    let is_free = |fact: &&Finding| {
+        let cause = fact.caused_by.as_ref();
+        !cause.is_some_and(|c| causes.contains(&(c.code.as_ref(), c.weight.as_deref())))
+    };
+    grouped_by_code(report.facts.iter().filter(is_free))
+}
+
+/// A report in one sentence, and how bad it is.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// The worst severity; `None` without findings.
+    pub(crate) severity: Option<Severity>,
+    /// Whether it says that all is well.
+    pub(crate) is_good: bool,
+    /// Of findings: how many of each severity there are. Without them all there is to say.
+    pub(crate) lead: String,
+    /// What matters most; may be empty.
+    pub(crate) matter: String,
+}
+
+impl Verdict {}
+
+/// The verdict on a report. A comparison is told by its first conclusion.
+pub(crate) fn verdict(report: &Report) -> Verdict {
+    let (counts, known) = severity_counts(report);
+    let mut matter = Vec::new();
+    if let Some(worst) = finding_groups(&report.findings).first() {
+        matter.push(match place(&worst.weights()) {
+            Some(place) => format!("{} in {place}", worst.code),
+            None => worst.code.to_owned(),
+        });
+    }
+    let is_comparison = report.kind == ReportKind::Compare;
+    if let Some(first) = report.conclusions.first().filter(|_| is_comparison) {
+        let (clause, _) = first.message.split_once("; ").unwrap_or((&first.message, ""));
+        matter.push(clause.to_owned());
+    }
+    let severity = counts.first().map(|(severity, _)| *severity);
+    let counts: Vec<String> = counts.into_iter().map(|(_, text)| text).collect();
+    let known = if known > 0 { format!(" ({} known)", grouped(known)) } else { String::new() };
+    if severity.is_some() {
+        let lead = format!("{}{known}", counts.join(", "));
+        return Verdict { severity, is_good: false, lead, matter: matter.join("; ") };
+    }
+    if let Some(conclusion) = matter.pop() {
+        return Verdict { severity, is_good: false, lead: conclusion, matter: String::new() };
+    }
+    let mut lead = scope::no_findings(report);
+    let is_complete = lead == "no findings";
+    // Two checkpoints are not well for nothing being wrong with what changed.
+    let is_good = is_complete && !is_comparison;
+    if is_complete && is_comparison {
+        lead = format!("{} compared, nothing concluded", plural(report.totals.measured, "weight"));
+    } else if is_complete {
+        lead = format!("no findings in {}", plural(report.totals.measured, "weight"));
+        if let [model] = report.models.as_slice() {
+            lead = format!("{lead}, {} parameters", short(model.parameters));
+        }
+        if let Some(timings) = &report.timings {
+            lead = format!("{lead}, {}", seconds(timings.seconds.max(0.0)));
+        }
+    }
+    Verdict { severity, is_good, lead, matter: String::new() }
+}
+
+/// Where something is: one weight, one name for several blocks, or how many weights.
+fn place(weights: &[&str]) -> Option<String> {
+    match names::folded(weights).as_slice() {
+        [] => None,
+        [one] => Some(one.name.clone()),
+        _ => Some(plural(weights.len() as u64, "weight")),
+    }
+}
+
 /// Findings by code, worst first; of equal severity the new ones before the known ones.
 pub(crate) fn finding_groups(findings: &[Finding]) -> Vec<FindingGroup<'_>> {
+    grouped_by_code(findings.iter())
+}
+
+fn grouped_by_code<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<FindingGroup<'a>> {
     let mut groups: IndexMap<(Reverse<Severity>, bool, &str), Vec<&Finding>> = IndexMap::new();
     for finding in findings {
         let key = (Reverse(finding.severity), finding.known, finding.code.as_ref());
@@ -40,6 +149,18 @@ pub(crate) fn finding_groups(findings: &[Finding]) -> Vec<FindingGroup<'_>> {
         FindingGroup { code, severity, known, members, advice }
     });
     groups.collect()
+}
+
+/// Several names in a few words.
+pub(crate) fn names_of(weights: &[String]) -> String {
+    let all: Vec<&str> = weights.iter().map(String::as_str).collect();
+    let folds = names::folded(&all);
+    let shown: Vec<&str> = folds.iter().take(NAMES).map(|fold| fold.name.as_str()).collect();
+    let rest: usize = folds.iter().skip(NAMES).map(|fold| fold.members.len()).sum();
+    match rest {
+        0 => shown.join(", "),
+        rest => format!("{} and {} more", shown.join(", "), grouped(rest as u64)),
+    }
 }
 
 /// Errors by code, in the order they came.
@@ -63,8 +184,7 @@ pub(crate) fn same_message<'a>(errors: &[&'a ErrorRecord]) -> Option<&'a str> {
 
 /// Weights without numbers that no error entry mentions, by reason.
 pub(crate) fn unmeasured(report: &Report) -> Vec<(&str, Vec<&str>)> {
-    let mentioned: std::collections::HashSet<&str> =
-        report.errors.iter().map(|e| e.name.as_str()).collect();
+    let mentioned: HashSet<&str> = report.errors.iter().map(|e| e.name.as_str()).collect();
     let mut groups: IndexMap<&str, Vec<&str>> = IndexMap::new();
     for weight in report.weights.iter().filter(|w| w.status != WeightStatus::Ok) {
         if !mentioned.contains(weight.name.as_str()) {

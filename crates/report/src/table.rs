@@ -1,13 +1,14 @@
 //! The report as text for a terminal.
 
-use weightscope_core::{ErrorRecord, Finding, Report, Severity};
+use weightscope_core::{ErrorRecord, Finding, ModelSummary, Report, ReportKind, Severity};
 
 use crate::RenderOptions;
 use crate::escape::{MESSAGE_LIMIT, terminal, terminal_within};
 use crate::grid::{Align, Grid, GridColumn, GridRow, INDENT, WIDEST};
-use crate::overview::{self, COMMAND, FindingGroup, more};
-use crate::page::{Page, Span, Style, bold, dim, ending, plain, shortened, width};
-use crate::scope::{self, no_findings};
+use crate::names::{folded, short_name};
+use crate::overview::{self, COMMAND, FindingGroup, Verdict, more};
+use crate::page::{Page, Span, Style, bold, dim, ending, plain, width};
+use crate::scope;
 use crate::stored::stored_as;
 use crate::tables::{AnalyzerTable, tables};
 use crate::{columns, numbers, schemes};
@@ -15,22 +16,87 @@ use crate::{columns, numbers, schemes};
 /// Column at which the facts of the header begin.
 const FACTS: usize = 14;
 
+/// How much of a report is told.
+#[derive(Clone, Copy, Debug)]
+struct Detail {
+    /// Entries of one finding, error or reason.
+    entries: usize,
+    /// Kinds of findings that are told with their entries and advice; the others have a line each.
+    full: usize,
+    /// Conclusions.
+    conclusions: usize,
+}
+
+/// What is tried, one after the other, until the answer has no more than the wanted lines.
+const SHORTER: [Detail; 7] = [
+    Detail { entries: 3, full: usize::MAX, conclusions: 3 },
+    Detail { entries: 2, full: usize::MAX, conclusions: 2 },
+    Detail { entries: 1, full: 5, conclusions: 2 },
+    Detail { entries: 1, full: 3, conclusions: 1 },
+    Detail { entries: 1, full: 2, conclusions: 1 },
+    Detail { entries: 1, full: 1, conclusions: 1 },
+    Detail { entries: 1, full: 1, conclusions: 0 },
+];
+
+/// Kinds of findings of which the shortest answer says anything.
+const KINDS: usize = 8;
+
 pub(crate) fn render(report: &Report, options: &RenderOptions<'_>) -> String {
+    let whole = Detail { entries: options.top, full: usize::MAX, conclusions: options.top };
+    let mut text = compose(report, options, whole);
+    let Some(lines) = options.lines.filter(|_| !options.all && !options.tables) else {
+        return text;
+    };
+    for shorter in SHORTER {
+        if text.lines().count() <= lines {
+            break;
+        }
+        let entries = shorter.entries.min(whole.entries);
+        // Of a comparison they are the answer.
+        let least = usize::from(report.kind == ReportKind::Compare);
+        let conclusions = shorter.conclusions.max(least).min(whole.conclusions);
+        text = compose(report, options, Detail { entries, conclusions, ..shorter });
+    }
+    text
+}
+
+fn compose(report: &Report, options: &RenderOptions<'_>, detail: Detail) -> String {
     let mut page = Page::new(options.width, options.color);
+    let is_comparison = report.kind == ReportKind::Compare;
     status(&mut page, report);
     header(&mut page, report);
-    counts(&mut page, report);
-    findings(&mut page, report, options);
-    errors(&mut page, report, options);
-    unmeasured(&mut page, report, options);
-    conclusions(&mut page, report, options);
-    for table in tables(report, options) {
-        analyzer_table(&mut page, &table);
-        if table.analyzer == schemes::ANALYZER {
-            scheme_table(&mut page, report);
+    page.blank();
+    let verdict = overview::verdict(report);
+    if is_comparison && !report.conclusions.is_empty() {
+        conclusions(&mut page, report, detail.conclusions);
+        page.blank();
+        if verdict.severity.is_some() {
+            let counts = Verdict { matter: String::new(), ..overview::verdict(report) };
+            verdict_line(&mut page, &counts);
+        }
+    } else {
+        verdict_line(&mut page, &verdict);
+    }
+    findings(&mut page, report, options, detail);
+    error_section(&mut page, &report.errors, detail.entries);
+    unmeasured(&mut page, report, detail.entries);
+    if !is_comparison && !report.conclusions.is_empty() && detail.conclusions > 0 {
+        page.section("Conclusions", "");
+        conclusions(&mut page, report, detail.conclusions);
+    }
+    if options.all {
+        facts(&mut page, report, detail.entries);
+    }
+    if options.tables {
+        for table in tables(report, options) {
+            analyzer_table(&mut page, &table);
+            if table.analyzer == schemes::ANALYZER {
+                scheme_table(&mut page, report);
+            }
         }
     }
-    footer(&mut page, report);
+    footer(&mut page, report, options);
+    verdict_line(&mut page, &verdict);
     page.finish()
 }
 
@@ -59,26 +125,30 @@ fn status(page: &mut Page, report: &Report) {
     page.blank();
 }
 
-/// What was read: a path line and the facts of its model.
+/// What was read: a line for each path, and the facts of the model. Of two models what they have in common is said once.
 fn header(page: &mut Page, report: &Report) {
     // Of two checkpoints the scope is a matter of the pair, so it stands above both.
     let is_one = report.sources.len() == 1;
     if !is_one {
         scope(page, report);
     }
-    for (i, source) in report.sources.iter().enumerate() {
+    for source in &report.sources {
         page.title(&terminal(&source.path), &[dim(overview::source_facts(source))]);
-        if is_one {
-            scope(page, report);
-        }
-        let Some(model) = report.models.get(i) else { continue };
-        page.blank();
-        fact(page, "family", &model.family);
-        fact(page, "parameters", &overview::parameters(model));
-        fact(page, "layout", &overview::architecture(model));
-        fact(page, "stored as", &stored_as(report, i));
-        page.blank();
     }
+    if is_one {
+        scope(page, report);
+    }
+    let each = |of: &dyn Fn(usize, &ModelSummary) -> String| {
+        let mut values: Vec<String> =
+            report.models.iter().enumerate().map(|(i, model)| of(i, model)).collect();
+        values.retain(|value| !value.is_empty());
+        values.dedup();
+        values.join(" → ")
+    };
+    fact(page, "family", &each(&|_, model| model.family.clone()));
+    fact(page, "parameters", &each(&|_, model| overview::parameters(model)));
+    fact(page, "layout", &each(&|_, model| overview::architecture(model)));
+    fact(page, "stored as", &each(&|i, _| stored_as(report, i)));
 }
 
 /// What was not measured, before anything is said of what was.
@@ -100,113 +170,221 @@ pub(crate) fn fact(page: &mut Page, name: &str, value: &str) {
     }
 }
 
-fn counts(page: &mut Page, report: &Report) {
-    page.blank();
-    let (counts, known) = overview::severity_counts(report);
-    if counts.is_empty() {
-        let text = no_findings(report);
-        let good = text == "no findings";
-        let style = if good { Style::Green } else { Style::Bold };
-        let symbol = if good { "✓ " } else { "" };
-        page.text(0, &[Span::new(style, format!("{symbol}{text}"))]);
-        return;
+/// How it stands, in one sentence.
+fn verdict_line(page: &mut Page, verdict: &Verdict) {
+    let (style, symbol) = match verdict.severity {
+        Some(severity) => (severity_style(severity), severity_symbol(severity)),
+        None if verdict.is_good => (Style::Green, "✓"),
+        None => (Style::Bold, ""),
+    };
+    let lead = terminal_within(&verdict.lead, MESSAGE_LIMIT).into_owned();
+    let mut line = Vec::new();
+    if !symbol.is_empty() {
+        line.push(Span::new(style, format!("{symbol} ")));
     }
-    let mut spans = Vec::new();
-    for (severity, text) in counts {
-        if !spans.is_empty() {
-            spans.push(plain("   ").solid());
+    line.push(Span::new(style, lead));
+    if !verdict.matter.is_empty() {
+        let matter = terminal_within(&verdict.matter, MESSAGE_LIMIT).into_owned();
+        line.extend([Span::new(style, ": "), bold(matter)]);
+    }
+    page.text(0, &line);
+}
+
+fn findings(page: &mut Page, report: &Report, options: &RenderOptions<'_>, detail: Detail) {
+    let groups = overview::finding_groups(&report.findings);
+    let is_shortest = detail.full == 1;
+    let listed = if is_shortest { KINDS.min(groups.len()) } else { groups.len() };
+    for (index, group) in groups.iter().take(listed).enumerate() {
+        // Those of one line stand together.
+        if index <= detail.full {
+            page.blank();
         }
-        let symbol = severity_symbol(severity);
-        spans.push(Span::new(severity_style(severity), format!("{symbol} {text}")).solid());
+        let is_full = index < detail.full;
+        finding_group(page, group, detail.entries, is_full);
+        if options.all {
+            consequences(page, &group.consequences(&report.facts), detail.entries);
+        }
     }
-    if known > 0 {
-        let known = format!("   ({} known)", numbers::grouped(known));
-        spans.push(dim(known).solid());
-    }
-    page.text(0, &spans);
-}
-
-fn findings(page: &mut Page, report: &Report, options: &RenderOptions<'_>) {
-    for group in overview::finding_groups(&report.findings) {
-        page.blank();
-        finding_group(page, &group, options.top);
+    if listed < groups.len() {
+        let more = numbers::plural((groups.len() - listed) as u64, "more kind");
+        page.text(0, &[dim(format!("and {more} of findings"))]);
     }
 }
 
-fn finding_group(page: &mut Page, group: &FindingGroup<'_>, top: usize) {
+fn finding_group(page: &mut Page, group: &FindingGroup<'_>, top: usize, is_full: bool) {
     let (symbol, severity) = (severity_symbol(group.severity), group.severity);
     let style = if group.known { Style::Dim } else { severity_style(severity) };
     let title = if group.known { Style::Dim } else { Style::Bold };
-    let count = if group.members.len() > 1 {
-        format!("  {}", numbers::plural(group.members.len() as u64, "weight"))
-    } else {
-        String::new()
-    };
-    page.line(&[
+    let mut notes = Vec::new();
+    if group.members.len() > 1 {
+        notes.push(numbers::plural(group.members.len() as u64, "weight"));
+    }
+    notes.extend(group.explains());
+    if group.known {
+        notes.push("known".to_owned());
+    }
+    let mut line = vec![
         Span::new(style, format!("{symbol} {severity}")),
         plain("  "),
         Span::new(title, terminal(group.code)),
-        dim(count),
-        dim(if group.known { "  known" } else { "" }),
-    ]);
-    let style = if group.known { Style::Dim } else { Style::Plain };
-    let shown: Vec<&Finding> = group.members.iter().copied().take(top).collect();
-    let rows = shown.iter().map(|f| (f.weight.as_deref(), f.message.as_str(), f.advice.as_str()));
-    entries(page, rows.collect(), style, group.advice.is_none());
-    if group.members.len() > shown.len() {
-        page.text(4, &[dim(more(group.members.len() - shown.len()))]);
+    ];
+    if !is_full {
+        let folds = folded(&group.weights());
+        let names: Vec<&str> = folds.iter().map(|fold| fold.name.as_str()).collect();
+        let message = group.members.first().map_or("", |f| f.message.as_str());
+        let what = if names.is_empty() { message.to_owned() } else { names.join(", ") };
+        if !notes.is_empty() {
+            line.push(dim(format!("  {}", notes.join(", "))));
+        }
+        line.push(plain(format!("  {}", terminal_within(&what, MESSAGE_LIMIT))));
+        page.line(&line);
+        return;
     }
+    if !notes.is_empty() {
+        line.push(dim(format!("  {}", notes.join(", "))));
+    }
+    page.line(&line);
+    let style = if group.known { Style::Dim } else { Style::Plain };
+    members(page, 4, group, top, style);
     if let Some(advice) = group.advice {
         arrow(page, 4, advice);
     }
 }
 
-/// Names with their messages: side by side where the names leave room, else one below the other.
-fn entries(
-    page: &mut Page,
-    rows: Vec<(Option<&str>, &str, &str)>,
-    style: Style,
-    with_advice: bool,
-) {
-    let names: Vec<String> =
-        rows.iter().map(|(name, ..)| terminal(name.unwrap_or("")).into_owned()).collect();
-    let longest = names.iter().map(|name| width(name)).max().unwrap_or(0);
-    // Beside the names there is a column worth reading.
-    let beside = 4 + longest + 2 <= page.width() / 2;
-    let hang = match (longest, beside) {
-        (0, _) => 4,
-        (_, true) => 4 + longest + 2,
-        (_, false) => 6,
+/// What is said of each weight of a group; where there are many, blocks are told together.
+fn members(page: &mut Page, indent: usize, group: &FindingGroup<'_>, top: usize, style: Style) {
+    let rows = rows(group);
+    let shown = rows.len().min(top);
+    entries(page, indent, rows.get(..shown).unwrap_or(&[]), style);
+    let hidden: usize = rows.iter().skip(shown).map(|row| row.count).sum();
+    if hidden > 0 {
+        let hidden = numbers::grouped(hidden as u64);
+        page.text(indent, &[dim(format!("and {hidden} more (--top {} shows them)", rows.len()))]);
+    }
+}
+
+/// A name and what is said of it.
+struct Entry<'a> {
+    name: String,
+    message: String,
+    /// Where it differs from one entry to the next.
+    advice: &'a str,
+    /// How many findings or errors it stands for.
+    count: usize,
+}
+
+/// Findings that are listed one by one; more are folded.
+const ONE_BY_ONE: usize = 3;
+
+fn rows<'a>(group: &FindingGroup<'a>) -> Vec<Entry<'a>> {
+    let advice = |f: &'a Finding| if group.advice.is_none() { f.advice.as_str() } else { "" };
+    let alone = |f: &'a Finding| {
+        // One finding on several weights names them by their blocks.
+        let name = match &f.weight {
+            Some(name) => name.clone(),
+            None => overview::names_of(&f.weights),
+        };
+        Entry { name, message: f.message.clone(), advice: advice(f), count: 1 }
     };
-    for ((_, message, advice), name) in rows.into_iter().zip(names) {
-        let message = terminal_within(message, MESSAGE_LIMIT).into_owned();
-        let has_message = !message.is_empty();
-        let body = [Span::new(style, message)];
-        let name_style = if style == Style::Dim { Style::Dim } else { Style::Blue };
-        if name.is_empty() {
-            page.text(hang.min(4), &body);
-        } else if beside {
-            page.flow(&[plain("    "), Span::new(name_style, name)], hang, &body);
+    let named: Option<Vec<&str>> = group.members.iter().map(|f| f.weight.as_deref()).collect();
+    let Some(named) = named.filter(|names| names.len() > ONE_BY_ONE) else {
+        return group.members.iter().copied().map(alone).collect();
+    };
+    let folds = folded(&named).into_iter();
+    folds
+        .filter_map(|fold| {
+            let mut of = fold.members.iter().filter_map(|place| group.members.get(*place).copied());
+            let first = of.next()?;
+            let is_same = of.all(|f| f.message == first.message);
+            let count = fold.members.len();
+            let message = if is_same {
+                first.message.clone()
+            } else {
+                let block = first.weight.as_deref().and_then(block_of);
+                let which =
+                    block.map_or_else(String::new, |block| format!(", such as block {block}"));
+                format!("{count} weights{which}: {}", first.message)
+            };
+            Some(Entry { name: fold.name, message, advice: advice(first), count })
+        })
+        .collect()
+}
+
+/// The first number of a name, which is its block's.
+fn block_of(name: &str) -> Option<&str> {
+    name.split('.').find(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// What follows from a finding.
+fn consequences(page: &mut Page, groups: &[FindingGroup<'_>], top: usize) {
+    if groups.is_empty() {
+        return;
+    }
+    page.text(4, &[dim("from it follow")]);
+    for group in groups {
+        fact_group(page, 6, group, top);
+    }
+}
+
+/// Facts that follow from nothing.
+fn facts(page: &mut Page, report: &Report, top: usize) {
+    let groups = overview::free_facts(report);
+    if groups.is_empty() {
+        return;
+    }
+    page.section("Facts", "true, and nothing to act on");
+    for group in &groups {
+        fact_group(page, 2, group, top);
+    }
+}
+
+fn fact_group(page: &mut Page, indent: usize, group: &FindingGroup<'_>, top: usize) {
+    let count = match group.members.len() {
+        1 => String::new(),
+        n => format!("  {}", numbers::plural(n as u64, "weight")),
+    };
+    let code = terminal(group.code).into_owned();
+    page.line(&[plain(" ".repeat(indent)), plain(code), dim(count)]);
+    members(page, indent + 2, group, top, Style::Plain);
+}
+
+/// Names with their messages: side by side where the names leave room, else one after the other.
+fn entries(page: &mut Page, indent: usize, rows: &[Entry<'_>], style: Style) {
+    let names: Vec<String> = rows.iter().map(|row| terminal(&row.name).into_owned()).collect();
+    let longest = names.iter().map(|name| width(name)).max().unwrap_or(0);
+    let beside = indent + longest + 2;
+    // Beside the names there is a column worth reading.
+    let is_beside = longest > 0 && rows.len() > 1 && beside <= page.width() / 2;
+    let name_style = if style == Style::Dim { Style::Dim } else { Style::Blue };
+    let margin = plain(" ".repeat(indent));
+    for (row, name) in rows.iter().zip(names) {
+        let message = terminal_within(&row.message, MESSAGE_LIMIT).into_owned();
+        let body = Span::new(style, message);
+        let hang = if name.is_empty() {
+            page.text(indent, &[body]);
+            indent
+        } else if is_beside {
+            page.flow(&[margin.clone(), Span::new(name_style, name)], beside, &[body]);
+            beside
         } else {
-            let name = shortened(&name, page.width().saturating_sub(4));
-            page.line(&[plain("    "), Span::new(name_style, name)]);
-            if has_message {
-                page.text(hang, &body);
+            let (bullet, hang) = if rows.len() > 1 { ("· ", indent + 2) } else { ("", indent) };
+            let name = short_name(&name, page.width().saturating_sub(hang + 1));
+            let mut line = vec![Span::new(name_style, name).solid()];
+            if !row.message.is_empty() {
+                line.extend([plain(": "), body]);
             }
-        }
-        if with_advice && !advice.is_empty() {
-            arrow(page, hang, advice);
+            page.flow(&[margin.clone(), dim(bullet)], hang, &line);
+            hang
+        };
+        if !row.advice.is_empty() {
+            arrow(page, hang, row.advice);
         }
     }
 }
 
 fn arrow(page: &mut Page, indent: usize, advice: &str) {
     let advice = terminal_within(advice, MESSAGE_LIMIT).into_owned();
-    page.flow(&[plain(" ".repeat(indent)), dim("→ ")], indent + 2, &[dim(advice)]);
-}
-
-fn errors(page: &mut Page, report: &Report, options: &RenderOptions<'_>) {
-    error_section(page, &report.errors, options.top);
+    page.flow(&[plain(" ".repeat(indent)), plain("→ ")], indent + 2, &[plain(advice)]);
 }
 
 /// What could not be read, by code.
@@ -225,24 +403,23 @@ pub(crate) fn error_section(page: &mut Page, errors: &[ErrorRecord], top: usize)
         }
         let top = if same.is_some() { top.min(overview::NAMES) } else { top };
         let shown: Vec<&ErrorRecord> = members.iter().copied().take(top).collect();
-        let names: Vec<String> = shown
-            .iter()
-            .map(|e| match &e.analyzer {
+        let rows = shown.iter().map(|e| Entry {
+            name: match &e.analyzer {
                 Some(analyzer) => format!("{} ({analyzer})", e.name),
                 None => e.name.clone(),
-            })
-            .collect();
-        let rows = shown.iter().zip(&names).map(|(e, name)| {
-            (Some(name.as_str()), if same.is_some() { "" } else { e.message.as_str() }, "")
+            },
+            message: if same.is_some() { String::new() } else { e.message.clone() },
+            advice: "",
+            count: 1,
         });
-        entries(page, rows.collect(), Style::Plain, false);
+        entries(page, 4, &rows.collect::<Vec<_>>(), Style::Plain);
         if members.len() > shown.len() {
             page.text(4, &[dim(more(members.len() - shown.len()))]);
         }
     }
 }
 
-fn unmeasured(page: &mut Page, report: &Report, options: &RenderOptions<'_>) {
+fn unmeasured(page: &mut Page, report: &Report, top: usize) {
     let groups = overview::unmeasured(report);
     if groups.is_empty() {
         return;
@@ -252,26 +429,26 @@ fn unmeasured(page: &mut Page, report: &Report, options: &RenderOptions<'_>) {
         let count = numbers::plural(names.len() as u64, "weight");
         let reason = terminal_within(reason, MESSAGE_LIMIT);
         page.text(2, &[plain(format!("{reason} ")), dim(format!("({count})"))]);
-        for name in names.iter().take(options.top) {
-            page.text(4, &[Span::new(Style::Blue, terminal(name))]);
+        let folds = folded(&names);
+        for fold in folds.iter().take(top) {
+            let name = short_name(&terminal(&fold.name), page.width().saturating_sub(4));
+            page.line(&[plain("    "), Span::new(Style::Blue, name)]);
         }
-        if names.len() > options.top {
-            page.text(4, &[dim(more(names.len() - options.top))]);
+        let hidden: usize = folds.iter().skip(top).map(|fold| fold.members.len()).sum();
+        if hidden > 0 {
+            page.text(4, &[dim(more(hidden))]);
         }
     }
 }
 
-fn conclusions(page: &mut Page, report: &Report, options: &RenderOptions<'_>) {
-    if report.conclusions.is_empty() {
-        return;
-    }
-    page.section("Conclusions", "");
-    for conclusion in report.conclusions.iter().take(options.top) {
+fn conclusions(page: &mut Page, report: &Report, top: usize) {
+    for conclusion in report.conclusions.iter().take(top) {
         let message = terminal_within(&conclusion.message, MESSAGE_LIMIT).into_owned();
         page.flow(&[plain("  • ")], 4, &[plain(message)]);
     }
-    if report.conclusions.len() > options.top {
-        page.text(4, &[dim(more(report.conclusions.len() - options.top))]);
+    if report.conclusions.len() > top {
+        let hidden = numbers::plural((report.conclusions.len() - top) as u64, "more conclusion");
+        page.text(4, &[dim(format!("and {hidden} (--all shows them)"))]);
     }
 }
 
@@ -333,7 +510,8 @@ fn scheme_table(page: &mut Page, report: &Report) {
     }
 }
 
-fn footer(page: &mut Page, report: &Report) {
+/// What was done, and where there is more.
+fn footer(page: &mut Page, report: &Report, options: &RenderOptions<'_>) {
     page.blank();
     let totals = overview::totals_sentence(report);
     let timing = report.timings.as_ref().map(overview::timing_sentence).unwrap_or_default();
@@ -349,8 +527,17 @@ fn footer(page: &mut Page, report: &Report) {
     if let Some(ignored) = overview::ignore_sentence(report) {
         page.text(0, &[dim(ignored)]);
     }
+    let mut hints = Vec::new();
     if let Some(worst) = overview::finding_groups(&report.findings).first() {
         let code = terminal(worst.code);
-        page.text(0, &[dim(format!("{COMMAND} explain {code} says what a finding means"))]);
+        hints.push(format!("{COMMAND} explain {code} says what it means"));
     }
+    if !options.all && !report.facts.is_empty() {
+        let facts = numbers::plural(report.facts.len() as u64, "fact");
+        hints.push(format!("--all adds {facts}"));
+    }
+    if !options.tables && report.totals.measured > 0 {
+        hints.push("--tables shows the numbers".to_owned());
+    }
+    page.text(0, &[dim(hints.join("; "))]);
 }

@@ -32,7 +32,13 @@ fn check_at(path: &Path, text: &str) {
 }
 
 fn options(width: usize) -> RenderOptions<'static> {
-    RenderOptions { width, color: false, top: 5, descriptors: &DESCRIPTORS }
+    RenderOptions {
+        width,
+        top: 5,
+        tables: true,
+        descriptors: &DESCRIPTORS,
+        ..RenderOptions::default()
+    }
 }
 
 fn ending(format: Format) -> &'static str {
@@ -57,6 +63,39 @@ fn tables() {
     check_tables("comparison", &samples::comparison());
     check_tables("quantized", &samples::quantized());
     check_tables("packed", &samples::packed());
+}
+
+/// What fits a screen: shortened where it would not, whole on request.
+#[test]
+fn screens() {
+    for (name, report) in [
+        ("healthy", samples::healthy()),
+        ("troubled", samples::troubled()),
+        ("caused", samples::caused()),
+        ("comparison", samples::comparison()),
+    ] {
+        for width in [80, 120] {
+            let options = RenderOptions {
+                width,
+                lines: Some(40),
+                descriptors: &DESCRIPTORS,
+                ..RenderOptions::default()
+            };
+            let screen = render(&report, Format::Table, &options).unwrap();
+            // Where everything is wrong at once, what could not be read is not left out.
+            let most = if name == "troubled" { 44 } else { 40 };
+            assert!(screen.lines().count() <= most, "{screen}");
+            assert!(screen.lines().all(|line| line.chars().count() <= width), "{screen}");
+            check(&format!("{name}.screen.{width}.txt"), &screen);
+            let all = RenderOptions { all: true, ..options };
+            check(
+                &format!("{name}.all.{width}.txt"),
+                &render(&report, Format::Table, &all).unwrap(),
+            );
+        }
+    }
+    let all = RenderOptions { all: true, ..options(80) };
+    check("caused.md", &render(&samples::caused(), Format::Markdown, &all).unwrap());
 }
 
 #[test]

@@ -15,8 +15,15 @@ use sha2::{Digest as _, Sha256};
 use weightscope_core::*;
 use weightscope_report::{Format, RenderOptions, escape, render, render_figure_page};
 
-const OPTIONS: RenderOptions<'static> =
-    RenderOptions { width: 80, color: false, top: 5, descriptors: &DESCRIPTORS };
+const OPTIONS: RenderOptions<'static> = RenderOptions {
+    width: 80,
+    color: false,
+    top: 5,
+    lines: None,
+    all: false,
+    tables: false,
+    descriptors: &DESCRIPTORS,
+};
 
 fn page(report: &Report) -> String {
     render(report, Format::Html, &OPTIONS).unwrap()

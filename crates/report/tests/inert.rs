@@ -46,7 +46,15 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn options(width: usize, top: usize, color: bool) -> RenderOptions<'static> {
-    RenderOptions { width, color, top, descriptors: &DESCRIPTORS }
+    RenderOptions {
+        width,
+        color,
+        top,
+        lines: None,
+        all: true,
+        tables: true,
+        descriptors: &DESCRIPTORS,
+    }
 }
 
 fn assert_inert(text: &str) {

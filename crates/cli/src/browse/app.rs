@@ -176,6 +176,10 @@ impl App {
                 self.arrange();
             }
             KeyCode::Enter => self.enter(),
+            KeyCode::Char('a') if self.view == View::Findings => {
+                self.data.toggle_facts();
+                self.findings.arrange(&self.data);
+            }
             _ => {
                 let _ = match self.view {
                     View::Weights => self.weights.on_key(key, &self.data),
@@ -232,7 +236,8 @@ impl App {
         let (report, theme) = (&self.data.report, self.theme);
         let mut counts = Vec::new();
         for severity in Severity::ALL.into_iter().rev() {
-            let count = report.findings.iter().filter(|f| f.severity == severity).count() as u64;
+            let found = self.data.found().iter();
+            let count = found.filter(|f| f.severity == severity).count() as u64;
             if count > 0 {
                 let text = format!("{} {}  ", symbol(severity), pieces::count(count));
                 counts.push(Span::styled(text, theme.severity(severity)));
@@ -354,6 +359,9 @@ impl App {
         }
         if !filter.text.is_empty() && !filter.typing {
             parts.push(format!("/{}", escape::terminal_within(&filter.text, 40)));
+        }
+        if self.view == View::Findings && self.data.shows_facts() {
+            parts.push("with facts".to_owned());
         }
         parts.push(format!("by {order}"));
         let style = if filter.is_set() { self.theme.accent() } else { self.theme.dim() };

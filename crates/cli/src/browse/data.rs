@@ -18,6 +18,8 @@ pub(super) struct Data {
     /// Figures of the whole model.
     pub(super) model_figures: Vec<usize>,
     places: BTreeMap<String, usize>,
+    /// How many of the report's findings are findings; facts come after them while they are shown.
+    findings_count: usize,
 }
 
 impl Data {
@@ -25,13 +27,6 @@ impl Data {
         let count = report.weights.len();
         let places: BTreeMap<String, usize> =
             report.weights.iter().enumerate().map(|(i, w)| (w.name.clone(), i)).collect();
-        let mut findings = vec![Vec::new(); count];
-        for (i, finding) in report.findings.iter().enumerate() {
-            let place = finding.weight.as_ref().and_then(|name| places.get(name));
-            if let Some(list) = place.and_then(|place| findings.get_mut(*place)) {
-                list.push(i);
-            }
-        }
         let (mut figures, mut model_figures) = (vec![Vec::new(); count], Vec::new());
         for (i, figure) in report.figures.iter().enumerate() {
             match &figure.weight {
@@ -43,7 +38,43 @@ impl Data {
                 }
             }
         }
-        Self { report, descriptors, findings, figures, model_figures, places }
+        let findings_count = report.findings.len();
+        let findings = Vec::new();
+        let mut data =
+            Self { report, descriptors, findings, figures, model_figures, places, findings_count };
+        data.index_findings();
+        data
+    }
+
+    fn index_findings(&mut self) {
+        self.findings = vec![Vec::new(); self.report.weights.len()];
+        for (i, finding) in self.report.findings.iter().enumerate() {
+            for name in finding.weight.iter().chain(&finding.weights) {
+                let place = self.places.get(name).copied();
+                if let Some(list) = place.and_then(|place| self.findings.get_mut(place)) {
+                    list.push(i);
+                }
+            }
+        }
+    }
+
+    /// Lists the report's facts with its findings, or no longer.
+    pub(super) fn toggle_facts(&mut self) {
+        if self.shows_facts() {
+            self.report.findings.truncate(self.findings_count);
+        } else {
+            self.report.findings.extend_from_slice(&self.report.facts);
+        }
+        self.index_findings();
+    }
+
+    pub(super) fn shows_facts(&self) -> bool {
+        self.report.findings.len() > self.findings_count
+    }
+
+    /// What was found, without facts.
+    pub(super) fn found(&self) -> &[Finding] {
+        self.report.findings.get(..self.findings_count).unwrap_or(&[])
     }
 
     pub(super) fn weight(&self, place: usize) -> Option<&WeightRecord> {

@@ -35,8 +35,9 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn new(data: &Data) -> Self {
-        let findings = &data.report.findings;
-        let widest = |of: &dyn Fn(&Finding) -> usize| findings.iter().map(of).max().unwrap_or(0);
+        let report = &data.report;
+        let findings = || report.findings.iter().chain(&report.facts);
+        let widest = |of: &dyn Fn(&Finding) -> usize| findings().map(of).max().unwrap_or(0);
         let name =
             |f: &Finding| pieces::width(&escape::terminal(f.weight.as_deref().unwrap_or("model")));
         let mut all = Self {

@@ -66,7 +66,7 @@ const HELP: &[(&str, &[(&str, &str)])] = &[
             ("s  → ←", "sort by the next, the previous column"),
             ("S  r", "the other way round"),
             ("/", "filter by words as you type; Esc clears"),
-            ("w", "least severity: any, info, warning, critical"),
+            ("w  a", "least severity: any to critical; facts among findings"),
         ],
     ),
     (

@@ -51,13 +51,38 @@ fn quiet_prints_nothing_but_problems() {
     assert!(run.err.ends_with("ws-cli: and 140 more errors\n"), "{}", run.err);
 }
 
+/// The answer fits a screen and says first and last how it stands; numbers and facts come on request.
+#[test]
+fn a_scan_answers_in_one_screen() {
+    let gpt2 = fixture("tiny-gpt2");
+    for width in ["80", "120"] {
+        for line in ["scan", "scan --analyzers integrity"] {
+            let mut command = crate::common::command();
+            command.args(line.split(' ')).arg(&gpt2).env("COLUMNS", width);
+            let out = crate::common::run_with(&mut command).exits(0).out;
+            let lines: Vec<&str> = out.lines().collect();
+            assert!(lines.len() <= 40, "{} lines: {out}", lines.len());
+            let is_verdict = |line: &&&str| line.starts_with(['✓', '▲', '✗', '•']);
+            let verdict = lines.iter().take(10).find(is_verdict).expect(&out);
+            assert!(lines.iter().rev().take(2).any(|line| line == verdict), "{out}");
+            assert!(!out.contains("──"), "{out}");
+        }
+    }
+    assert!(run("scan --tables", &[&gpt2]).out.contains("\nspectral  "));
+    assert!(run("scan -v", &[&gpt2]).out.contains("\nspectral  "));
+    let all = run("scan --all", &[&gpt2]).exits(0).out;
+    assert!(!all.contains("(--all") && !all.contains("--all adds"), "{all}");
+}
+
 #[test]
 fn top_limits_rows_but_not_json() {
     let gpt2 = fixture("tiny-gpt2");
     let rows = |top: &str| {
-        let out = run(&format!("scan --analyzers distribution --top {top}"), &[&gpt2]).exits(0).out;
+        let out = run(&format!("scan --analyzers distribution --tables --top {top}"), &[&gpt2])
+            .exits(0)
+            .out;
         let table = out.split("\ndistribution ").nth(1).expect("the table").to_owned();
-        table.lines().filter(|line| line.contains("h.") && line.contains(".weight")).count()
+        table.lines().filter(|line| line.starts_with("  ") && line.contains(".weight")).count()
     };
     assert_eq!((rows("0"), rows("3"), rows("10")), (0, 3, 10));
     let json = |top: &str| {

@@ -173,6 +173,12 @@ fn what_changes_the_measuring_is_named_and_left() {
 }
 
 #[test]
+fn a_folder_is_no_report_and_says_what_makes_one() {
+    let model = fixture("tiny-gpt2");
+    run("report", &[&model]).exits(4).says("-o report.json writes one");
+}
+
+#[test]
 fn what_cannot_be_read_is_said_in_one_line() {
     let saved = Saved::of("tiny-gpt2", &[]);
     let text = fs::read_to_string(&saved.report).unwrap();
@@ -194,7 +200,7 @@ fn what_cannot_be_read_is_said_in_one_line() {
         run("report", &[&bad]).exits(4).says(words);
     }
     run("report", &[&saved.at("absent.json")]).exits(4).says("absent.json");
-    run("report", &[saved.folder.path()]).exits(4).says("irectory");
+    run("report", &[saved.folder.path()]).exits(4).says("is a folder, not a saved report");
     run("report", &[]).exits(2);
     for line in ["--format jsn", "--fail-on wrning", "--top many"] {
         saved.report(&line.split(' ').collect::<Vec<_>>()).exits(2);

@@ -123,6 +123,40 @@ fn ignored_findings_need_a_reason_and_are_gone() {
 }
 
 #[test]
+fn findings_are_ignored_by_a_flag() {
+    let gpt2 = gpt2();
+    let scan = |line: &str| run(&format!("scan -q --fail-on warning {line}"), &[&gpt2]);
+    scan("--ignore spectral.unlike-siblings").exits(0);
+    scan("--ignore spectral.unlike-siblings:h.0.*").exits(0);
+    scan("--ignore spectral.unlike-siblings:h.1.*").exits(1);
+    scan("--ignore spectral.unlike-sibling")
+        .exits(2)
+        .says("did you mean \"spectral.unlike-siblings\"?");
+    scan("--ignore spectral.alpha:[").exits(2).says("--ignore: ");
+    let report = run("scan --format json --ignore spectral.alpha", &[&gpt2]).exits(0).json();
+    let rule = &report["settings"]["ignore"][0];
+    assert_eq!((&rule["code"], &rule["weight"]), (&"spectral.alpha".into(), &"*".into()));
+
+    // A saved report is judged by its own lines, without these.
+    let folder = folder();
+    let saved = folder.path().join("r.json");
+    let mut strict = command();
+    strict.args(["scan", "-q", "--thresholds", "absolute"]).arg(&gpt2).arg("-o").arg(&saved);
+    run_with(&mut strict).exits(0);
+    let codes = |report: &Value| -> std::collections::BTreeSet<String> {
+        let of = |f: &Value| f["code"].as_str().unwrap().to_owned();
+        report["findings"].as_array().unwrap().iter().map(of).collect()
+    };
+    let before = run("report --format json", &[&saved]).json();
+    let after =
+        run("report --format json --ignore spectral.unlike-siblings", &[&saved]).exits(0).json();
+    let mut expected = codes(&before);
+    assert!(expected.remove("spectral.unlike-siblings"));
+    assert_eq!(codes(&after), expected);
+    assert_eq!(after["settings"]["parameters"], before["settings"]["parameters"]);
+}
+
+#[test]
 fn known_findings_do_not_fail_and_new_ones_do() {
     let folder = folder();
     let baseline = folder.path().join("old.json");

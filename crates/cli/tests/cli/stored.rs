@@ -45,7 +45,7 @@ fn what_is_not_decoded_is_said_first_and_exits_with_3() {
     with_codes(folder.path());
     let scope = "at least 20 % of the parameters were not measured (1 tensor): codes of type I32 without what decodes them";
     let rest = "in what was measured, at most 80 % of the parameters";
-    let table = run("scan --analyzers integrity", &[folder.path()]).exits(3);
+    let table = run("scan --analyzers integrity --tables", &[folder.path()]).exits(3);
     let at = |words: &str| {
         table.out.find(words).unwrap_or_else(|| panic!("{words:?} is not in {}", table.out))
     };
@@ -80,7 +80,7 @@ fn stored_forms_are_named_in_every_format() {
     pair(plain.path(), scaled.path());
     let path = scaled.path();
     let mut wide = command();
-    wide.args(["scan", "--analyzers", "distribution"]).arg(path).env("COLUMNS", "200");
+    wide.args(["scan", "--tables", "--analyzers", "distribution"]).arg(path).env("COLUMNS", "200");
     let table = run_with(&mut wide).exits(0).out;
     let line = "stored as   fp8 128x128 99.6 %, F32 0.39 %; 8.10 bits a weight";
     assert!(table.contains(line), "{table}");
@@ -126,8 +126,8 @@ fn each_side_of_a_comparison_is_stored_as_itself() {
     let (plain, scaled) = (folder(), folder());
     pair(plain.path(), scaled.path());
     let table = run("compare", &[plain.path(), scaled.path()]).exits(0).out;
-    let sides: Vec<&str> = table.lines().filter(|line| line.contains("stored as")).collect();
-    let [base, tuned] = sides[..] else { panic!("{table}") };
+    let sides = table.lines().find(|line| line.contains("stored as")).unwrap();
+    let (base, tuned) = sides.split_once(" → ").unwrap();
     assert!(base.ends_with("BF16 99.6 %, F32 0.39 %"), "{base}");
     assert!(tuned.contains("fp8 128x128 99.6 %"), "{tuned}");
 }

@@ -5,13 +5,19 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use serde::Serialize;
-use weightscope_core::{Part, Report, Role, Severity, Stack, WeightRecord, WeightStatus};
+use weightscope_core::{
+    Part, Report, ReportKind, Role, Severity, Stack, WeightRecord, WeightStatus,
+};
 
 use super::page::percent;
 use crate::numbers::{self, grouped, plural, short};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Layout {
+    /// Whether the maps show how far weights moved, and between which changes.
+    is_movement: bool,
+    low: String,
+    high: String,
     maps: Vec<Map>,
     shares: Vec<Share>,
     listing: Vec<Line>,
@@ -21,6 +27,8 @@ pub(crate) struct Layout {
 #[derive(Debug, Serialize)]
 struct Map {
     name: String,
+    /// Blocks that share a column.
+    pooled: usize,
     blocks: Vec<Option<u32>>,
     rows: Vec<(String, Vec<Option<Cell>>)>,
 }
@@ -64,19 +72,77 @@ type Members<'a> = IndexMap<u32, Vec<(usize, &'a WeightRecord)>>;
 
 /// Blocks whose numbers stand over the map: every n-th, so that they do not touch.
 const NUMBERED: usize = 24;
+/// Columns that can be told apart; more blocks share them.
+const COLUMNS: usize = 128;
+/// Colours of movement.
+const LEVELS: usize = 8;
 
 pub(crate) fn layout(report: &Report) -> Layout {
-    Layout { maps: maps(report), shares: shares(report), listing: listing(report) }
+    let states = States::of(report);
+    let ends = (states.changes.first(), states.changes.last());
+    let told = |change: Option<&f64>| change.map_or_else(String::new, |x| numbers::significant(*x));
+    Layout {
+        is_movement: states.is_movement,
+        low: told(ends.0),
+        high: told(ends.1),
+        maps: maps(report, &states),
+        shares: shares(report),
+        listing: listing(report),
+    }
 }
 
-fn maps(report: &Report) -> Vec<Map> {
-    let mut findings: HashMap<&str, (Severity, u64)> = HashMap::new();
-    for finding in &report.findings {
-        let Some(weight) = finding.weight.as_deref() else { continue };
-        let entry = findings.entry(weight).or_insert((finding.severity, 0));
-        entry.0 = entry.0.max(finding.severity);
-        entry.1 += 1;
+/// What a map says of a weight.
+struct States<'a> {
+    findings: HashMap<&'a str, (Severity, u64)>,
+    is_movement: bool,
+    /// Of a comparison, ascending: the changes that are not zero.
+    changes: Vec<f64>,
+}
+
+impl<'a> States<'a> {
+    fn of(report: &'a Report) -> Self {
+        let mut findings: HashMap<&str, (Severity, u64)> = HashMap::new();
+        for finding in &report.findings {
+            for weight in finding.weight.iter().chain(&finding.weights) {
+                let entry = findings.entry(weight).or_insert((finding.severity, 0));
+                entry.0 = entry.0.max(finding.severity);
+                entry.1 += 1;
+            }
+        }
+        let mut changes: Vec<f64> =
+            report.weights.iter().filter_map(change).filter(|x| *x > 0.0).collect();
+        changes.sort_by(f64::total_cmp);
+        Self { findings, is_movement: report.kind == ReportKind::Compare, changes }
     }
+
+    /// How bad it is and what it is called: of a comparison, how far it moved.
+    fn state(&self, weight: &WeightRecord) -> (usize, &'static str) {
+        const HEAT: [&str; LEVELS] =
+            ["heat-0", "heat-1", "heat-2", "heat-3", "heat-4", "heat-5", "heat-6", "heat-7"];
+        if self.is_movement {
+            let Some(moved) = change(weight) else { return (0, "skipped") };
+            let below = self.changes.partition_point(|x| *x < moved);
+            let level = below * LEVELS / self.changes.len().max(1);
+            let state = HEAT.get(level).copied().filter(|_| moved > 0.0).unwrap_or("good");
+            return (1 + below, state);
+        }
+        match (weight.status, self.findings.get(weight.name.as_str())) {
+            (WeightStatus::Failed, _) => (5, "failed"),
+            (_, Some((Severity::Critical, _))) => (4, "critical"),
+            (_, Some((Severity::Warning, _))) => (3, "warning"),
+            (WeightStatus::Skipped, _) => (2, "skipped"),
+            (_, Some((Severity::Info, _))) => (1, "info"),
+            (WeightStatus::Ok, None) => (0, "good"),
+        }
+    }
+}
+
+/// How far a weight of a comparison moved.
+fn change(weight: &WeightRecord) -> Option<f64> {
+    weight.number("compare", "relative_l2").filter(|x| x.is_finite())
+}
+
+fn maps(report: &Report, states: &States<'_>) -> Vec<Map> {
     let mut towers: IndexMap<Option<Stack>, IndexMap<Row, Members<'_>>> = IndexMap::new();
     for (index, weight) in report.weights.iter().enumerate() {
         let Some(block) = weight.block.filter(|_| weight.part.is_parameter()) else { continue };
@@ -89,6 +155,7 @@ fn maps(report: &Report) -> Vec<Map> {
         let mut blocks: Vec<u32> = rows.values().flat_map(|r| r.keys().copied()).collect();
         blocks.sort_unstable();
         blocks.dedup();
+        let pooled = blocks.len().div_ceil(COLUMNS).max(1);
         let mut shared: HashMap<(Role, Part, bool), usize> = HashMap::new();
         for (role, part, expert, _) in rows.keys() {
             *shared.entry((*role, *part, *expert)).or_default() += 1;
@@ -104,14 +171,21 @@ fn maps(report: &Report) -> Vec<Map> {
             if shared.get(&(role, part, expert)).is_some_and(|n| *n > 1) {
                 name = format!("{name}, {}", module(&pattern));
             }
-            let cells = blocks.iter().map(|b| Some(cell(members.get(b)?, &findings)));
+            let cells = blocks.chunks(pooled).map(|blocks| {
+                let members: Vec<_> =
+                    blocks.iter().filter_map(|b| members.get(b)).flatten().copied().collect();
+                (!members.is_empty()).then(|| cell(&members, states))
+            });
             (name, cells.collect())
         });
         let rows = lines.collect();
-        let step = blocks.len().div_ceil(NUMBERED).max(1);
-        let numbered = blocks.iter().enumerate();
+        let columns: Vec<u32> =
+            blocks.chunks(pooled).filter_map(|blocks| blocks.first().copied()).collect();
+        let step = columns.len().div_ceil(NUMBERED).max(1);
+        let numbered = columns.iter().enumerate();
         Map {
             name: stack.map_or_else(String::new, |s| s.name().to_owned()),
+            pooled,
             blocks: numbered.map(|(i, b)| i.is_multiple_of(step).then_some(*b)).collect(),
             rows,
         }
@@ -132,35 +206,30 @@ fn module(pattern: &str) -> &str {
     words.next().unwrap_or(pattern)
 }
 
-fn cell(members: &[(usize, &WeightRecord)], findings: &HashMap<&str, (Severity, u64)>) -> Cell {
-    let rank = |weight: &WeightRecord| match (weight.status, findings.get(weight.name.as_str())) {
-        (WeightStatus::Failed, _) => (5, "failed"),
-        (_, Some((Severity::Critical, _))) => (4, "critical"),
-        (_, Some((Severity::Warning, _))) => (3, "warning"),
-        (WeightStatus::Skipped, _) => (2, "skipped"),
-        (_, Some((Severity::Info, _))) => (1, "info"),
-        (WeightStatus::Ok, None) => (0, "good"),
-    };
-    let mut worst = (0, "good", 0, "");
-    for (i, (index, weight)) in members.iter().enumerate() {
-        let (rank, state) = rank(weight);
-        if i == 0 || rank > worst.0 {
-            worst = (rank, state, *index, weight.name.as_str());
+/// The worst of some weights, or the one that moved most.
+fn cell(members: &[(usize, &WeightRecord)], states: &States<'_>) -> Cell {
+    let mut worst: Option<(usize, &'static str, usize, &WeightRecord)> = None;
+    for (index, weight) in members {
+        let (rank, state) = states.state(weight);
+        if worst.is_none_or(|(most, ..)| rank > most) {
+            worst = Some((rank, state, *index, weight));
         }
     }
-    let (_, state, w, name) = worst;
-    let count: u64 = members
-        .iter()
-        .filter_map(|(_, weight)| findings.get(weight.name.as_str()))
-        .map(|(_, count)| count)
-        .sum();
-    let mut label = name.to_owned();
+    let Some((_, state, w, weight)) = worst else {
+        return Cell { w: 0, state: "good", label: String::new() };
+    };
+    let findings = members.iter().filter_map(|(_, w)| states.findings.get(w.name.as_str()));
+    let count: u64 = findings.map(|(_, count)| count).sum();
+    let mut label = weight.name.clone();
     if members.len() > 1 {
         label = format!("{label} and {} more", members.len() - 1);
     }
-    label = match state {
-        "good" => label,
-        "failed" | "skipped" => format!("{label}: {state}"),
+    label = match (state, change(weight)) {
+        (_, Some(moved)) if states.is_movement => {
+            format!("{label}: relative L2 {}", numbers::significant(moved))
+        }
+        ("good", _) => label,
+        ("failed" | "skipped", _) => format!("{label}: {state}"),
         _ => format!("{label}: {state}, {}", plural(count, "finding")),
     };
     Cell { w, state, label }

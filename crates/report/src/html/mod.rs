@@ -70,10 +70,11 @@ const FIGURES_SCRIPT: &str = concat!(
 /// Longest text of a page, in characters; longer than any definition, and no name is worth more.
 const LONGEST_TEXT: usize = 4000;
 
-const TEMPLATES: [(&str, &str); 8] = [
+const TEMPLATES: [(&str, &str); 9] = [
     ("report.html", include_str!("report.html")),
     ("overview.html", include_str!("overview.html")),
     ("findings.html", include_str!("findings.html")),
+    ("conclusions.html", include_str!("conclusions.html")),
     ("architecture.html", include_str!("architecture.html")),
     ("schemes.html", include_str!("schemes.html")),
     ("weights.html", include_str!("weights.html")),
@@ -158,12 +159,15 @@ fn fill(template: &str, context: Value) -> Result<String, RenderError> {
     template.render(context).map_err(RenderError::new)
 }
 
-/// The model's name as the last part of its path.
+/// The last part of a path: a page that is passed on says nothing of where its maker keeps files.
+fn last_part(path: &str) -> &str {
+    let short = path.trim_end_matches(['/', '\\']);
+    short.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()).unwrap_or(path)
+}
+
+/// The models' names.
 fn title(report: &Report) -> String {
-    let names = report.sources.iter().map(|source| {
-        let path = source.path.trim_end_matches(['/', '\\']);
-        path.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()).unwrap_or(&source.path)
-    });
+    let names = report.sources.iter().map(|source| last_part(&source.path));
     let names = names.collect::<Vec<_>>().join(" and ");
     let names = if names.is_empty() { "report" } else { names.as_str() };
     escape::terminal(&format!("{names} · WeightScope")).into_owned()

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use weightscope_core::{Finding, ModelSummary, Report, Severity, SourceRecord};
+use weightscope_core::{Finding, ModelSummary, Report, ReportKind, Severity, SourceRecord};
 
 use super::data::places;
 use crate::numbers::{self, bytes, grouped, plural, share, short};
+use crate::overview::FindingGroup;
 use crate::stored::stored_as;
 use crate::{RenderOptions, overview, scope};
 
@@ -32,6 +33,10 @@ pub(crate) struct Page {
     timings: Option<String>,
     ignored: Option<String>,
     groups: Vec<Group>,
+    /// What follows from nothing and asks for nothing.
+    facts: Vec<Group>,
+    fact_count: String,
+    is_comparison: bool,
     conclusions: Vec<Statement>,
     errors: Vec<ErrorGroup>,
     unmeasured: Vec<(String, u64, String)>,
@@ -61,6 +66,9 @@ struct Group {
     count: String,
     advice: Option<String>,
     doc: Option<&'static str>,
+    /// `explains 7 other findings`, and those.
+    explains: Option<String>,
+    follows: Vec<Group>,
     shown: Vec<Item>,
     folded: Vec<Item>,
     rest: Vec<Item>,
@@ -68,6 +76,7 @@ struct Group {
 
 #[derive(Debug, Serialize)]
 struct Item {
+    /// Its weight, or several in a few words.
     weight: Option<String>,
     /// Index of the weight.
     w: Option<usize>,
@@ -97,6 +106,9 @@ struct ErrorGroup {
 pub(crate) fn page(report: &Report, title: &str, options: &RenderOptions<'_>) -> Page {
     let places = places(report);
     let (tone, verdict, advice) = verdict(report);
+    let facts = overview::free_facts(report);
+    let fact_count: usize = facts.iter().map(|group| group.members.len()).sum();
+    let maker = Maker { places: &places, docs: docs(options), facts: &report.facts };
     let count = |severity: Severity| {
         let count = report.findings.iter().filter(|f| f.severity == severity).count() as u64;
         let noun = match severity {
@@ -123,7 +135,10 @@ pub(crate) fn page(report: &Report, title: &str, options: &RenderOptions<'_>) ->
         totals: overview::totals_sentence(report),
         timings: report.timings.as_ref().map(overview::timing_sentence),
         ignored: overview::ignore_sentence(report),
-        groups: groups(report, &places, options),
+        groups: overview::finding_groups(&report.findings).iter().map(|g| maker.cause(g)).collect(),
+        facts: facts.iter().map(|group| maker.group(group)).collect(),
+        fact_count: grouped(fact_count as u64),
+        is_comparison: report.kind == ReportKind::Compare,
         conclusions: conclusions(report, &places),
         errors: errors(report, &places),
         unmeasured: unmeasured(report),
@@ -132,6 +147,13 @@ pub(crate) fn page(report: &Report, title: &str, options: &RenderOptions<'_>) ->
 
 /// Colour, sentence, and what to do.
 fn verdict(report: &Report) -> (&'static str, String, &'static str) {
+    // A comparison is told by its conclusion, and what is wrong with the change beside it.
+    if report.kind == ReportKind::Compare {
+        let verdict = overview::verdict(report);
+        let tone = verdict.severity.map_or("none", Severity::name);
+        let sentence = if verdict.matter.is_empty() { verdict.lead } else { verdict.matter };
+        return (tone, capital(&sentence), "");
+    }
     let new = |severity| {
         let findings = report.findings.iter().filter(|f| f.severity == severity && !f.known);
         findings.count() as u64
@@ -156,16 +178,20 @@ fn verdict(report: &Report) -> (&'static str, String, &'static str) {
     } else {
         let text = scope::no_findings(report);
         let tone = if text == "no findings" { "good" } else { "none" };
-        let mut letters = text.chars();
-        let first = letters.next().map(|c| c.to_ascii_uppercase());
-        (tone, first.into_iter().chain(letters).collect(), "")
+        (tone, capital(&text), "")
     }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 fn models(report: &Report) -> Vec<Model> {
     let nothing = ModelSummary::default();
     let model = |(i, source): (usize, &SourceRecord)| Model {
-        path: source.path.clone(),
+        path: super::last_part(&source.path).to_owned(),
         source: overview::source_facts(source),
         facts: report.models.get(i).map_or_else(Vec::new, |m| facts(m, stored_as(report, i))),
         trouble: trouble(report.models.get(i).unwrap_or(&nothing)),
@@ -224,22 +250,30 @@ fn trouble(model: &ModelSummary) -> Vec<(&'static str, u64, String)> {
     .collect()
 }
 
-fn groups(
-    report: &Report,
-    places: &HashMap<&str, usize>,
-    options: &RenderOptions<'_>,
-) -> Vec<Group> {
-    let docs = options.descriptors.iter().flat_map(|d| d.findings);
-    let docs: HashMap<&str, &'static str> = docs.map(|f| (f.code, f.doc)).collect();
-    let groups = overview::finding_groups(&report.findings).into_iter().map(|group| {
-        let item = |f: &&Finding| Item {
-            weight: f.weight.clone(),
-            w: f.weight.as_deref().and_then(|name| places.get(name).copied()),
-            message: f.message.clone(),
-            numbers: finding_numbers(f),
-            advice: group.advice.is_none().then(|| f.advice.clone()).filter(|a| !a.is_empty()),
-        };
+/// What findings of a code mean.
+fn docs(options: &RenderOptions<'_>) -> HashMap<&'static str, &'static str> {
+    options.descriptors.iter().flat_map(|d| d.findings).map(|f| (f.code, f.doc)).collect()
+}
+
+/// Makes groups of a page from those of a report.
+struct Maker<'a> {
+    places: &'a HashMap<&'a str, usize>,
+    docs: HashMap<&'static str, &'static str>,
+    facts: &'a [Finding],
+}
+
+impl Maker<'_> {
+    /// A group with what follows from it.
+    fn cause(&self, group: &FindingGroup<'_>) -> Group {
+        let follows = group.consequences(self.facts);
+        let follows = follows.iter().map(|group| self.group(group)).collect();
+        Group { follows, ..self.group(group) }
+    }
+
+    fn group(&self, group: &FindingGroup<'_>) -> Group {
         let mut items = group.members.iter();
+        let mut next = |count| items.by_ref().take(count).map(|f| self.item(group, f)).collect();
+        let (shown, folded, rest) = (next(SHOWN), next(FOLDED), next(usize::MAX));
         let sibling =
             group.code.ends_with(".unlike-siblings").then_some("siblings.unlike-siblings");
         Group {
@@ -248,13 +282,26 @@ fn groups(
             known: group.known,
             count: plural(group.members.len() as u64, "finding"),
             advice: group.advice.map(str::to_owned),
-            doc: docs.get(sibling.unwrap_or(group.code)).copied(),
-            shown: items.by_ref().take(SHOWN).map(item).collect(),
-            folded: items.by_ref().take(FOLDED).map(item).collect(),
-            rest: items.map(item).collect(),
+            doc: self.docs.get(sibling.unwrap_or(group.code)).copied(),
+            explains: group.explains(),
+            follows: Vec::new(),
+            shown,
+            folded,
+            rest,
         }
-    });
-    groups.collect()
+    }
+
+    fn item(&self, group: &FindingGroup<'_>, finding: &Finding) -> Item {
+        let several = || Some(overview::names_of(&finding.weights)).filter(|s| !s.is_empty());
+        Item {
+            w: finding.weight.as_deref().and_then(|name| self.places.get(name).copied()),
+            weight: finding.weight.clone().or_else(several),
+            message: finding.message.clone(),
+            numbers: finding_numbers(finding),
+            advice: (group.advice.is_none() && !finding.advice.is_empty())
+                .then(|| finding.advice.clone()),
+        }
+    }
 }
 
 /// `dead_rows 1234, line 1, siblings 0.3`.

@@ -454,6 +454,39 @@ pub(crate) const HOSTILE: [&str; 8] = [
     "权重.层.一.注意力.查询.权重.权重.层.一.注意力.查询.权重.权重.层.一.注意力.查询",
 ];
 
+/// A damaged weight, what follows from it, and what asks for nothing.
+pub(crate) fn caused() -> Report {
+    let mut report = healthy();
+    let damaged = "transformer.h.3.mlp.c_fc.weight";
+    let mut cause = Finding::new(
+        "integrity.damaged",
+        Severity::Critical,
+        Some(damaged),
+        "6 of 18 neighbouring values lie 28,000 times beyond every other value of this role",
+    )
+    .advice("get the file again");
+    cause.explains = 2;
+    report.findings.push(cause);
+    let of_all = Finding::new("sparsity.dead-units", Severity::Warning, None, "2 units are dead");
+    report.findings.push(
+        of_all.weights(["transformer.h.0.mlp.c_fc.weight", "transformer.h.1.mlp.c_fc.weight"]),
+    );
+    for (code, message) in
+        [("sparsity.dead-units", "7 dead columns"), ("spectral.rank-deficient", "rank 8 of 128")]
+    {
+        let mut fact = Finding::new(code, Severity::Critical, Some(damaged), message);
+        let weight = Some(damaged.to_owned());
+        fact.caused_by = Some(CausedBy { code: "integrity.damaged".into(), weight });
+        report.facts.push(fact);
+    }
+    for block in [0, 1, 2, 3, 7] {
+        let name = format!("transformer.h.{block}.attn.c_attn.weight");
+        let message = format!("alpha {}.5 over 60 eigenvalues", block % 4);
+        report.facts.push(Finding::new("spectral.alpha", Severity::Info, Some(&name), message));
+    }
+    report
+}
+
 /// A report whose every text comes from `names`.
 pub(crate) fn named(names: &[String]) -> Report {
     let mut report = Report { status: Status::Partial, ..empty() };

@@ -163,6 +163,24 @@ fn the_list_of_findings() {
 }
 
 #[test]
+fn facts_are_listed_on_request() {
+    let mut report = sample::report();
+    let fact = report.findings.first().unwrap().clone();
+    report.facts.push(weightscope::Finding { code: "sample.fact".into(), ..fact });
+    let mut app = App::new(report, sample::DESCRIPTORS.to_vec(), true);
+    press(&mut app, "<Tab>");
+    let shows = |app: &App| {
+        let screen = text(&drawn(app, 120, 24));
+        (screen.contains("sample.fact"), screen.contains("[Findings 4]"), screen.contains("✗ 1"))
+    };
+    assert_eq!(shows(&app), (false, false, true));
+    press(&mut app, "a");
+    assert_eq!(shows(&app), (true, true, true));
+    press(&mut app, "a");
+    assert_eq!(shows(&app), (false, false, true));
+}
+
+#[test]
 fn one_weight() {
     let mut app = app();
     press(&mut app, "<Down><Down><Enter>");

@@ -60,7 +60,7 @@ function startMap(map) {
   if (!options.length) return;
   const legend = map.querySelector('.legend');
   const severities = [...legend.children];
-  const select = el('select', { 'aria-label': 'What the map shows' }, el('option', { value: '' }, 'findings'),
+  const select = el('select', { 'aria-label': 'What the map shows' }, el('option', { value: '' }, map.dataset.map),
     options.map((column, i) => el('option', { value: `${i}` }, column.title)));
   const show = () => {
     const column = options[select.value];

@@ -13,7 +13,7 @@ function significant(x) {
   }
   const scientific = x.toExponential(3);
   const exponent = Number(scientific.split('e')[1]);
-  if (exponent >= -3 && exponent < 3) return x.toFixed(3 - exponent);
+  if (exponent >= -4 && exponent < 3) return x.toFixed(3 - exponent);
   if (exponent >= 3 && exponent < 6) return (x < 0 ? '-' : '') + grouped(size);
   return scientific.replace('e+', 'e');
 }

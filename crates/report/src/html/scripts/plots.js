@@ -52,6 +52,11 @@ const sight = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: '400px' });
 
+// Draws what nobody has seen yet, for a page that is printed.
+function paintAll() {
+  for (const plot of plots.values()) if (!plot.painted) paint(plot);
+}
+
 // A figure's element. `of` says whose it is when the surroundings do not.
 function plotted(figure, of) {
   const area = el('div', { class: 'plot' });

@@ -1,5 +1,24 @@
 // Puts the page together: sections of figures, routes, keys, printing.
 
+// Of many blocks, those whose heads are most alike or most opposed, each with the tree beside its map.
+const TELLING = 6;
+function telling(figures) {
+  const maps = figures.filter((figure) => figure.kind === 'heatmap');
+  const strength = (figure) => {
+    const [rows, columns] = figure.data.size;
+    return cellValues(figure.data.cells).reduce((most, v, i) => (v === null || Math.floor(i / columns) % rows === i % columns ? most : Math.max(most, Math.abs(v))), 0);
+  };
+  const chosen = new Set(maps.map((figure) => [strength(figure), figure]).sort((a, b) => b[0] - a[0]).slice(0, TELLING).map(([, figure]) => figure));
+  // A tree follows its map.
+  const shown = new Set();
+  let isShown = maps.length === 0;
+  for (const figure of figures) {
+    if (figure.kind === 'heatmap') isShown = chosen.has(figure);
+    if (isShown) shown.add(figure);
+  }
+  return shown;
+}
+
 function fillSection(id, figures, of) {
   const section = byId(id);
   if (!figures.length) return;
@@ -7,6 +26,15 @@ function fillSection(id, figures, of) {
   section.parentElement.hidden = false;
   const entry = document.querySelector(`[data-nav=${id}]`);
   if (entry) entry.hidden = false;
+  if (of === 'telling') {
+    const shown = telling(figures);
+    const rest = figures.filter((figure) => !shown.has(figure));
+    section.lastElementChild.append(...figures.filter((figure) => shown.has(figure)).map((figure) => plotted(figure)));
+    if (!rest.length) return;
+    const more = el('details', { class: 'folded' }, el('summary', {}, `${grouped(rest.length)} more figures, of the other blocks`), el('div', { class: section.lastElementChild.className }, rest.map((figure) => plotted(figure))));
+    section.append(more);
+    return;
+  }
   let part = null;
   for (const figure of figures) {
     if (of === 'analyzer' && figure.analyzer !== part) {
@@ -38,7 +66,7 @@ function fillSections() {
   const heads = of('attention').filter((figure) => !isTrend(figure));
   const isPair = (figure) => ['heatmap', 'dendrogram'].includes(figure.kind) && (figure.w === null || figure.w === undefined);
   for (const figure of heads.filter(isPair)) figure.isSmall = true;
-  fillSection('heads', heads.filter(isPair));
+  fillSection('heads', heads.filter(isPair), 'telling');
   fillSection('headed', heads.filter((figure) => !isPair(figure)));
   fillSection('positions', of('position').filter((figure) => !isTrend(figure)));
   fillSection('more', model.filter((figure) => !isTrend(figure) && !known.has(figure.analyzer)), 'analyzer');
@@ -122,14 +150,15 @@ function startKeys(table) {
   });
 }
 
-// On paper: every finding, and the first rows of the table.
+// On paper: every finding, every figure, and the first rows of the table.
 function startPrinting(table) {
   const opened = [];
   addEventListener('beforeprint', () => {
-    for (const details of document.querySelectorAll('.folded:not([open])')) {
+    for (const details of document.querySelectorAll('details:not([open]):not(.choose, .analyzer)')) {
       details.open = true;
       opened.push(details);
     }
+    paintAll();
     table.showAtLeast(STEP);
   });
   addEventListener('afterprint', () => {
