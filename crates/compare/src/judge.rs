@@ -6,13 +6,16 @@ use indexmap::IndexMap;
 use weightscope_core::stats::median;
 use weightscope_core::{
     Category, Conclusion, Evidence, Finding, Key, Kind, ParameterSpec, Part, Report, ReportKind,
-    Severity, Verdicts, WeightRecord, without_numbers,
+    Role, Severity, Verdicts, WeightRecord, without_numbers,
 };
 
 use crate::adapter::{LoraConfig, Target, module_of};
-use crate::movement::{Fate, Lines, Pair, by_category, grouped, has_towers, relative_of, role_of};
-use crate::parameters::{DERIVED, GAP, ROUNDING, SHARE, UNRELATED};
-use crate::{ID, figures, fisher, lineage};
+use crate::movement::{
+    Conversion, Fate, Lines, Pair, by_category, grouped, has_towers, relative_of, role_of,
+};
+use crate::parameters::{DERIVED, GAP, ROUNDING, SHARE, STEPS, UNRELATED};
+use crate::scope::{Scope, names, weights};
+use crate::{ID, converted, figures, fisher, lineage};
 
 /// Fewest values of a matrix whose cosine says something.
 const ENOUGH_VALUES: u64 = 1024;
@@ -23,23 +26,41 @@ const ABOVE_FLOOR: f64 = 2.0;
 /// Share of the squared change below which a kind of module is left out of a suggested adapter.
 const WORTH: f64 = 0.01;
 
+/// Share of the squared change that the matrices of a suggested adapter must hold, and share of their parameters below
+/// which its factors are few.
+const HELD: f64 = 0.95;
+const LOW_RANK: f64 = 0.2;
+
 pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
-    let line = |spec: &ParameterSpec| report.settings.parameters.value(ID, spec);
-    let lines = Lines { rounding: line(&ROUNDING), gap: line(&GAP), share: line(&SHARE) };
-    let pairs = Pair::all(report, lines);
-    if pairs.is_empty() {
-        // A scan has nothing to say here.
-        if report.kind == ReportKind::Compare {
-            let message = "no trained weight has a counterpart that it can be compared with";
-            conclude(out, "compare.nothing-common", message.to_owned(), Vec::new());
-        }
+    // A scan has nothing to say here.
+    if report.kind != ReportKind::Compare {
         return;
     }
-    let context =
-        Context { report, pairs: &pairs, derived: derived(report), derived_line: line(&DERIVED) };
+    let line = |spec: &ParameterSpec| report.settings.parameters.value(ID, spec);
+    let lines = Lines {
+        rounding: line(&ROUNDING),
+        gap: line(&GAP),
+        share: line(&SHARE),
+        steps: line(&STEPS),
+        unrelated: line(&UNRELATED),
+    };
+    let pairs = Pair::all(report, lines);
+    let context = Context {
+        report,
+        pairs: &pairs,
+        scope: Scope::of(report, &pairs),
+        derived: derived(report),
+        derived_line: line(&DERIVED),
+    };
     not_finite(&pairs, out);
-    context.verdict(line(&UNRELATED), out);
-    context.common_rows(out);
+    if context.scope.total() == 0 {
+        return;
+    }
+    if context.scope.is_enough() {
+        context.verdict(line(&UNRELATED), out);
+    } else {
+        context.no_verdict(out);
+    }
     figures::judge(report, &pairs, out);
 }
 
@@ -51,6 +72,24 @@ fn conclude(out: &mut Verdicts, code: &'static str, message: String, evidence: V
         message,
         evidence,
     });
+}
+
+/// Relative L2 of some weights together: the root of all squared differences over all squares of BASE's.
+fn whole_relative(pairs: &[&Pair<'_>]) -> Option<f64> {
+    let (mut change, mut size) = (0.0, 0.0);
+    for pair in pairs {
+        let (Some(distance), Some(relative)) = (pair.number("l2_distance"), pair.relative()) else {
+            continue;
+        };
+        change += distance * distance;
+        size += if relative > 0.0 { (distance / relative).powi(2) } else { 0.0 };
+    }
+    (size > 0.0).then(|| (change / size).sqrt())
+}
+
+/// Whether it is as it was, but for rounding.
+fn is_frozen(pair: &Pair<'_>) -> bool {
+    matches!(pair.fate, Fate::Same | Fate::Recast)
 }
 
 fn evidence(weight: Option<&WeightRecord>, metric: &'static str, value: f64) -> Evidence {
@@ -89,6 +128,7 @@ fn derived(report: &Report) -> Option<(usize, f64)> {
 struct Context<'a> {
     report: &'a Report,
     pairs: &'a [Pair<'a>],
+    scope: Scope<'a>,
     derived: Option<(usize, f64)>,
     derived_line: f64,
 }
@@ -97,68 +137,179 @@ impl<'a> Context<'a> {
     fn verdict(&self, unrelated: f64, out: &mut Verdicts) {
         let changed: Vec<&Pair<'_>> = self.pairs.iter().filter(|p| p.has_changed()).collect();
         let recast: Vec<&Pair<'_>> = self.pairs.iter().filter(|p| p.fate == Fate::Recast).collect();
-        if changed.is_empty() && recast.is_empty() {
-            self.identical(out);
-        } else if changed.is_empty() {
-            self.recast(&recast, out);
-        } else if let Some((cosine, count)) = self.low_cosine(&changed, unrelated) {
+        let same = self.pairs.iter().filter(|p| p.fate == Fate::Same).count();
+        if let Some((cosine, count)) = self.low_cosine(&changed, unrelated) {
             if !self.is_derived() {
                 let message = format!(
                     "unrelated: the median cosine of {count} matrices is {}, as of weights trained apart",
                     number(cosine)
                 );
                 let proof = vec![evidence(None, "median_cosine_similarity", cosine)];
-                conclude(out, "compare.unrelated", message, proof);
+                conclude(out, "compare.unrelated", self.with_scope(message), proof);
             }
             self.lineage(true, out);
+            return;
+        }
+        if same == self.pairs.len() {
+            self.identical(out);
+            return;
+        }
+        let reordered = self.conversions(changed.is_empty(), recast.is_empty(), out);
+        if changed.is_empty() {
+            if !recast.is_empty() {
+                self.recast(&recast, out);
+            }
+            if reordered {
+                self.lineage(true, out);
+            }
         } else {
             self.changed(&changed, out);
+            self.lineage(reordered, out);
+        }
+        self.rows(out);
+    }
+
+    /// A message with what it does not speak of.
+    fn with_scope(&self, message: String) -> String {
+        std::iter::once(message).chain(self.scope.told()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Where so little is paired that nothing can be said of the whole.
+    fn no_verdict(&self, out: &mut Verdicts) {
+        let scope = &self.scope;
+        let mut message = format!(
+            "{} of {} could be paired: nothing can be said",
+            scope.paired,
+            weights(scope.total())
+        );
+        if scope.paired > 0 {
+            let same = self.pairs.iter().filter(|p| p.fate == Fate::Same).count();
+            message = format!(
+                "{message} of the whole ({:.1} % of the parameters are paired; {same} of these weights are identical)",
+                100.0 * scope.share()
+            );
+        }
+        let families: Vec<&str> = self.report.models.iter().map(|m| m.family.as_str()).collect();
+        if let [base, tuned] = families[..]
+            && base != tuned
+        {
+            message = format!("{message}; BASE is of family {base}, TUNED of {tuned}");
+        }
+        let proof = vec![evidence(None, "paired_share", scope.share())];
+        conclude(out, "compare.no-verdict", self.with_scope(message), proof);
+        if self.is_derived() {
             self.lineage(false, out);
         }
     }
 
     fn identical(&self, out: &mut Verdicts) {
         let count = self.pairs.len();
-        let trained = self.report.weights.iter().filter(|w| w.parameters > 0).count();
-        let message = match trained - count {
-            0 => format!("identical: all {count} pairs of weights hold the same values"),
-            alone => format!(
-                "identical where they pair: {count} pairs of weights hold the same values, and {alone} weights have no pair"
-            ),
+        let proof = vec![evidence(None, "pairs", count as f64)];
+        if self.scope.is_whole() {
+            let message = format!("identical: all {count} pairs of weights hold the same values");
+            conclude(out, "compare.identical", message, proof);
+            return;
+        }
+        let cut: usize = self.scope.cut.iter().map(|cut| cut.records.len()).sum();
+        let whole = count - cut;
+        let message =
+            self.with_scope(format!("{whole} of {} are identical", weights(self.scope.total())));
+        let lacks = self.scope.cut.iter().any(|cut| cut.rows[1] < cut.rows[0]);
+        let code = match (cut, lacks) {
+            (0, _) => "compare.identical-where-paired",
+            (_, true) => "compare.rows-cut",
+            (_, false) => "compare.rows-added",
         };
-        conclude(out, "compare.identical", message, vec![evidence(None, "pairs", count as f64)]);
+        let message = if cut > 0 {
+            format!("{message}; the rows that both have are the same")
+        } else {
+            message
+        };
+        conclude(out, code, message, proof);
     }
 
-    fn recast(&self, recast: &[&Pair<'_>], out: &mut Verdicts) {
-        let mut casts: IndexMap<(&str, &str), usize> = IndexMap::new();
-        for pair in recast {
-            *casts.entry((pair.record.dtype.as_str(), pair.other_dtype())).or_default() += 1;
+    /// Rows that one table has and the other lacks, where other things are said first.
+    fn rows(&self, out: &mut Verdicts) {
+        for cut in &self.scope.cut {
+            let code =
+                if cut.rows[1] < cut.rows[0] { "compare.rows-cut" } else { "compare.rows-added" };
+            let message = format!("{}; the others were compared", cut.told());
+            let proof = cut.records.iter().map(|record| {
+                evidence(Some(record), "compared_rows", cut.rows[0].min(cut.rows[1]) as f64)
+            });
+            conclude(out, code, message, proof.collect());
         }
-        let alone = casts.len() == 1;
-        let cast = |((from, to), count): (&(&str, &str), &usize)| {
-            if alone { format!("{from} to {to}") } else { format!("{from} to {to} ({count})") }
-        };
-        let casts: Vec<String> = casts.iter().map(cast).collect();
-        let ratios: Vec<f64> = recast.iter().filter_map(|p| p.number("above_floor")).collect();
-        let relative = relative_of(recast.iter().copied()).unwrap_or(0.0);
-        let because = match median(&ratios) {
-            Some(ratio) => format!(
-                "the difference is the rounding (relative L2 {}, {ratio:.3} times the floor)",
-                number(relative)
-            ),
-            None if relative > 0.0 => {
-                format!("the difference is the rounding (relative L2 {})", number(relative))
+    }
+
+    /// What conversions explain; whether weights stand in another order. `alone`: nothing else differs. `exactly`: nor
+    /// was anything recast.
+    fn conversions(&self, alone: bool, exactly: bool, out: &mut Verdicts) -> bool {
+        let towers = has_towers(self.report);
+        type Tell = fn(&[&Pair<'_>], &[Pair<'_>], bool) -> String;
+        let kinds: [(Conversion, &'static str, Tell); 4] = [
+            (Conversion::Permuted, "compare.permuted", converted::permuted),
+            (Conversion::Transposed, "compare.transposed", converted::transposed),
+            (Conversion::Scaled, "compare.scaled", converted::scaled),
+            (Conversion::Shifted, "compare.shifted", converted::shifted),
+        ];
+        let mut is_first = true;
+        let mut reordered = false;
+        for (kind, code, tell) in kinds {
+            let members = converted::of_kind(self.pairs, kind);
+            if members.is_empty() {
+                continue;
             }
-            None => "nothing is lost".to_owned(),
+            reordered |= kind == Conversion::Permuted;
+            let counted = converted::counted(&members, self.pairs);
+            let mut message = format!("{counted}: {}", tell(&members, self.pairs, towers));
+            if is_first && alone {
+                let others =
+                    self.pairs.len() - self.pairs.iter().filter(|p| self.is_converted(p)).count();
+                message += match (others, exactly) {
+                    (0, _) => "; nothing was trained",
+                    (_, true) => "; all others are identical, and nothing was trained",
+                    (_, false) => {
+                        "; all others differ by rounding at most, and nothing was trained"
+                    }
+                };
+                message = self.with_scope(message);
+            }
+            is_first = false;
+            conclude(out, code, message, evidence_of(&members, "conversion_residual"));
+        }
+        reordered
+    }
+
+    fn is_converted(&self, pair: &Pair<'_>) -> bool {
+        matches!(pair.fate, Fate::Converted(_))
+    }
+
+    /// The same weights in other types.
+    fn recast(&self, recast: &[&Pair<'_>], out: &mut Verdicts) {
+        let mut kinds: IndexMap<(Recast, &str, String), Vec<&Pair<'_>>> = IndexMap::new();
+        for pair in recast {
+            let from = pair.record.stored_type().into_owned();
+            kinds.entry((Recast::of(pair), pair.other_type(), from)).or_default().push(pair);
+        }
+        // What most of the parameters are leads.
+        let size = |members: &Vec<&Pair<'_>>| -> u64 {
+            members.iter().map(|pair| pair.record.parameters).sum()
         };
-        let count = if recast.len() == self.pairs.len() {
-            format!("all {}", recast.len())
+        let mut kinds: Vec<((Recast, &str, String), Vec<&Pair<'_>>)> = kinds.into_iter().collect();
+        kinds.sort_by_key(|(_, members)| std::cmp::Reverse(size(members)));
+        let parts: Vec<String> = kinds
+            .iter()
+            .map(|((kind, to, from), members)| kind.told(from, to, members, self.pairs.len()))
+            .collect();
+        let message = format!("the same weights, {}", parts.join("; "));
+        let alone = recast.len() + self.pairs.iter().filter(|p| p.fate == Fate::Same).count();
+        let message = if alone == self.pairs.len() { self.with_scope(message) } else { message };
+        let metric = if recast.iter().any(|pair| pair.number("above_storage").is_some()) {
+            "above_storage"
         } else {
-            format!("{} of {}", recast.len(), self.pairs.len())
+            "above_floor"
         };
-        let message =
-            format!("the same weights recast: {count} from {}; {because}", casts.join(", "));
-        conclude(out, "compare.recast", message, evidence_of(recast, "above_floor"));
+        conclude(out, "compare.recast", message, evidence_of(recast, metric));
     }
 
     /// The median cosine of changed matrices, where it is below `line`, and of how many.
@@ -210,6 +361,13 @@ impl<'a> Context<'a> {
 
     /// Trained further, by an adapter or as a whole.
     fn changed(&self, changed: &[&Pair<'a>], out: &mut Verdicts) {
+        let (replaced, changed): (Vec<&Pair<'a>>, Vec<&Pair<'a>>) =
+            changed.iter().copied().partition(|p| p.fate == Fate::Replaced);
+        if changed.is_empty() {
+            self.replaced(&replaced, out);
+            return;
+        }
+        let changed = &changed[..];
         let low: Vec<&Pair<'a>> =
             changed.iter().copied().filter(|p| matches!(p.fate, Fate::LowRank(_))).collect();
         // Matrices within blocks that moved in every direction, or whose spectra are not known.
@@ -220,15 +378,38 @@ impl<'a> Context<'a> {
             let known = ["delta_rank_above_rounding", "delta_rank_at_least"];
             known.into_iter().any(|metric| p.number(metric).is_some())
         });
-        if !low.is_empty() && measured.is_empty() {
+        if !low.is_empty() && measured.is_empty() && replaced.is_empty() {
             self.adapter(&low, changed, unknown.len(), out);
         } else {
             self.fine_tuned(changed, out);
             self.suggestion(changed, out);
-            if changed.len() < self.pairs.len() {
+            if self.pairs.iter().any(is_frozen) {
                 self.frozen(out);
             }
         }
+        if !replaced.is_empty() {
+            self.replaced(&replaced, out);
+        }
+    }
+
+    /// Matrices that no rounding, no known conversion and no training explains.
+    fn replaced(&self, replaced: &[&Pair<'a>], out: &mut Verdicts) {
+        let middle = |metric: &'static str| {
+            let all: Vec<f64> = replaced.iter().filter_map(|p| p.number(metric)).collect();
+            median(&all).unwrap_or(0.0)
+        };
+        let hold = if replaced.len() == 1 { "holds" } else { "hold" };
+        let message = format!(
+            "{} of {} {hold} other values (cosine {} and relative L2 {} in the median): neither rounding nor a known conversion nor training explains that ({})",
+            replaced.len(),
+            weights(self.pairs.len()),
+            number(middle("cosine_similarity")),
+            number(middle("relative_l2")),
+            names(replaced.iter().map(|p| p.record.name.as_str()))
+        );
+        let is_all = replaced.len() == self.pairs.iter().filter(|p| p.has_changed()).count();
+        let message = if is_all { self.with_scope(message) } else { message };
+        conclude(out, "compare.replaced", message, evidence_of(replaced, "cosine_similarity"));
     }
 
     fn adapter(
@@ -287,7 +468,7 @@ impl<'a> Context<'a> {
         conclude(
             out,
             "compare.merged-adapter",
-            message,
+            self.with_scope(message),
             evidence_of(low, "delta_rank_above_rounding"),
         );
     }
@@ -312,8 +493,11 @@ impl<'a> Context<'a> {
         let mut proof = Vec::new();
         if let (Some(middle), Some(largest)) = (median(&relatives), largest) {
             let most = largest.relative().unwrap_or(0.0);
+            let whole = whole_relative(changed).filter(|_| changed.len() > 1);
+            let whole =
+                whole.map_or(String::new(), |x| format!(", {} over all of them", number(x)));
             parts.push(format!(
-                "relative L2 {} in the median, {} at most ({})",
+                "relative L2 {} in the median, {} at most ({}){whole}",
                 number(middle),
                 number(most),
                 largest.record.name
@@ -370,11 +554,15 @@ impl<'a> Context<'a> {
                 number(ratio)
             ));
         }
-        conclude(out, "compare.fine-tuned", parts.join("; "), proof);
+        conclude(out, "compare.fine-tuned", self.with_scope(parts.join("; ")), proof);
     }
 
-    /// What a LoRA would have to be to do what a full fine-tune did.
+    /// What a LoRA would have to be to do what a full fine-tune did, where one could; `None` spectra tell nothing.
     fn suggestion(&self, changed: &[&Pair<'a>], out: &mut Verdicts) {
+        // An adapter of an adapter is none.
+        if changed.iter().any(|p| matches!(p.record.role, Role::AdapterA | Role::AdapterB)) {
+            return;
+        }
         let energy = |p: &Pair<'_>| p.number("l2_distance").unwrap_or(0.0).powi(2);
         let total: f64 = changed.iter().map(|p| energy(p)).sum();
         let mut kinds: IndexMap<String, Vec<&Pair<'a>>> = IndexMap::new();
@@ -396,33 +584,52 @@ impl<'a> Context<'a> {
             ranks.fold(0.0, f64::max) as u64
         };
         let mut targets = Vec::new();
-        let (mut held, mut parameters) = (0.0, 0.0);
+        let (mut held, mut parameters, mut touched) = (0.0, 0.0, 0.0);
         for members in kinds.values() {
             let rank = rank(members);
             for pair in members {
                 let [out, input] = pair.record.matrix.unwrap_or_default();
                 parameters += rank as f64 * (out + input) as f64;
+                touched += pair.record.parameters as f64;
                 held += energy(pair);
                 targets.push(Target { module: module_of(&pair.record.name).to_owned(), rank });
             }
         }
+        // What is not known, or is no adapter's affair, leaves nothing to be said.
+        if held < HELD * total || touched == 0.0 {
+            return;
+        }
         let members: Vec<&Pair<'_>> = kinds.into_values().flatten().collect();
-        let Some(config) = self.config(&targets, &members).filter(|_| total > 0.0) else { return };
+        let Some(config) = self.config(&targets, &members) else { return };
         let share = 0.9 * held / total;
-        let model: u64 = self.pairs.iter().map(|p| p.record.parameters).sum();
-        let message = format!(
-            "a LoRA that holds at least {:.0} % of the squared change: {config}, {:.1} % of the model's parameters",
-            100.0 * share,
+        let of_model = {
+            let model: u64 = self.pairs.iter().map(|p| p.record.parameters).sum();
             100.0 * parameters / model.max(1) as f64
-        );
+        };
         let mut proof = vec![evidence(None, "share_of_change", share)];
         proof.extend(evidence_of(&members, "delta_energy_rank_90"));
-        conclude(out, "compare.lora-suggestion", message, proof);
+        let percent = 100.0 * share;
+        if parameters < LOW_RANK * touched {
+            let message = format!(
+                "a LoRA that holds at least {percent:.0} % of the squared change: {config}, {of_model:.1} % of the model's parameters"
+            );
+            conclude(out, "compare.lora-suggestion", message, proof);
+            return;
+        }
+        let ranks: BTreeSet<u64> = targets.iter().map(|target| target.rank).collect();
+        let ranks = match (ranks.first(), ranks.last()) {
+            (Some(a), Some(b)) if a != b => format!("ranks of {a} to {b}"),
+            (Some(a), _) => format!("rank {a}"),
+            _ => String::new(),
+        };
+        let message = format!(
+            "not low-rank: a full fine-tune; a LoRA that holds at least {percent:.0} % of the squared change would need {ranks}, {of_model:.1} % of the model's parameters"
+        );
+        conclude(out, "compare.not-low-rank", message, proof);
     }
 
     /// What did not change while something else did.
     fn frozen(&self, out: &mut Verdicts) {
-        let is_frozen = |p: &Pair<'_>| !p.has_changed();
         let towers = has_towers(self.report);
         let mut roles: IndexMap<String, bool> = IndexMap::new();
         let mut blocks: IndexMap<(String, u32), bool> = IndexMap::new();
@@ -471,17 +678,74 @@ impl<'a> Context<'a> {
             vec![evidence(None, "weights", frozen.len() as f64)],
         );
     }
+}
 
-    fn common_rows(&self, out: &mut Verdicts) {
-        for pair in self.pairs {
-            if let Some(rows) = pair.number("compared_rows") {
-                let record = pair.record;
-                let message = format!(
-                    "{}: the two have different numbers of rows, and the first {rows} are compared",
-                    record.name
-                );
-                let proof = vec![evidence(Some(record), "compared_rows", rows)];
-                conclude(out, "compare.common-rows", message, proof);
+/// How a weight came to another type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Recast {
+    /// A cast of BASE's values makes TUNED's.
+    Cast,
+    /// Both were rounded from one source.
+    Siblings,
+    /// Codes with factors stand for the values of one of them.
+    Quantised,
+}
+
+impl Recast {
+    fn of(pair: &Pair<'_>) -> Self {
+        if pair.has_common_source() {
+            Self::Siblings
+        } else if pair.is_quantised() && pair.number("above_storage").is_some() {
+            Self::Quantised
+        } else {
+            Self::Cast
+        }
+    }
+
+    /// What was done to `members`, of so many pairs, and what it cost.
+    fn told(self, from: &str, to: &str, members: &[&Pair<'_>], all: usize) -> String {
+        let count = if members.len() == all {
+            format!("all {}", members.len())
+        } else {
+            format!("{} of {all}", members.len())
+        };
+        let relatives: Vec<f64> = members.iter().filter_map(|p| p.relative()).collect();
+        let middle = number(median(&relatives).unwrap_or(0.0));
+        let ratio = |metric: &'static str| {
+            let all: Vec<f64> = members.iter().filter_map(|p| p.number(metric)).collect();
+            median(&all)
+        };
+        match self {
+            Self::Quantised => {
+                let first = members.first().map(|pair| pair.record);
+                let restored = first.is_some_and(|record| record.stored.is_some());
+                let plain = members.iter().all(|p| p.text("other_stored") == p.text("other_dtype"));
+                let how = match (restored, plain) {
+                    (true, true) => format!("stored as {from} and as {to}"),
+                    (true, false) => format!("quantised to {from} and to {to}"),
+                    _ => format!("quantised to {to}"),
+                };
+                let times = ratio("above_storage").map_or(String::new(), |times| {
+                    format!(", {times:.2} times what such steps are expected to make")
+                });
+                format!("{how}: {count} (relative L2 {middle} in the median{times})")
+            }
+            Self::Siblings => format!(
+                "rounded to {from} and to {to} from a common source: {count} (no difference beyond both roundings; relative L2 {middle} in the median)"
+            ),
+            Self::Cast => {
+                let relative = relative_of(members.iter().copied()).unwrap_or(0.0);
+                let because = match ratio("above_floor") {
+                    Some(ratio) => format!(
+                        "the difference is the rounding (relative L2 {}, {ratio:.3} times the floor)",
+                        number(relative)
+                    ),
+                    None if relative > 0.0 => {
+                        format!("the difference is the rounding (relative L2 {})", number(relative))
+                    }
+                    None => "nothing is lost".to_owned(),
+                };
+                format!("recast: {count} from {from} to {to}; {because}")
             }
         }
     }
@@ -510,7 +774,7 @@ fn ranges(blocks: &[&(String, u32)]) -> Vec<String> {
 }
 
 /// A number in a sentence: three significant digits.
-fn number(x: f64) -> String {
+pub(crate) fn number(x: f64) -> String {
     match x.abs() {
         0.0 => "0".to_owned(),
         size if (1e-3..1e4).contains(&size) => {

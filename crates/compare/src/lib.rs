@@ -6,17 +6,23 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+mod conversion;
+mod converted;
 mod elementwise;
 mod figures;
 mod judge;
 mod lineage;
 mod movement;
+mod order;
 mod parameters;
+mod probe;
+mod scope;
 mod spectra;
 
 use weightscope_core::{
     AnalyzeError, Analyzer, Cost, DType, Descriptor, FindingSpec, MetricSpec, ModelGraph, Output,
-    Parameters, Report, Severity, Unit, UnitSpec, Verdicts, Weight, WeightRecord, element_count,
+    Parameters, Report, Severity, Shared, Unit, UnitSpec, Verdicts, Weight, WeightRecord,
+    WeightView, element_count,
 };
 
 pub use elementwise::{Differences, changed_beyond, differences, is_identical};
@@ -72,6 +78,57 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "",
             "Share of values whose sign is the opposite, 0 to 1; zeros have none.",
         ),
+        MetricSpec::new(
+            "storage_floor",
+            "",
+            "Relative L2 that storing both makes of one source: the root of both sums of squared rounding errors to be expected, over ||A||. A number format (the coarsest that holds all values) rounds by half a step at most, and its mean square is a third of that; codes in blocks say theirs. Not computed where a cast explains everything.",
+        ),
+        MetricSpec::new(
+            "above_storage",
+            "",
+            "relative_l2/storage_floor: about 1 where rounding explains everything.",
+        ),
+        MetricSpec::new(
+            "beyond_storage",
+            "",
+            "Share of values that are farther apart than rounding (or cutting) a common source to the formats of A and of B leaves them: 0 for siblings in two formats. Undefined within one format and for codes in blocks.",
+        ),
+        MetricSpec::new(
+            "conversion",
+            "",
+            "What makes B of A without training: scaled, rows-scaled, columns-scaled, blocks-scaled (128 x 128), groups-of-32-scaled, -64- and -128-, shifted, rows-permuted, columns-permuted, values-permuted (vectors), transposed. Found by least squares or by matching sketches of lines, and held against the values. Undefined where none is known.",
+        ),
+        MetricSpec::new(
+            "conversion_residual",
+            "",
+            "Relative L2, over ||B||, of what that conversion leaves: 0 where it explains every bit, the rounding where it was recast as well.",
+        ),
+        MetricSpec::new(
+            "conversion_least",
+            "",
+            "Smallest factor of a scaling, or the constant of a shift.",
+        ),
+        MetricSpec::new("conversion_most", "", "The largest one."),
+        MetricSpec::new(
+            "conversion_lines",
+            "count",
+            "Rows, columns or values that are in another place.",
+        ),
+        MetricSpec::new(
+            "conversion_order",
+            "",
+            "A name for their order: halves to pairs of n (rotary features of heads of n: first and second half against side by side), pairs to halves of n, whole blocks of n, within blocks of n.",
+        ),
+        MetricSpec::new(
+            "conversion_order_id",
+            "",
+            "A hash of the order: the same for matrices whose lines went the same ways.",
+        ),
+        MetricSpec::new(
+            "other_stored",
+            "",
+            "How B is stored, in one word: an element type, or a scheme such as Q4_0.",
+        ),
         MetricSpec::new("other_dtype", "", "Element type of B as its file spells it."),
         MetricSpec::new(
             "rounded_to",
@@ -87,6 +144,13 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "compared_rows",
             "count",
             "Rows that both have, where one table is longer (vocabularies): the first ones are compared. Undefined where all are.",
+        ),
+        MetricSpec::new("base_rows", "count", "Rows that A has in all, where one table is longer."),
+        MetricSpec::new("other_rows", "count", "The same of B."),
+        MetricSpec::new(
+            "other_rows_equal",
+            "",
+            "1 where the rows that only one of the two has are all equal, as rows that were added and never trained are; else 0.",
         ),
         MetricSpec::new(
             "base_not_finite",
@@ -164,9 +228,10 @@ impl Analyzer for Compare {
     fn cost(&self, unit: &UnitSpec, graph: &ModelGraph) -> Cost {
         let weight = unit.weights.first().and_then(|id| graph.weights.get(id.0 as usize));
         let elements = weight.map_or(0, Weight::elements);
+        let size = weight.map_or([0; 2], |w| [w.layout.rows(), w.layout.columns()]);
         Cost {
             work: elements as f64 * elementwise::WORK,
-            scratch_bytes: elementwise::SCRATCH_BYTES,
+            scratch_bytes: elementwise::SCRATCH_BYTES + conversion::scratch(size),
         }
     }
 
@@ -195,6 +260,21 @@ impl Analyzer for Compare {
             _ => None,
         };
         out.metric_or("changed_beyond_rounding", beyond, why);
+        out.metric("other_stored", stored_name(tuned));
+        surplus(base, tuned, out)?;
+        match found {
+            Some(found) if found.not_finite != [0; 2] => {
+                conversion::undefined("values that are NaN or infinite", out);
+            }
+            Some(found) if found.changed > 0 && beyond != Some(0.0) => {
+                conversion::record(unit, base, tuned, out)?;
+            }
+            found => {
+                let same = found.is_none_or(|found| found.totals.difference_energy == 0.0);
+                let why = if same { spectra::UNCHANGED } else { spectra::ROUNDED };
+                conversion::undefined(why, out);
+            }
+        }
         Ok(())
     }
 
@@ -214,12 +294,60 @@ impl Analyzer for Compare {
             parameters::NO_SPECTRA.key,
             parameters::BUDGET.key,
             parameters::MOVERS.key,
+            parameters::STEPS.key,
         ]
     }
 
     fn judge(&self, report: &Report, out: &mut Verdicts) {
         judge::judge(report, out);
     }
+}
+
+/// What the longer of two tables has beyond the rows that both have.
+fn surplus(
+    base: &WeightView<'_>,
+    tuned: &WeightView<'_>,
+    out: &mut Output,
+) -> Result<(), AnalyzeError> {
+    let all = |weight: &Weight| {
+        let width = weight.matrix.map_or(1, |[_, input]| input).max(1);
+        element_count(&weight.shape).unwrap_or(0) / width
+    };
+    let [of_base, of_tuned] = [base, tuned].map(|view| all(view.weight()));
+    let why = "all of both are compared";
+    let differ = of_base != of_tuned;
+    out.metric_or("base_rows", differ.then_some(of_base), why);
+    out.metric_or("other_rows", differ.then_some(of_tuned), why);
+    let (longer, count) = if of_base > of_tuned { (base, of_base) } else { (tuned, of_tuned) };
+    let mut rest = longer.weight().clone();
+    let first = of_base.min(of_tuned);
+    let layout = &mut rest.layout;
+    let is_table = differ && rest.matrix.is_some() && layout.row_ranges.len() == 1;
+    if !is_table {
+        out.undefined("other_rows_equal", if differ { "no table" } else { why });
+        return Ok(());
+    }
+    if rest.transposed {
+        let start = layout.column_range.start;
+        layout.column_range = start + first..start + count;
+    } else if let Some(range) = layout.row_ranges.first_mut() {
+        *range = range.start + first..range.start + count;
+    }
+    let shared = Shared::default();
+    let rest = longer.beside(&rest, &shared);
+    let (mut model, mut equal): (Option<Vec<f64>>, bool) = (None, true);
+    rest.for_each_row(|_, row: &[f64]| match &model {
+        Some(model) => equal &= model == row,
+        None => model = Some(row.to_vec()),
+    })?;
+    out.metric("other_rows_equal", u64::from(equal));
+    Ok(())
+}
+
+/// How a weight is stored, in one word.
+fn stored_name(view: &WeightView<'_>) -> String {
+    let dtype = view.weight().dtype.map_or("", DType::name);
+    view.stored().map_or(dtype, |form| &form.scheme).to_owned()
 }
 
 /// What is not known where values are not finite.

@@ -1,9 +1,12 @@
 //! How far groups of weights moved.
 
 use indexmap::IndexMap;
-use weightscope_core::{Category, DType, Report, Stack, WeightRecord, WeightStatus};
+use weightscope_core::{
+    Category, DType, Kind, Parameters, Report, Role, Stack, WeightRecord, WeightStatus,
+};
 
 use crate::ID;
+use crate::parameters::STEPS;
 
 /// What became of one weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,10 +15,36 @@ pub(crate) enum Fate {
     Same,
     /// Another type, and no more difference than its rounding.
     Recast,
+    /// A conversion explains the difference.
+    Converted(Conversion),
     /// The change has this exact rank above the rounding.
     LowRank(u64),
+    /// A matrix that has nothing to do with BASE's: no training leads so far.
+    Replaced,
     /// Anything else, or more.
     Moved,
+}
+
+/// What a conversion did, as far as judging tells kinds apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Conversion {
+    Permuted,
+    Transposed,
+    Scaled,
+    Shifted,
+}
+
+impl Conversion {
+    /// By its name among the metrics.
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "transposed" => Some(Self::Transposed),
+            "shifted" => Some(Self::Shifted),
+            _ if name.ends_with("permuted") => Some(Self::Permuted),
+            _ if name.ends_with("scaled") => Some(Self::Scaled),
+            _ => None,
+        }
+    }
 }
 
 /// One trained weight of both checkpoints.
@@ -32,6 +61,10 @@ pub(crate) struct Lines {
     pub(crate) rounding: f64,
     pub(crate) gap: f64,
     pub(crate) share: f64,
+    /// Multiple of the rounding of quantised forms that is still rounding.
+    pub(crate) steps: f64,
+    /// Cosine below which two matrices have nothing in common.
+    pub(crate) unrelated: f64,
 }
 
 impl<'a> Pair<'a> {
@@ -52,15 +85,67 @@ impl<'a> Pair<'a> {
         self.number("relative_l2")
     }
 
-    /// The type that TUNED's values need, which may be narrower than the one they are stored in.
-    pub(crate) fn other_dtype(&self) -> &'a str {
-        let text = |metric| self.record.metric(ID, metric).and_then(|v| v.as_str());
-        text("rounded_to").or_else(|| text("other_dtype")).unwrap_or("")
+    /// A metric in words.
+    pub(crate) fn text(&self, metric: &str) -> &'a str {
+        text(self.record, metric)
+    }
+
+    /// How TUNED's is stored; the narrower type that its values need, where they do.
+    pub(crate) fn other_type(&self) -> &'a str {
+        ["rounded_to", "other_stored", "other_dtype"]
+            .map(|metric| self.text(metric))
+            .into_iter()
+            .find(|name| !name.is_empty())
+            .unwrap_or("")
+    }
+
+    /// Whether the steps of a quantised form are what it differs by.
+    pub(crate) fn is_quantised(&self) -> bool {
+        self.fate == Fate::Recast && has_steps(self.record)
+    }
+
+    /// Whether rounding one source to two formats is what it differs by.
+    pub(crate) fn has_common_source(&self) -> bool {
+        self.fate == Fate::Recast && self.number("beyond_storage") == Some(0.0)
     }
 
     pub(crate) fn has_changed(&self) -> bool {
-        matches!(self.fate, Fate::LowRank(_) | Fate::Moved)
+        matches!(self.fate, Fate::LowRank(_) | Fate::Moved | Fate::Replaced)
     }
+}
+
+/// Whether rounding, quantising or another conversion explains a pair that differs.
+pub(crate) fn is_explained(record: &WeightRecord, parameters: &Parameters) -> bool {
+    is_quantised(record, parameters.value(ID, &STEPS))
+        || record.number(ID, "beyond_storage") == Some(0.0)
+        || record.metric(ID, "conversion").is_some_and(|kind| kind.as_str().is_some())
+}
+
+/// Rounding errors of a form, relative to the weight, below which a form is fine enough that nobody trades the error of
+/// one value for another's; and the multiple of them that rounding to nearest may make.
+const FINE: f64 = 0.04;
+const NEAREST: f64 = 1.3;
+
+/// Whether the steps of a quantised form explain a difference. `most`: multiple of the rounding that they are expected
+/// to make.
+fn is_quantised(record: &WeightRecord, most: f64) -> bool {
+    let number = |metric| record.number(ID, metric);
+    let most = if number("storage_floor").is_some_and(|floor| floor < FINE) {
+        most.min(NEAREST)
+    } else {
+        most
+    };
+    has_steps(record) && number("above_storage").is_some_and(|above| above <= most)
+}
+
+/// Whether one of the two is stored as codes with factors.
+fn has_steps(record: &WeightRecord) -> bool {
+    record.stored.is_some() || text(record, "other_stored") != text(record, "other_dtype")
+}
+
+/// A metric in words.
+pub(crate) fn text<'a>(record: &'a WeightRecord, metric: &str) -> &'a str {
+    record.metric(ID, metric).and_then(|value| value.as_str()).unwrap_or("")
 }
 
 fn fate(record: &WeightRecord, lines: Lines) -> Fate {
@@ -69,18 +154,31 @@ fn fate(record: &WeightRecord, lines: Lines) -> Fate {
         // Not finite, or out of nothing.
         return if number("l2_distance") == Some(0.0) { Fate::Same } else { Fate::Moved };
     };
-    let other = record.metric(ID, "other_dtype").and_then(|v| v.as_str()).unwrap_or("");
+    let other = text(record, "other_dtype");
+    let stored = text(record, "other_stored");
     let unchanged = number("changed_fraction") == Some(0.0);
-    if relative == 0.0 && other == record.dtype {
+    if relative == 0.0
+        && other == record.dtype
+        && (stored.is_empty() || *stored == record.stored_type())
+    {
         return Fate::Same;
     }
-    if number("changed_beyond_rounding") == Some(0.0) {
+    if number("changed_beyond_rounding") == Some(0.0)
+        || number("beyond_storage") == Some(0.0)
+        || is_quantised(record, lines.steps)
+    {
         return Fate::Recast;
     }
-    if unchanged && (other != record.dtype) {
+    if let Some(conversion) = Conversion::named(text(record, "conversion")) {
+        return Fate::Converted(conversion);
+    }
+    if unchanged && (other != record.dtype || relative == 0.0) {
         // A wider type loses nothing: what differs is what rounding BASE once took, or a change that is smaller.
-        let roundoff = |name: &str| name.parse().ok().and_then(DType::unit_roundoff).unwrap_or(0.0);
-        let widened = roundoff(&record.dtype) > roundoff(other);
+        let dtype = |name: &str| name.parse::<DType>().ok();
+        let roundoff = |name| dtype(name).and_then(DType::unit_roundoff).unwrap_or(0.0);
+        let bits = |name| dtype(name).map_or(0, DType::bits);
+        let widened =
+            roundoff(&record.dtype) > roundoff(other) && bits(other) > bits(&record.dtype);
         let is_rounding = relative >= lines.rounding * roundoff(&record.dtype);
         if !widened || relative == 0.0 || is_rounding || record.parameters < FEW {
             return Fate::Recast;
@@ -100,8 +198,20 @@ fn fate(record: &WeightRecord, lines: Lines) -> Fate {
         {
             Fate::LowRank(rank as u64)
         }
+        _ if is_replaced(record, lines.unrelated) => Fate::Replaced,
         _ => Fate::Moved,
     }
+}
+
+/// Whether a matrix is so far from BASE's that no training led there. Adapters start at zero and at noise.
+fn is_replaced(record: &WeightRecord, unrelated: f64) -> bool {
+    let number = |metric| record.number(ID, metric);
+    let tells = record.kind() == Kind::Matrix
+        && record.parameters >= FEW
+        && !matches!(record.role, Role::AdapterA | Role::AdapterB);
+    tells
+        && (number("relative_l2").is_some_and(|relative| relative > 1.0)
+            || number("cosine_similarity").is_some_and(|cosine| cosine.abs() < unrelated))
 }
 
 /// Fewer values than this have no typical rounding error.

@@ -29,6 +29,11 @@ pub(crate) const ROUNDING: ParameterSpec = spec(
     0.2,
     "Least relative L2, in unit roundoffs of BASE, that BASE's rounding makes of a TUNED in a wider type; rounding weights makes 0.43.",
 );
+pub(crate) const STEPS: ParameterSpec = spec(
+    "quantised_rounding",
+    2.0,
+    "Multiple of the rounding error that the steps of a quantised form are expected to make up to which a difference is quantisation: rounding to nearest makes about 1, formats that trade the error of one value for another's up to 1.6.",
+);
 pub(crate) const GAP: ParameterSpec = spec(
     "adapter_gap",
     2.0,
@@ -44,7 +49,7 @@ pub(crate) const DERIVED: ParameterSpec =
 
 /// Those of `compare`.
 pub(crate) const COMPARE: &[ParameterSpec] =
-    &[SPECTRAL, NO_SPECTRA, BUDGET, MOVERS, UNRELATED, ROUNDING, GAP, SHARE, DERIVED];
+    &[SPECTRAL, NO_SPECTRA, BUDGET, MOVERS, UNRELATED, ROUNDING, STEPS, GAP, SHARE, DERIVED];
 
 pub(crate) const NEURONS: ParameterSpec =
     spec("neurons", 256.0, "Neurons of a block that are matched.");

@@ -13,6 +13,7 @@ use weightscope_linalg::{
     leading_cost, leading_singular_values, rounding_norm, singular_values, spread_ranks,
 };
 
+use crate::movement::is_explained;
 use crate::parameters::{BUDGET, MOVERS, NO_SPECTRA, SPECTRAL};
 use crate::{DESCRIPTOR, ID};
 
@@ -91,7 +92,7 @@ impl Spectra {
             let number = |metric| record.number(ID, metric).filter(|x| *x > 0.0);
             let Some(relative) = number("relative_l2") else { continue };
             // What rounding alone did has the spectrum of noise.
-            if !all && number("changed_fraction").is_none() {
+            if !all && (number("changed_fraction").is_none() || is_explained(record, parameters)) {
                 continue;
             }
             let [rows, columns] = [base.layout.rows(), base.layout.columns()];

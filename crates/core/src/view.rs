@@ -132,6 +132,15 @@ impl<'a> WeightView<'a> {
         Self { host, ..self }
     }
 
+    /// A view of other elements of the same checkpoint, with a summary of its own: `shared` belongs to `weight` alone.
+    #[must_use]
+    pub fn beside<'b>(&self, weight: &'b Weight, shared: &'b Shared) -> WeightView<'b>
+    where
+        'a: 'b,
+    {
+        WeightView { weight, shared, ..*self }
+    }
+
     /// The weight.
     pub fn weight(&self) -> &'a Weight {
         self.weight

@@ -1,0 +1,356 @@
+//! One look at the values of a pair that differs: what storing both cost, and whether factors or a constant explain the
+//! rest.
+//!
+//! Conversions multiply weights by what belongs beside them (factors of a tensor, of rows, of blocks), or add a constant
+//! (norms kept as `w` or as `1 + w`). Least squares gives each factor, and what it leaves is known without another look:
+//! `|b|^2 - (a b)^2/|a|^2`.
+
+use weightscope_core::{AnalyzeError, Axis, DType, StorageGrid, Unit, WeightView};
+
+/// Values of a weight that are looked at together, unless one row is longer.
+const BAND_VALUES: u64 = 64 * 1024;
+/// Widths of groups along a row that may share a factor, narrowest first; the widest is the side of blocks, too.
+const GROUPS: [usize; 3] = [32, 64, 128];
+const BLOCK: usize = 128;
+/// Values that there must be for every factor: with fewer, factors explain anything.
+const VALUES_PER_FACTOR: u64 = 8;
+/// Most that two roundings to nearest, one after the other, differ from one alone: F16 adds an eighth to BF16's.
+const TWICE_ROUNDED: f64 = 1.13;
+
+/// What a family of factors leaves of a change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Scaled {
+    pub(crate) kind: &'static str,
+    /// Sum of squares of what is left.
+    pub(crate) residual: f64,
+    /// Smallest and largest factor.
+    pub(crate) range: [f64; 2],
+}
+
+/// Sums over the values of one row or column.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Line {
+    /// Squares of A and of B, and products.
+    pub(crate) energies: [f64; 2],
+    product: f64,
+    pub(crate) difference: f64,
+}
+
+impl Line {
+    fn add(&mut self, other: &Self) {
+        for (sum, value) in self.energies.iter_mut().zip(other.energies) {
+            *sum += value;
+        }
+        self.product += other.product;
+        self.difference += other.difference;
+    }
+
+    fn push(&mut self, a: f64, b: f64) {
+        self.energies[0] += a * a;
+        self.energies[1] += b * b;
+        self.product += a * b;
+        self.difference += (b - a) * (b - a);
+    }
+
+    /// Whether the two have little to do with each other.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.difference > 0.25 * self.energies[0].max(self.energies[1])
+    }
+}
+
+/// Factors of one family, by least squares.
+#[derive(Clone, Copy, Debug)]
+struct Factors {
+    kind: &'static str,
+    residual: f64,
+    range: [f64; 2],
+    count: u64,
+}
+
+impl Factors {
+    fn new(kind: &'static str) -> Self {
+        Self { kind, residual: 0.0, range: [f64::INFINITY, f64::NEG_INFINITY], count: 0 }
+    }
+
+    fn push(&mut self, line: &Line) {
+        let [a, b] = line.energies;
+        self.count += 1;
+        if a > 0.0 {
+            let factor = line.product / a;
+            self.residual += (b - factor * line.product).max(0.0);
+            self.range = [self.range[0].min(factor), self.range[1].max(factor)];
+        } else {
+            self.residual += b;
+        }
+    }
+}
+
+/// What one look at a pair shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    /// Over all values.
+    pub(crate) whole: Line,
+    pub(crate) rows: Vec<Line>,
+    pub(crate) columns: Vec<Line>,
+    /// Sum of squares of the rounding errors to be expected of A's and of B's form.
+    pub(crate) rounding: [f64; 2],
+    /// Share of values that are farther apart than rounding a common source to the formats of both leaves them; `None`
+    /// unless these are two number formats.
+    pub(crate) beyond: Option<f64>,
+    /// Whether codes in blocks stand for the values of one of them.
+    pub(crate) has_steps: bool,
+    /// Families of factors, from one for the tensor to one for a few values.
+    scaled: Vec<Factors>,
+    /// Sum of all differences, and their number.
+    shift: (f64, u64),
+}
+
+/// Bytes of scratch for a weight of this size.
+pub(crate) fn scratch([rows, columns]: [u64; 2]) -> u64 {
+    let lines = rows.saturating_add(columns).saturating_mul(size_of::<Line>() as u64);
+    lines.saturating_add(16 * BAND_VALUES.max(columns)).saturating_add(32 * columns)
+}
+
+impl Probe {
+    /// Looks at all values of both, which must be finite and of one size.
+    ///
+    /// # Errors
+    /// When the bytes cannot be read or decoded, or the run is stopped.
+    pub(crate) fn of(
+        unit: &Unit<'_>,
+        base: &WeightView<'_>,
+        tuned: &WeightView<'_>,
+    ) -> Result<Self, AnalyzeError> {
+        let grids = [base.storage_grid()?, tuned.storage_grid()?];
+        let formats = grids.map(Format::of);
+        let mut pass = Pass::new(base.size(), formats);
+        each_band(unit, base, tuned, |a, b, width| {
+            for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
+                pass.row(a, b);
+            }
+        })?;
+        Ok(pass.finish(grids))
+    }
+
+    /// Sum of squares that storing both leaves where A is multiplied by `factor`.
+    pub(crate) fn floor(&self) -> f64 {
+        let [a, b] = self.whole.energies;
+        let factor = if a > 0.0 { b / a } else { 1.0 };
+        factor * self.rounding[0] + self.rounding[1]
+    }
+
+    /// What factors leave, families with fewest factors first; those that could explain anything are left out.
+    pub(crate) fn scaled(&self) -> impl Iterator<Item = Scaled> {
+        let values = self.shift.1;
+        let sound =
+            move |f: &&Factors| f.count > 0 && f.count.saturating_mul(VALUES_PER_FACTOR) <= values;
+        self.scaled.iter().filter(sound).map(|f| Scaled {
+            kind: f.kind,
+            residual: f.residual,
+            range: f.range,
+        })
+    }
+
+    /// What a constant leaves.
+    pub(crate) fn shifted(&self) -> Option<Scaled> {
+        let (sum, count) = self.shift;
+        if count < 2 * VALUES_PER_FACTOR {
+            return None;
+        }
+        let shift = sum / count as f64;
+        let residual = (self.whole.difference - sum * shift).max(0.0);
+        Some(Scaled { kind: "shifted", residual, range: [shift; 2] })
+    }
+}
+
+/// Calls `visit` with bands of rows of both, row after row, and the length of a row.
+pub(crate) fn each_band(
+    unit: &Unit<'_>,
+    base: &WeightView<'_>,
+    tuned: &WeightView<'_>,
+    mut visit: impl FnMut(&[f64], &[f64], usize),
+) -> Result<(), AnalyzeError> {
+    let [rows, columns] = base.size();
+    if columns == 0 {
+        return Ok(());
+    }
+    let height = (BAND_VALUES / columns).clamp(1, rows.max(1));
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for first in (0..rows).step_by(height as usize) {
+        unit.advance(0.0)?;
+        let band = first..rows.min(first + height);
+        let count = ((band.end - band.start) * columns) as usize;
+        a.resize(count, 0.0f64);
+        b.resize(count, 0.0f64);
+        base.panel(Axis::Rows, band.clone(), &mut a)?;
+        tuned.panel(Axis::Rows, band, &mut b)?;
+        visit(&a, &b, columns as usize);
+    }
+    Ok(())
+}
+
+/// A number format as far as its steps go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Format {
+    roundoff: f64,
+    /// Exponent of its smallest normal number, as `f64` stores it.
+    least: u64,
+}
+
+impl Format {
+    /// `None` for integers, and for codes with factors.
+    fn of(grid: StorageGrid) -> Option<Self> {
+        let dtype: DType = grid.dtype()?;
+        let normal = dtype.min_positive_normal()?;
+        Some(Self { roundoff: dtype.unit_roundoff()?, least: exponent(normal) })
+    }
+
+    /// Half of the step at `x`.
+    fn half_step(self, x: f64) -> f64 {
+        self.roundoff * f64::from_bits(exponent(x).max(self.least) << 52)
+    }
+}
+
+fn exponent(x: f64) -> u64 {
+    x.to_bits() >> 52 & 0x7ff
+}
+
+struct Pass {
+    formats: [Option<Format>; 2],
+    whole: Line,
+    rows: Vec<Line>,
+    columns: Vec<Line>,
+    /// Groups of the narrowest width in the current row.
+    groups: Vec<Line>,
+    /// Blocks that the current rows belong to.
+    blocks: Vec<Line>,
+    in_blocks: Factors,
+    in_groups: [Factors; 3],
+    rounding: [f64; 2],
+    beyond: [u64; 2],
+    sum: f64,
+    count: u64,
+}
+
+impl Pass {
+    fn new([rows, columns]: [u64; 2], formats: [Option<Format>; 2]) -> Self {
+        let (rows, columns) = (rows as usize, columns as usize);
+        Self {
+            formats,
+            whole: Line::default(),
+            rows: Vec::with_capacity(rows),
+            columns: vec![Line::default(); columns],
+            groups: vec![Line::default(); columns.div_ceil(GROUPS[0])],
+            blocks: vec![Line::default(); columns.div_ceil(BLOCK)],
+            in_blocks: Factors::new("blocks-scaled"),
+            in_groups: [
+                Factors::new("groups-of-32-scaled"),
+                Factors::new("groups-of-64-scaled"),
+                Factors::new("groups-of-128-scaled"),
+            ],
+            rounding: [0.0; 2],
+            beyond: [0; 2],
+            sum: 0.0,
+            count: 0,
+        }
+    }
+
+    fn row(&mut self, a: &[f64], b: &[f64]) {
+        let mut row = Line::default();
+        let pairs = a.chunks(GROUPS[0]).zip(b.chunks(GROUPS[0]));
+        for (((a, b), columns), slot) in
+            pairs.zip(self.columns.chunks_mut(GROUPS[0])).zip(&mut self.groups)
+        {
+            let mut group = Line::default();
+            for ((a, b), column) in a.iter().zip(b).zip(columns) {
+                group.push(*a, *b);
+                column.push(*a, *b);
+                self.sum += b - a;
+            }
+            self.count += a.len() as u64;
+            row.add(&group);
+            *slot = group;
+        }
+        for (factors, width) in self.in_groups.iter_mut().zip(GROUPS) {
+            for groups in self.groups.chunks(width / GROUPS[0]) {
+                factors.push(&sum(groups));
+            }
+        }
+        for (block, groups) in self.blocks.iter_mut().zip(self.groups.chunks(BLOCK / GROUPS[0])) {
+            block.add(&sum(groups));
+        }
+        self.whole.add(&row);
+        self.rows.push(row);
+        if self.rows.len().is_multiple_of(BLOCK) {
+            self.close_blocks();
+        }
+        self.steps(a, b);
+    }
+
+    fn close_blocks(&mut self) {
+        for block in &mut self.blocks {
+            self.in_blocks.push(block);
+            *block = Line::default();
+        }
+    }
+
+    /// Rounding errors to be expected, and values that are farther apart than these.
+    fn steps(&mut self, a: &[f64], b: &[f64]) {
+        let [of_a, of_b] = self.formats;
+        for (a, b) in a.iter().zip(b) {
+            let steps =
+                [of_a.map_or(0.0, |f| f.half_step(*a)), of_b.map_or(0.0, |f| f.half_step(*b))];
+            for (sum, step) in self.rounding.iter_mut().zip(steps) {
+                *sum += step * step / 3.0;
+            }
+            let [coarse, fine] = if steps[0] > steps[1] { [a, b] } else { [b, a] };
+            let distance = (a - b).abs();
+            let nearest = distance <= TWICE_ROUNDED * (steps[0] + steps[1]);
+            // Digits that were cut off, not rounded.
+            let cut = distance < 2.0 * steps[0].max(steps[1]) && coarse.abs() <= fine.abs();
+            self.beyond[0] += u64::from(!nearest);
+            self.beyond[1] += u64::from(!cut);
+        }
+    }
+
+    fn finish(mut self, grids: [StorageGrid; 2]) -> Probe {
+        if !self.rows.len().is_multiple_of(BLOCK) {
+            self.close_blocks();
+        }
+        for (sum, grid) in self.rounding.iter_mut().zip(grids) {
+            if let StorageGrid::Steps { rms } = grid {
+                *sum = rms * rms * self.count as f64;
+            }
+        }
+        let of_lines = |kind, lines: &[Line]| {
+            let mut factors = Factors::new(kind);
+            lines.iter().for_each(|line| factors.push(line));
+            factors
+        };
+        let mut scaled = vec![of_lines("scaled", &[self.whole])];
+        scaled.push(of_lines("rows-scaled", &self.rows));
+        scaled.push(of_lines("columns-scaled", &self.columns));
+        scaled.push(self.in_blocks);
+        scaled.extend(self.in_groups.into_iter().rev());
+        scaled.sort_by_key(|factors| factors.count);
+        let [a, b] = self.formats;
+        let is_comparable = a.is_some() && b.is_some() && a != b && self.count > 0;
+        let beyond = self.beyond[0].min(self.beyond[1]);
+        Probe {
+            whole: self.whole,
+            rows: self.rows,
+            columns: self.columns,
+            rounding: self.rounding,
+            beyond: is_comparable.then(|| beyond as f64 / self.count as f64),
+            has_steps: grids.iter().any(|grid| matches!(grid, StorageGrid::Steps { .. })),
+            scaled,
+            shift: (self.sum, self.count),
+        }
+    }
+}
+
+fn sum(lines: &[Line]) -> Line {
+    let mut total = Line::default();
+    lines.iter().for_each(|line| total.add(line));
+    total
+}
