@@ -12,7 +12,7 @@ use weightscope_core::{
 use crate::escape::{markdown, markdown_block, markdown_code, terminal};
 use crate::grid::{Align, Grid, GridColumn, GridRow};
 use crate::markdown::Document;
-use crate::overview::{architecture, more, parameters, source_facts};
+use crate::overview::{architecture, family, more, parameters, source_facts};
 use crate::page::{Page, Span, Style, dim, plain};
 use crate::stored::{has_forms, model_stored_as};
 use crate::table::{error_section, fact};
@@ -206,7 +206,7 @@ fn table(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
     }
     page.title(&terminal(&info.source.path), &[dim(source_facts(info.source))]);
     page.blank();
-    fact(&mut page, "family", &model.family);
+    fact(&mut page, "family", &family(model));
     fact(&mut page, "parameters", &parameters(model));
     fact(&mut page, "size", &size(model));
     fact(&mut page, "layout", &architecture(model));
@@ -361,7 +361,7 @@ fn document(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
     }
     out.paragraph(&format!("## WeightScope: {}", markdown_code(&info.source.path)));
     let facts = [
-        ("family", model.family.clone()),
+        ("family", family(model)),
         ("parameters", parameters(model)),
         ("size", size(model)),
         ("layout", architecture(model)),

@@ -113,7 +113,7 @@ fn header(out: &mut Document, report: &Report) {
     out.paragraph(&line);
     for (index, (source, model)) in report.sources.iter().zip(&report.models).enumerate() {
         let facts = [
-            ("family", model.family.clone()),
+            ("family", overview::family(model)),
             ("parameters", overview::parameters(model)),
             ("layout", overview::architecture(model)),
             ("stored as", stored::stored_as(report, index)),

@@ -278,24 +278,55 @@ pub(crate) fn source_facts(source: &SourceRecord) -> String {
     facts.join(", ")
 }
 
-/// `12 blocks, hidden 768, 12 heads of 64, vocabulary 50,257`.
-pub(crate) fn architecture(model: &ModelSummary) -> String {
-    let mut facts = Vec::new();
-    if model.blocks > 0 {
-        facts.push(plural(model.blocks, "block"));
+/// `qwen3_vl (by the rules of llama)`.
+pub(crate) fn family(model: &ModelSummary) -> String {
+    match model.rules_of.as_deref() {
+        Some("generic") => {
+            format!("{} (its names are guessed at, no table has them)", model.family)
+        }
+        Some(rules) => format!("{} (by the rules of {rules})", model.family),
+        None => model.family.clone(),
     }
-    if let Some(hidden) = model.hidden_size {
+}
+
+/// `12 blocks, hidden 768, 12 heads of 64, vocabulary 50,257`; of several towers each with its own.
+pub(crate) fn architecture(model: &ModelSummary) -> String {
+    let mut parts: Vec<String> = model
+        .towers
+        .iter()
+        .map(|tower| {
+            let heads = [tower.heads, tower.kv_heads, tower.head_dim];
+            format!("{}: {}", tower.name, sizes(tower.blocks, tower.hidden_size, heads))
+        })
+        .collect();
+    if parts.is_empty() {
+        let heads = [model.heads, model.kv_heads, model.head_dim];
+        parts.push(sizes(model.blocks, model.hidden_size, heads));
+        parts.retain(|part| !part.is_empty());
+    }
+    let vocabulary = model.vocab_size.map(|size| format!("vocabulary {}", grouped(size)));
+    let separator = if model.towers.is_empty() { ", " } else { "; " };
+    parts.into_iter().chain(vocabulary).collect::<Vec<_>>().join(separator)
+}
+
+fn sizes(
+    blocks: u64,
+    hidden: Option<u64>,
+    [heads, kv_heads, head_dim]: [Option<u64>; 3],
+) -> String {
+    let mut facts = Vec::new();
+    if blocks > 0 {
+        facts.push(plural(blocks, "block"));
+    }
+    if let Some(hidden) = hidden {
         facts.push(format!("hidden {}", grouped(hidden)));
     }
-    if let Some(heads) = model.heads {
-        let of = model.head_dim.map_or_else(String::new, |dim| format!(" of {}", grouped(dim)));
+    if let Some(heads) = heads {
+        let of = head_dim.map_or_else(String::new, |dim| format!(" of {}", grouped(dim)));
         facts.push(format!("{}{of}", plural(heads, "head")));
-        if let Some(kv) = model.kv_heads.filter(|kv| *kv != heads) {
+        if let Some(kv) = kv_heads.filter(|kv| *kv != heads) {
             facts.push(plural(kv, "key-value head"));
         }
-    }
-    if let Some(vocabulary) = model.vocab_size {
-        facts.push(format!("vocabulary {}", grouped(vocabulary)));
     }
     facts.join(", ")
 }

@@ -125,7 +125,7 @@ pub fn facts(report: &Report) -> Vec<(&'static str, String)> {
         let about = if about.is_empty() { about } else { format!("  ({about})") };
         facts.push(("source", format!("{}{about}", terminal(&source.path))));
         let Some(model) = report.models.get(i) else { continue };
-        facts.push(("family", model.family.clone()));
+        facts.push(("family", overview::family(model)));
         facts.push(("parameters", overview::parameters(model)));
         facts.push(("layout", overview::architecture(model)));
         facts.push(("stored as", stored::stored_as(report, i)));

@@ -145,7 +145,7 @@ fn header(page: &mut Page, report: &Report) {
         values.dedup();
         values.join(" → ")
     };
-    fact(page, "family", &each(&|_, model| model.family.clone()));
+    fact(page, "family", &each(&|_, model| overview::family(model)));
     fact(page, "parameters", &each(&|_, model| overview::parameters(model)));
     fact(page, "layout", &each(&|_, model| overview::architecture(model)));
     fact(page, "stored as", &each(&|i, _| stored_as(report, i)));

@@ -201,7 +201,7 @@ fn models(report: &Report) -> Vec<Model> {
 
 /// Name, value and a detail.
 fn facts(model: &ModelSummary, stored_as: String) -> Vec<(&'static str, String, String)> {
-    let mut facts = vec![("Family", model.family.clone(), String::new())];
+    let mut facts = vec![("Family", overview::family(model), String::new())];
     let mut fact = |name, value: String, detail: String| facts.push((name, value, detail));
     let copies = model.parameters_with_tied_copies;
     let detail = if copies == model.parameters {
