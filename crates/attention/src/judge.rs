@@ -45,6 +45,7 @@ fn unknown(report: &Report, out: &mut Verdicts) {
             scope: "model".to_owned(),
             message: "attention heads are not measured: there is no config.json that says how many there are, or it does not fit the shapes".to_owned(),
             evidence: Vec::new(),
+            nothing: false,
         });
     }
 }

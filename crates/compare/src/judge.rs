@@ -71,6 +71,7 @@ fn conclude(out: &mut Verdicts, code: &'static str, message: String, evidence: V
         scope: "model".to_owned(),
         message,
         evidence,
+        nothing: false,
     });
 }
 

@@ -191,6 +191,9 @@ pub struct Conclusion {
     pub message: String,
     /// The numbers behind it.
     pub evidence: Vec<Evidence>,
+    /// Whether it says that there is nothing to conclude: shown with `--all` alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nothing: bool,
 }
 
 /// One number behind a conclusion.

@@ -280,6 +280,7 @@ fn trends(
             ),
             scope,
             evidence: rank_correlation(&correlation),
+            nothing: false,
         });
     }
 }
@@ -338,6 +339,7 @@ impl DepthQuestion {
                 ),
                 scope,
                 evidence: rank_correlation(&correlation),
+                nothing: correlation.p_value >= QUESTION_ALPHA,
             });
         }
     }

@@ -126,6 +126,8 @@ impl Analyzer for Painter {
             scope: "model".to_owned(),
             message: format!("above {line}"),
             evidence: Vec::new(),
+
+            nothing: false,
         });
     }
 }

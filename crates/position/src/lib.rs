@@ -151,6 +151,7 @@ impl Analyzer for Position {
                 scope: "model".to_owned(),
                 message: "the checkpoint stores no position embeddings: rotary (RoPE), ALiBi and sinusoidal positions are computed, and there is nothing to analyse".to_owned(),
                 evidence: Vec::new(),
+                nothing: true,
             });
         }
         for weight in tables {

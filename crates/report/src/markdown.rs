@@ -237,14 +237,15 @@ fn unmeasured(out: &mut Document, report: &Report) {
 }
 
 fn conclusions(out: &mut Document, report: &Report, top: usize) {
-    if report.conclusions.is_empty() {
+    let told = overview::conclusions(report, false);
+    if told.is_empty() {
         return;
     }
     out.paragraph("### Conclusions");
     let mut items: Vec<String> =
-        report.conclusions.iter().take(top).map(|c| markdown_block(&c.message)).collect();
-    if report.conclusions.len() > top {
-        items.push(more(report.conclusions.len() - top));
+        told.iter().take(top).map(|c| markdown_block(&c.message)).collect();
+    if told.len() > top {
+        items.push(more(told.len() - top));
     }
     out.list(&items);
 }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use indexmap::{IndexMap, IndexSet};
 use weightscope_core::{
-    ErrorRecord, ErrorScope, Finding, ModelSummary, Report, ReportKind, Severity, SourceRecord,
-    Status, StoredShare, Timings, WeightStatus,
+    Conclusion, ErrorRecord, ErrorScope, Finding, ModelSummary, Report, ReportKind, Severity,
+    SourceRecord, Status, StoredShare, Timings, WeightStatus,
 };
 
 use crate::names;
@@ -276,6 +276,11 @@ pub(crate) fn source_facts(source: &SourceRecord) -> String {
         facts.push(bytes(size));
     }
     facts.join(", ")
+}
+
+/// The conclusions that a person is shown: of those that conclude nothing, none unless `all` are asked for.
+pub(crate) fn conclusions(report: &Report, all: bool) -> Vec<&Conclusion> {
+    report.conclusions.iter().filter(|conclusion| all || !conclusion.nothing).collect()
 }
 
 /// `qwen3_vl (by the rules of llama)`.

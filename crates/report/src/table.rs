@@ -1,6 +1,8 @@
 //! The report as text for a terminal.
 
-use weightscope_core::{ErrorRecord, Finding, ModelSummary, Report, ReportKind, Severity};
+use weightscope_core::{
+    Conclusion, ErrorRecord, Finding, ModelSummary, Report, ReportKind, Severity,
+};
 
 use crate::RenderOptions;
 use crate::escape::{MESSAGE_LIMIT, terminal, terminal_within};
@@ -67,8 +69,9 @@ fn compose(report: &Report, options: &RenderOptions<'_>, detail: Detail) -> Stri
     header(&mut page, report);
     page.blank();
     let verdict = overview::verdict(report);
-    if is_comparison && !report.conclusions.is_empty() {
-        conclusions(&mut page, report, detail.conclusions);
+    let told = overview::conclusions(report, options.all);
+    if is_comparison && !told.is_empty() {
+        conclusions(&mut page, &told, detail.conclusions);
         page.blank();
         if verdict.severity.is_some() {
             let counts = Verdict { matter: String::new(), ..overview::verdict(report) };
@@ -80,9 +83,9 @@ fn compose(report: &Report, options: &RenderOptions<'_>, detail: Detail) -> Stri
     findings(&mut page, report, options, detail);
     error_section(&mut page, &report.errors, detail.entries);
     unmeasured(&mut page, report, detail.entries);
-    if !is_comparison && !report.conclusions.is_empty() && detail.conclusions > 0 {
+    if !is_comparison && !told.is_empty() && detail.conclusions > 0 {
         page.section("Conclusions", "");
-        conclusions(&mut page, report, detail.conclusions);
+        conclusions(&mut page, &told, detail.conclusions);
     }
     if options.all {
         facts(&mut page, report, detail.entries);
@@ -441,13 +444,13 @@ fn unmeasured(page: &mut Page, report: &Report, top: usize) {
     }
 }
 
-fn conclusions(page: &mut Page, report: &Report, top: usize) {
-    for conclusion in report.conclusions.iter().take(top) {
+fn conclusions(page: &mut Page, told: &[&Conclusion], top: usize) {
+    for conclusion in told.iter().take(top) {
         let message = terminal_within(&conclusion.message, MESSAGE_LIMIT).into_owned();
         page.flow(&[plain("  • ")], 4, &[plain(message)]);
     }
-    if report.conclusions.len() > top {
-        let hidden = numbers::plural((report.conclusions.len() - top) as u64, "more conclusion");
+    if told.len() > top {
+        let hidden = numbers::plural((told.len() - top) as u64, "more conclusion");
         page.text(4, &[dim(format!("and {hidden} (--all shows them)"))]);
     }
 }

@@ -340,7 +340,7 @@ fn conclusions(report: &Report, places: &HashMap<&str, usize>) -> Vec<Statement>
             })
             .collect(),
     };
-    report.conclusions.iter().map(statement).collect()
+    overview::conclusions(report, false).into_iter().map(statement).collect()
 }
 
 fn errors(report: &Report, places: &HashMap<&str, usize>) -> Vec<ErrorGroup> {

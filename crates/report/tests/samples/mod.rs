@@ -301,6 +301,7 @@ pub(crate) fn healthy() -> Report {
     let analyzers = DESCRIPTORS.iter().map(|d| (Cow::Borrowed(d.id), d.version));
     report.settings.analyzers = analyzers.collect();
     report.conclusions.push(Conclusion {
+        nothing: false,
         code: Cow::Borrowed("distribution.trend"),
         analyzer: Cow::Borrowed("distribution"),
         scope: "decoder mlp_down".to_owned(),
@@ -548,11 +549,13 @@ pub(crate) fn named(names: &[String]) -> Report {
             message: name.clone(),
         });
         report.conclusions.push(Conclusion {
+            nothing: false,
             code: Cow::Borrowed("x.y"),
             analyzer: Cow::Borrowed("x"),
             scope: name.clone(),
             message: name.clone(),
             evidence: vec![],
+
         });
         report.weights.push(record);
         let mut skipped = weight(&format!("{name}!"), Role::Other, None, &[4]);

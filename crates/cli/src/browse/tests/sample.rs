@@ -274,6 +274,7 @@ pub(super) fn report() -> Report {
         models: vec![model],
         status: Status::Partial,
         conclusions: vec![Conclusion {
+            nothing: false,
             code: key("spectral.trend"),
             analyzer: key("spectral"),
             scope: "decoder mlp_up".to_owned(),
