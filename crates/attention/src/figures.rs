@@ -73,19 +73,13 @@ fn alike(weight: &WeightRecord, part: &str, similarity: &Value) -> Option<Figure
     // A zero head has no cosine.
     let cosine = |v: &Value| v.as_f64().unwrap_or(f64::NAN);
     let values: Vec<f64> = rows.iter().flat_map(|row| row.items().iter().map(cosine)).collect();
-    let off_diagonal = |(index, _): &(usize, &f64)| index % (rows.len() + 1) != 0;
-    let others = values.iter().enumerate().filter(off_diagonal);
-    let high = others.fold(
-        0.0,
-        |largest: f64, (_, x)| if x.is_finite() { largest.max(x.abs()) } else { largest },
-    );
     let map = HeatMap {
         size: [rows.len() as u64; 2],
         rows: Ticks::Names { names: names(part, rows.len()) },
         columns: Ticks::Names { names: names(part, rows.len()) },
         pooling: Key::Borrowed(""),
-        // The ones of the diagonal would leave one colour for the rest.
-        cells: Cells::levels(&values, [-high, high]),
+        // One scale for all, so that blocks and checkpoints compare.
+        cells: Cells::levels(&values, [-1.0, 1.0]),
     };
     (rows.len() > 1).then(|| {
         figure(

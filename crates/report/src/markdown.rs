@@ -155,7 +155,7 @@ fn finding_group(out: &mut Document, group: &FindingGroup<'_>, top: usize) {
     let mut title =
         format!("{} **{}** {}", icon(group.severity), group.severity, markdown_code(group.code));
     if group.members.len() > 1 {
-        let _ = write!(title, ", {}", numbers::plural(group.members.len() as u64, "weight"));
+        let _ = write!(title, ", {}", group.count());
     }
     if let Some(explains) = group.explains() {
         let _ = write!(title, ", {explains}");

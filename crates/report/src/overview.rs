@@ -35,6 +35,12 @@ impl FindingGroup<'_> {
         own.map(String::as_str).collect::<IndexSet<_>>().into_iter().collect()
     }
 
+    /// `12 weights`; of findings that are about no single one, `12 findings`.
+    pub(crate) fn count(&self) -> String {
+        let is_of_weights = self.members.iter().all(|f| f.weight.is_some());
+        plural(self.members.len() as u64, if is_of_weights { "weight" } else { "finding" })
+    }
+
     /// `explains 7 other findings`, when it does.
     pub(crate) fn explains(&self) -> Option<String> {
         let count: u64 = self.members.iter().map(|f| f.explains).sum();

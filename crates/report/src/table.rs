@@ -220,7 +220,7 @@ fn finding_group(page: &mut Page, group: &FindingGroup<'_>, top: usize, is_full:
     let title = if group.known { Style::Dim } else { Style::Bold };
     let mut notes = Vec::new();
     if group.members.len() > 1 {
-        notes.push(numbers::plural(group.members.len() as u64, "weight"));
+        notes.push(group.count());
     }
     notes.extend(group.explains());
     if group.known {
@@ -344,7 +344,7 @@ fn facts(page: &mut Page, report: &Report, top: usize) {
 fn fact_group(page: &mut Page, indent: usize, group: &FindingGroup<'_>, top: usize) {
     let count = match group.members.len() {
         1 => String::new(),
-        n => format!("  {}", numbers::plural(n as u64, "weight")),
+        _ => format!("  {}", group.count()),
     };
     let code = terminal(group.code).into_owned();
     page.line(&[plain(" ".repeat(indent)), plain(code), dim(count)]);

@@ -186,7 +186,14 @@ fn maps(report: &Report, states: &States<'_>) -> Vec<Map> {
         Map {
             name: stack.map_or_else(String::new, |s| s.name().to_owned()),
             pooled,
-            blocks: numbered.map(|(i, b)| i.is_multiple_of(step).then_some(*b)).collect(),
+            // One at the very edge would be cut.
+            blocks: numbered
+                .map(|(i, b)| {
+                    let is_shown =
+                        i.is_multiple_of(step) && (step == 1 || i + step / 2 < columns.len());
+                    is_shown.then_some(*b)
+                })
+                .collect(),
             rows,
         }
     });

@@ -37,6 +37,8 @@ pub(crate) struct Page {
     facts: Vec<Group>,
     fact_count: String,
     is_comparison: bool,
+    /// Of a comparison: what its conclusions say beyond the verdict.
+    rest_of_verdict: Vec<String>,
     conclusions: Vec<Statement>,
     errors: Vec<ErrorGroup>,
     unmeasured: Vec<(String, u64, String)>,
@@ -53,6 +55,8 @@ struct Count {
 #[derive(Debug, Serialize)]
 struct Model {
     path: String,
+    /// Whose facts these are, of two models.
+    whose: String,
     source: String,
     facts: Vec<(&'static str, String, String)>,
     trouble: Vec<(&'static str, u64, String)>,
@@ -139,6 +143,7 @@ pub(crate) fn page(report: &Report, title: &str, options: &RenderOptions<'_>) ->
         facts: facts.iter().map(|group| maker.group(group)).collect(),
         fact_count: grouped(fact_count as u64),
         is_comparison: report.kind == ReportKind::Compare,
+        rest_of_verdict: rest_of_verdict(report),
         conclusions: conclusions(report, &places),
         errors: errors(report, &places),
         unmeasured: unmeasured(report),
@@ -188,15 +193,39 @@ fn capital(text: &str) -> String {
     first.into_iter().chain(letters).collect()
 }
 
+/// Conclusions of a comparison that are told with its verdict.
+const TOLD: usize = 3;
+
+/// The first conclusions without the clause that is the verdict.
+fn rest_of_verdict(report: &Report) -> Vec<String> {
+    if report.kind != ReportKind::Compare {
+        return Vec::new();
+    }
+    let sentences = report.conclusions.iter().take(TOLD).enumerate().filter_map(|(i, c)| {
+        let rest = if i == 0 { c.message.split_once("; ")?.1 } else { &c.message };
+        Some(capital(rest))
+    });
+    sentences.collect()
+}
+
 fn models(report: &Report) -> Vec<Model> {
     let nothing = ModelSummary::default();
     let model = |(i, source): (usize, &SourceRecord)| Model {
         path: super::last_part(&source.path).to_owned(),
+        whose: super::last_part(&source.path).to_owned(),
         source: overview::source_facts(source),
         facts: report.models.get(i).map_or_else(Vec::new, |m| facts(m, stored_as(report, i))),
         trouble: trouble(report.models.get(i).unwrap_or(&nothing)),
     };
-    report.sources.iter().enumerate().map(model).collect()
+    let mut models: Vec<Model> = report.sources.iter().enumerate().map(model).collect();
+    // What two models have in common is said once.
+    if let [first, second] = models.as_mut_slice()
+        && first.facts == second.facts
+    {
+        first.whose = "Both".to_owned();
+        second.facts.clear();
+    }
+    models
 }
 
 /// Name, value and a detail.

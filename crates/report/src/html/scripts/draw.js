@@ -136,8 +136,12 @@ function heatmap(figure) {
   if (!map.cells.scale) {
     for (const value of values) if (value !== null) { low = Math.min(low, value); high = Math.max(high, value); }
   }
-  // Cosines have one scale everywhere, so that pages and blocks compare.
-  if (figure.id.startsWith('attention.similarity')) [low, high] = [-1, 1];
+  // Cosines have one scale everywhere, so that pages and blocks compare; a head's with itself is 1, whatever the cells
+  // were clipped to.
+  if (figure.id.startsWith('attention.similarity')) {
+    [low, high] = [-1, 1];
+    z.forEach((row, r) => { if (typeof row[r] === 'number') row[r] = 1; });
+  }
   const isSigned = low < 0 && high > 0;
   const reach = Math.max(-low, high);
   const place = (ticks, i) => (ticks.names ? i : ticks.first + (i + (ticks.step === 1 ? 0 : 0.5)) * ticks.step);

@@ -54,7 +54,7 @@ const sight = new IntersectionObserver((entries) => {
 
 // Draws what nobody has seen yet, for a page that is printed.
 function paintAll() {
-  for (const plot of plots.values()) if (!plot.painted) paint(plot);
+  for (const plot of plots.values()) if (!plot.painted && plot.area.offsetWidth > 0) paint(plot);
 }
 
 // A figure's element. `of` says whose it is when the surroundings do not.

@@ -2,6 +2,7 @@
 
 // Of many blocks, those whose heads are most alike or most opposed, each with the tree beside its map.
 const TELLING = 6;
+const PRINTED = 200;
 function telling(figures) {
   const maps = figures.filter((figure) => figure.kind === 'heatmap');
   const strength = (figure) => {
@@ -31,7 +32,8 @@ function fillSection(id, figures, of) {
     const rest = figures.filter((figure) => !shown.has(figure));
     section.lastElementChild.append(...figures.filter((figure) => shown.has(figure)).map((figure) => plotted(figure)));
     if (!rest.length) return;
-    const more = el('details', { class: 'folded' }, el('summary', {}, `${grouped(rest.length)} more figures, of the other blocks`), el('div', { class: section.lastElementChild.className }, rest.map((figure) => plotted(figure))));
+    // Hundreds of them would be a book.
+    const more = el('details', { class: rest.length > PRINTED ? 'many' : 'folded' }, el('summary', {}, `${grouped(rest.length)} more figures, of the other blocks`), el('div', { class: section.lastElementChild.className }, rest.map((figure) => plotted(figure))));
     section.append(more);
     return;
   }
@@ -154,7 +156,7 @@ function startKeys(table) {
 function startPrinting(table) {
   const opened = [];
   addEventListener('beforeprint', () => {
-    for (const details of document.querySelectorAll('details:not([open]):not(.choose, .analyzer)')) {
+    for (const details of document.querySelectorAll('details:not([open]):not(.choose, .analyzer, .many)')) {
       details.open = true;
       opened.push(details);
     }
