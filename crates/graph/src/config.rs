@@ -43,6 +43,12 @@ impl<'a> Config<'a> {
         self.value?.get("model_type")?.as_str()
     }
 
+    /// Whether the family's norms multiply with 1 + w.
+    pub(crate) fn norms_from_one(self) -> bool {
+        let kinds = ["gemma", "recurrent_gemma", "t5gemma", "paligemma", "qwen3_next", "nemotron"];
+        self.model_type().is_some_and(|name| kinds.iter().any(|kind| name.starts_with(kind)))
+    }
+
     /// Whether a whole model is meant: not an adapter, the eyes of a model, or measurements, which a GGUF may hold.
     pub(crate) fn is_of_model(self) -> bool {
         let purpose = || self.value?.get("gguf")?.get("type")?.as_str();

@@ -42,7 +42,7 @@ mod side;
 mod split;
 mod summary;
 
-use weightscope_core::{Metadata, ModelGraph, TensorEntry};
+use weightscope_core::{Metadata, ModelGraph, Part, Role, Stack, TensorEntry};
 
 pub use crate::pair::pair;
 
@@ -83,7 +83,13 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
     for (index, entry, found) in in_order.iter() {
         builder.add(index, entry, found);
     }
-    let weights = builder.weights;
+    let mut weights = builder.weights;
+    // Conversions to GGUF add the one.
+    if config.norms_from_one() && !metadata.format.eq_ignore_ascii_case("gguf") {
+        for weight in weights.iter_mut().filter(|w| w.stack != Some(Stack::Vision)) {
+            weight.from_one = weight.role == Role::Norm && weight.part == Part::Weight;
+        }
+    }
 
     let mut summary = summary::summarize(in_order, &model, config, &sizes);
     check::check(in_order, &names, &model, config, &sizes, &orientation, &mut summary);

@@ -671,6 +671,7 @@ pub(crate) fn graph() -> ModelGraph {
             heads: None,
             confidence: Confidence::Known,
             fused: Vec::new(),
+            from_one: false,
         });
     };
     for record in gpt2_weights() {
