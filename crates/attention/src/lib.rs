@@ -62,6 +62,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             advice: "prune the head, or find out why training left it",
         },
     ],
+    reads: &["integrity", "sparsity"],
     ..Descriptor::EMPTY
 };
 

@@ -113,6 +113,7 @@ fn a_head_is_the_same_however_it_is_stored() {
                     layout,
                     matrix: Some([count, INPUT]),
                     fused: Vec::new(),
+                    from_one: false,
                     ..weight.clone()
                 };
                 let found = analyze(&(source.clone(), cut));

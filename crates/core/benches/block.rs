@@ -33,6 +33,7 @@ fn block(c: &mut Criterion) {
         transposed: false,
         heads: None,
         fused: Vec::new(),
+        from_one: false,
         confidence: Confidence::Known,
     };
     let (shared, cancel) = (Shared::default(), Cancel::default());

@@ -117,6 +117,7 @@ fn summary(c: &mut Criterion) {
                 transposed,
                 heads: None,
                 fused: Vec::new(),
+                from_one: false,
                 confidence: Confidence::Known,
             };
             group.bench_function(BenchmarkId::new(*name, dtype), |b| {

@@ -130,6 +130,9 @@ pub struct Descriptor {
     pub findings: &'static [FindingSpec],
     /// Which of its findings are causes of others, strongest first.
     pub causes: &'static [CauseSpec],
+    /// Ids of other analyzers whose metrics its judging reads. They are measured with it, so that what it finds does not
+    /// depend on what else was asked for.
+    pub reads: &'static [&'static str],
 }
 
 impl Descriptor {
@@ -143,6 +146,7 @@ impl Descriptor {
         parameters: &[],
         findings: &[],
         causes: &[],
+        reads: &[],
     };
 
     /// The metric with this key.

@@ -315,6 +315,7 @@ mod tests {
                 transposed,
                 heads: None,
                 fused: Vec::new(),
+                from_one: false,
                 confidence: Confidence::Known,
             };
             Self { source, weight, stored_columns: columns }

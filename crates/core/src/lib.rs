@@ -15,6 +15,7 @@ mod event;
 mod figure;
 mod finding;
 mod memory;
+mod mlp;
 mod pair;
 mod parameters;
 mod report;
@@ -39,6 +40,7 @@ pub use finding::{
     CausedBy, Conclusion, Evidence, Finding, Reference, ReferenceKind, Severity, Verdicts,
 };
 pub use memory::MemorySource;
+pub use mlp::{InputNorm, Mlp};
 pub use pair::PairSource;
 pub use parameters::{ParameterSpec, Parameters};
 pub use report::{

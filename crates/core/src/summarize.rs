@@ -428,6 +428,7 @@ mod tests {
             transposed,
             heads: None,
             fused: Vec::new(),
+            from_one: false,
             confidence: Confidence::Known,
         }
     }

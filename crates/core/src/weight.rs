@@ -40,6 +40,8 @@ pub struct Weight {
     pub heads: Option<Heads>,
     /// What a fused weight holds, where it is known how to cut it; empty for every other.
     pub fused: Vec<FusedPart>,
+    /// Of a norm, whether it holds gains less one: what is multiplied with is 1 + w.
+    pub from_one: bool,
     /// How sure the graph walker is of role and orientation.
     pub confidence: Confidence,
 }

@@ -53,6 +53,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         doc: "The root mean square of a matrix is more than twice or less than half the median of the same role in other blocks, and more than 6 robust standard deviations of the logarithm away. Needs 6 siblings. No initialisation shows a factor 2.",
         advice: "compare it with its neighbours: a restored, rescaled or badly merged layer looks like this",
     }],
+    reads: &["integrity", "sparsity"],
     ..Descriptor::EMPTY
 };
 

@@ -37,6 +37,7 @@ fn model(count: u64) -> (MemorySource, ModelGraph) {
             transposed: false,
             heads: None,
             fused: Vec::new(),
+            from_one: false,
             confidence: Confidence::Known,
         });
     }

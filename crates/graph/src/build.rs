@@ -86,6 +86,7 @@ impl<'a> Builder<'a> {
             transposed,
             heads: self.heads(found, matrix),
             fused: Vec::new(),
+            from_one: false,
             confidence,
         }
     }

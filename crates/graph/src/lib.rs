@@ -43,7 +43,7 @@ mod split;
 mod summary;
 mod tower;
 
-use weightscope_core::{Metadata, ModelGraph, TensorEntry};
+use weightscope_core::{Metadata, ModelGraph, Part, Role, Stack, TensorEntry};
 
 pub use crate::pair::pair;
 
@@ -84,7 +84,12 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
     for (index, entry, found) in in_order.iter() {
         builder.add(index, entry, found);
     }
-    let weights = builder.weights;
+    let mut weights = builder.weights;
+    if config.norms_add_one() {
+        for weight in weights.iter_mut().filter(|w| w.stack != Some(Stack::Vision)) {
+            weight.from_one = weight.role == Role::Norm && weight.part == Part::Weight;
+        }
+    }
 
     let mut summary = summary::summarize(in_order, &model, config, &sizes);
     summary.towers = tower::towers(entries, &names, &found, &sizes);

@@ -1,17 +1,18 @@
 //! Findings from saved numbers.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use weightscope_core::stats::normal_quantile;
 use weightscope_core::{
-    Finding, Kind, ParameterSpec, ReferenceKind, Report, Role, Severity, Value, Verdicts,
-    WeightRecord,
+    Finding, Kind, ParameterSpec, ReferenceKind, Report, Severity, Value, Verdicts, WeightRecord,
 };
 
 use crate::ID;
 use crate::figures::{saved, saved_db};
 use crate::parameters::{
     ABSOLUTE_INT8, ABSOLUTE_INT8_CRITICAL, ABSOLUTE_LINES, ABSOLUTE_OUTLIERS_INFO, ALONE, CHANCE,
-    COLUMN_RATIO, COLUMN_SHARE, COLUMN_Z, CREST, CREST_ALONE, EXCESS, INT8, INT8_CRITICAL,
-    OUTLIERS, OUTLIERS_CRITICAL,
+    COLUMN_RATIO, COLUMN_SHARE, COLUMN_Z, CREST, CREST_ALONE, EXCESS, INT8, INT8_CRITICAL, NEXT,
+    OUTLIERS, OUTLIERS_CRITICAL, SPIKE_RATIO, SPIKE_RMS,
 };
 
 pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
@@ -26,16 +27,15 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
         return;
     }
     for weight in &judged {
-        // One value explains its row and its column, and both explain what they make of the others.
-        let alone = context.super_weight(weight);
-        let columns = context.outlier_columns(weight, alone.is_some());
-        let int8 = context.int8(weight);
-        out.findings.extend(int8.filter(|f| alone.is_none() || f.severity == Severity::Critical));
-        if alone.is_none() && columns.is_none() {
+        let columns = context.outlier_columns(weight);
+        out.findings.extend(context.int8(weight));
+        if columns.is_none() {
             out.findings.extend(context.outliers(weight));
         }
-        out.findings.extend(alone.into_iter().chain(columns));
+        out.findings.extend(columns);
+        out.findings.extend(context.super_weight(weight));
     }
+    context.spikes(&judged, out);
     context.per_tensor(&judged, out);
 }
 
@@ -151,8 +151,7 @@ impl Context<'_> {
         Some(finding.reference(ReferenceKind::Gaussian, 2.3e-6))
     }
 
-    /// `is_known`: a super weight is found, and a column that is large by it alone is no finding.
-    fn outlier_columns(&self, weight: &WeightRecord, is_known: bool) -> Option<Finding> {
+    fn outlier_columns(&self, weight: &WeightRecord) -> Option<Finding> {
         let columns = weight.metric(ID, "outlier_columns")?;
         let largest = columns.get("largest")?;
         let number = |key: &str| largest.get(key).and_then(Value::as_f64);
@@ -168,20 +167,28 @@ impl Context<'_> {
             return None;
         }
         let count = columns.get("count").and_then(Value::as_u64).unwrap_or(1).max(1);
-        if is_known && count == 1 && without_largest(weight, column, ratio) <= line {
-            return None;
-        }
+        // A column that one value alone makes large is no massive feature, but as much in the way.
+        let is_one_value = count == 1 && without_largest(weight, column, ratio) <= line;
         let others = match count {
             1 => String::new(),
             2 => ", and one more above 8 x".to_owned(),
             n => format!(", and {} more above 8 x", n - 1),
         };
-        let message = format!(
-            "column {column} has {ratio:.1} x the median norm{others}: input feature {column} is massive"
-        );
+        let severity = if is_one_value { Severity::Info } else { Severity::Warning };
+        let meaning = if is_one_value {
+            "one value of it makes up nearly all of that".to_owned()
+        } else {
+            format!("input feature {column} is massive")
+        };
+        let message =
+            format!("column {column} has {ratio:.1} x the median norm{others}: {meaning}");
         let plural = if count == 1 { "column" } else { "columns" };
-        let advice = format!("rotate, or hold the {count} {plural} out at 8 or more bits");
-        let finding = finding("quantization.outlier-columns", Severity::Warning, weight, message);
+        let advice = if is_one_value {
+            "hold that value or its column out at 8 or more bits".to_owned()
+        } else {
+            format!("rotate, or hold the {count} {plural} out at 8 or more bits")
+        };
+        let finding = finding("quantization.outlier-columns", severity, weight, message);
         // What the largest of so many columns of random entries shows.
         let usual = (-normal_quantile(0.5 / input as f64) / (2.0 * out as f64).sqrt()).exp();
         let finding = finding.metric("outlier_columns", ratio).threshold(line).advice(advice);
@@ -190,8 +197,8 @@ impl Context<'_> {
 
     fn super_weight(&self, weight: &WeightRecord) -> Option<Finding> {
         let crest = weight.number(ID, "crest_factor")?;
-        let alone = weight.number(ID, "largest_over_second")?;
-        let is_alone = crest > self.line(&CREST_ALONE) && alone > self.line(&ALONE);
+        let next = weight.number(ID, "largest_over_second")?;
+        let is_alone = crest > self.line(&CREST_ALONE) && next > self.line(&ALONE);
         let line = if crest > self.line(&CREST) {
             self.line(&CREST)
         } else if is_alone {
@@ -199,21 +206,53 @@ impl Context<'_> {
         } else {
             return None;
         };
+        if next < self.line(&NEXT) {
+            return None;
+        }
         let first = weight.metric(ID, "super_weights")?.items().first()?;
         let place = |key: &str| first.get(key).and_then(Value::as_u64);
         let (row, column) = (place("row")?, place("column")?);
-        let known = if weight.role == Role::MlpDown {
-            ", in the kind of matrix where super weights are known"
-        } else {
-            ""
-        };
         let message = format!(
-            "w[{row}, {column}] is {crest:.0} rms, {alone:.1} x the next one{known}: changing one value changes the model"
+            "w[{row}, {column}] is the largest value, {crest:.0} rms and {next:.1} x the next one: it sets the scale of per-tensor formats"
         );
-        let advice = "keep it exact: hold the value, its row or its block out of quantization";
-        let finding = finding("quantization.super-weight", Severity::Warning, weight, message);
+        let advice = "hold it out there; scales for rows or groups hardly notice it";
+        let finding = finding("quantization.super-weight", Severity::Info, weight, message);
         let finding = finding.metric("crest_factor", crest).threshold(line).advice(advice);
         Some(finding.reference(ReferenceKind::Gaussian, largest_of(weight)))
+    }
+
+    /// Neurons of gated MLPs that answer with one value of the residual stream far above all others.
+    fn spikes(&self, judged: &[&WeightRecord], out: &mut Verdicts) {
+        let found: Vec<(&WeightRecord, Spike)> = judged
+            .iter()
+            .filter_map(|weight| Some((*weight, Spike::of(weight)?)))
+            .filter(|(_, spike)| {
+                spike.ratio > self.line(&SPIKE_RATIO) && spike.rms > self.line(&SPIKE_RMS)
+            })
+            .collect();
+        // Blocks write to one residual stream: the row that several of them raise is one feature of it.
+        let mut blocks: BTreeMap<_, BTreeSet<Option<u32>>> = BTreeMap::new();
+        for (weight, spike) in &found {
+            blocks.entry((weight.stack, spike.row)).or_default().insert(weight.block);
+        }
+        for (weight, Spike { row, unit, ratio, rms }) in &found {
+            let blocks = blocks.get(&(weight.stack, *row)).map_or(1, BTreeSet::len);
+            let shared = match blocks.saturating_sub(1) {
+                0 => "no other block has one in this row, which makes it less certain".to_owned(),
+                1 => format!("one other block has one in row {row}, too"),
+                others => format!("{others} other blocks have one in row {row}, too"),
+            };
+            let message = format!(
+                "w[{row}, {unit}], {rms:.0} rms, may change the model: neuron {unit} can raise feature {row} of the residual stream {ratio:.0} x as far as the median pair; {shared}"
+            );
+            let finding = finding("quantization.mlp-spike", Severity::Warning, weight, message);
+            out.push(
+                finding
+                    .metric("mlp_spike", *ratio)
+                    .threshold(self.line(&SPIKE_RATIO))
+                    .advice("measure this matrix before and after quantization; where it suffers, keep it at 8 or more bits: holding out the value or its row did not help, its column sometimes"),
+            );
+        }
     }
 
     /// The customary lines, which know neither shape nor group.
@@ -243,6 +282,28 @@ impl Context<'_> {
         let advice = "an absolute line: look at what the schemes lose";
         let finding = finding("quantization.outliers", severity, weight, message);
         Some(finding.metric("outliers_iqr_3", share).threshold(self.line(spec)).advice(advice))
+    }
+}
+
+/// `mlp_spike` of a record.
+struct Spike {
+    row: u64,
+    unit: u64,
+    ratio: f64,
+    rms: f64,
+}
+
+impl Spike {
+    fn of(weight: &WeightRecord) -> Option<Self> {
+        let value = weight.metric(ID, "mlp_spike")?;
+        let place = |key: &str| value.get(key).and_then(Value::as_u64);
+        let number = |key: &str| value.get(key).and_then(Value::as_f64);
+        Some(Self {
+            row: place("row")?,
+            unit: place("unit")?,
+            ratio: number("ratio")?,
+            rms: number("rms")?,
+        })
     }
 }
 

@@ -20,9 +20,12 @@ parameters! {
     COLUMN_SHARE = "column_share", 0.05, "Share of columns above 3 times the median beyond which no column is one.";
     COLUMN_Z = "column_z", 1.5, "How many times the normal quantile of the chance the robust z of a column must exceed.";
     CHANCE = "chance", 1e-3, "Chance of a false alarm over all columns of all judged matrices.";
-    CREST = "crest", 150.0, "Crest factor that makes a super weight.";
+    CREST = "crest", 150.0, "Crest factor that is worth saying.";
     CREST_ALONE = "crest_alone", 30.0, "The same where the largest value stands alone.";
     ALONE = "alone", 3.0, "Largest over second largest magnitude that is alone.";
+    NEXT = "next", 2.0, "Largest over second largest magnitude below which the largest is not told.";
+    SPIKE_RATIO = "spike_ratio", 500.0, "Largest over median reach of an MLP's neurons above which one may change the model.";
+    SPIKE_RMS = "spike_rms", 20.0, "Root mean squares that its output weight must have for that.";
     ABSOLUTE_LINES = "absolute_lines", 0.0, "1 judges by the customary absolute lines instead.";
     ABSOLUTE_INT8 = "absolute_int8_db", 40.0, "Absolute line: per-tensor int8 below which is a warning.";
     ABSOLUTE_INT8_CRITICAL = "absolute_int8_db_critical", 30.0, "The same for critical.";

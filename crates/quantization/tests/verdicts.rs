@@ -58,14 +58,88 @@ fn a_super_weight() {
         told(&findings),
         [
             [
-                "warning",
+                "info",
+                "quantization.outlier-columns",
+                "column 31 has 17.7 x the median norm: one value of it makes up nearly all of that",
+                "hold that value or its column out at 8 or more bits"
+            ],
+            [
+                "info",
                 "quantization.super-weight",
-                "w[100, 31] is 134 rms, 8.0 x the next one, in the kind of matrix where super weights are known: changing one value changes the model",
-                "keep it exact: hold the value, its row or its block out of quantization"
+                "w[100, 31] is the largest value, 134 rms and 8.0 x the next one: it sets the scale of per-tensor formats",
+                "hold it out there; scales for rows or groups hardly notice it"
             ],
             PER_TENSOR
         ]
     );
+}
+
+#[test]
+fn the_largest_value_is_told_where_it_stands_alone() {
+    let told = |next: f32| {
+        let mut values = normal(512 * 512, 2);
+        values[100 * 512 + 31] = -8.0;
+        values[5 * 512] = next;
+        let findings = judged(values, [512, 512], &[]);
+        findings.iter().any(|f| f.code == "quantization.super-weight")
+    };
+    assert_eq!((told(3.0), told(5.0)), (true, false));
+}
+
+/// A gated MLP in three blocks; blocks in `raised` have neuron 7 far above the others, written to feature 5.
+fn spiked(raised: &[usize]) -> (Report, Vec<Finding>) {
+    let names: Vec<String> = (0..3)
+        .flat_map(|b| {
+            ["gate", "up", "down"].map(|m| format!("model.layers.{b}.mlp.{m}_proj.weight"))
+        })
+        .collect();
+    let tensors: Vec<(&str, &[u64], Vec<f32>)> = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let mut values = normal(128 * 64, index as u64);
+            let is_raised = raised.contains(&(index / 3));
+            match index % 3 {
+                // Gate and up of the neuron point the same way: their product does not average out.
+                0 | 1 if is_raised => values[7 * 64..8 * 64].fill(0.1),
+                2 if is_raised => values[5 * 128 + 7] = 0.6,
+                _ => {}
+            }
+            let shape: &[u64] = if index % 3 == 2 { &[64, 128] } else { &[128, 64] };
+            (name.as_str(), shape, values)
+        })
+        .collect();
+    let mut report: Report = report_of(&[&Quantization], &model_of(&tensors));
+    let mut verdicts = Verdicts::default();
+    Quantization.judge(&report, &mut verdicts);
+    report.findings.clear();
+    (report, verdicts.findings)
+}
+
+#[test]
+fn a_neuron_that_raises_one_feature_far_above_the_rest() {
+    let spikes = |findings: &[Finding]| -> Vec<String> {
+        let spikes = findings.iter().filter(|f| f.code == "quantization.mlp-spike");
+        spikes.map(|f| f.message.clone()).collect()
+    };
+    assert_eq!(spikes(&spiked(&[]).1), Vec::<String>::new());
+    let (report, findings) = spiked(&[1]);
+    let said = spikes(&findings);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("w[5, 7], ") && said[0].contains("no other block"), "{said:?}");
+    let of = |name: &str| {
+        let weight = report.weights.iter().find(|w| w.name.contains(name)).unwrap();
+        weight.metric("quantization", "mlp_spike").cloned()
+    };
+    let spike = of("1.mlp.down").unwrap();
+    let number = |key: &str| spike.get(key).unwrap().as_f64().unwrap();
+    assert_eq!((number("row"), number("unit")), (5.0, 7.0));
+    assert!(number("rms") > 20.0 && number("ratio") > 500.0, "{spike:?}");
+    // It stands with the down matrix alone.
+    assert_eq!((of("1.mlp.gate"), of("1.mlp.up")), (None, None));
+    let said = spikes(&spiked(&[0, 2]).1);
+    assert_eq!(said.len(), 2);
+    assert!(said.iter().all(|s| s.ends_with("one other block has one in row 5, too")), "{said:?}");
 }
 
 #[test]

@@ -6,12 +6,15 @@ use weightscope_core::{
     Finding, Kind, ReferenceKind, Report, Role, Severity, Value, Verdicts, WeightRecord,
 };
 
-use crate::{DEAD_MIN_ENTRIES, DEAD_NORM, DEAD_SHARE, PRUNABLE_SHARE};
+use crate::{COLLAPSED_GAP, DEAD_COUPLED, DEAD_MIN_ENTRIES, DEAD_NORM, DEAD_SHARE, PRUNABLE_SHARE};
 
 const ID: &str = "sparsity";
 
+/// Fewest values of a matrix whose lines are judged, zero ones among them.
+const LEAST_VALUES: u64 = 4096;
+
 pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
-    let told = dead_neurons(report, out);
+    let told = neurons(report, out);
     for weight in &report.weights {
         // What is wrong with the values themselves is said by `integrity` and silences the rest.
         if is_void(weight) {
@@ -28,13 +31,20 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     }
 }
 
-/// Non-finite, all zero, or constant.
+/// Non-finite, all zero, or constant; or it is not known whether.
 fn is_void(weight: &WeightRecord) -> bool {
-    let count = |metric| weight.number("integrity", metric).unwrap_or(0.0);
-    let finite = count("nan_count") + count("inf_count") == 0.0;
+    let count = |metric| weight.number("integrity", metric);
+    let (Some(nan), Some(infinite)) = (count("nan_count"), count("inf_count")) else { return true };
     let zero = weight.number(ID, "zero_fraction") == Some(1.0);
     let constant = weight.metric("integrity", "constant").and_then(Value::as_bool) == Some(true);
-    !finite || zero || constant
+    nan + infinite != 0.0 || zero || constant
+}
+
+/// Whether its lines are judged. Zero ones count: that there are many makes it no smaller.
+fn is_large(weight: &WeightRecord) -> bool {
+    weight.matrix.is_some_and(|[rows, columns]| {
+        rows.min(columns) >= 16 && rows.saturating_mul(columns) >= LEAST_VALUES
+    })
 }
 
 /// `{count, first}` of a metric.
@@ -45,61 +55,139 @@ fn counted(weight: &WeightRecord, metric: &str) -> (u64, Vec<u64>) {
     (count, first.iter().filter_map(Value::as_u64).collect())
 }
 
-/// Gated neurons: where the whole neuron is dead the finding is the neuron, on the gate; where one of the
-/// three matrices alone has the dead lines, the finding is on that matrix. Returns the neuron-axis metrics
-/// that are thereby told, by weight name.
-fn dead_neurons<'a>(report: &'a Report, out: &mut Verdicts) -> BTreeSet<&'a str> {
+/// The matrices of one MLP, as far as it has them.
+#[derive(Default)]
+struct Mlp<'a> {
+    gate: Option<&'a WeightRecord>,
+    up: Option<&'a WeightRecord>,
+    both: Option<&'a WeightRecord>,
+    down: Option<&'a WeightRecord>,
+}
+
+/// Neurons of MLPs: where whole neurons are dead the finding is the neurons, on the gate (or up, where there is none);
+/// where one of the matrices alone has the dead lines, the finding is on that matrix. Returns the weights whose
+/// neuron-axis metrics are thereby told.
+fn neurons<'a>(report: &'a Report, out: &mut Verdicts) -> BTreeSet<&'a str> {
     let mut told = BTreeSet::new();
-    let mut mlps: BTreeMap<_, [Option<&WeightRecord>; 3]> = BTreeMap::new();
-    for weight in report.weights.iter().filter(|w| w.kind() == Kind::Matrix && !is_void(w)) {
-        if let Some(place) =
-            [Role::MlpGate, Role::MlpUp, Role::MlpDown].iter().position(|role| *role == weight.role)
-        {
-            mlps.entry((weight.stack, weight.block, weight.expert)).or_default()[place] =
-                Some(weight);
+    let mut mlps: BTreeMap<_, Mlp<'_>> = BTreeMap::new();
+    let is_judged = |w: &&WeightRecord| w.kind() == Kind::Matrix && !is_void(w) && is_large(w);
+    for weight in report.weights.iter().filter(is_judged) {
+        let mlp = || (weight.stack, weight.block, weight.expert);
+        match weight.role {
+            Role::MlpGate => mlps.entry(mlp()).or_default().gate = Some(weight),
+            Role::MlpUp => mlps.entry(mlp()).or_default().up = Some(weight),
+            Role::MlpGateUp => mlps.entry(mlp()).or_default().both = Some(weight),
+            Role::MlpDown => mlps.entry(mlp()).or_default().down = Some(weight),
+            _ => {}
         }
     }
-    for mlp in mlps.into_values() {
-        let [Some(gate), Some(up), Some(down)] = mlp else { continue };
-        let (count, first) = counted(gate, "coupled_dead");
-        let alone = [
-            counted(gate, "dead_rows").0,
-            counted(up, "dead_rows").0,
-            counted(down, "dead_columns").0,
-        ];
+    for Mlp { gate, up, both, down } in mlps.into_values() {
+        let (Some(first), Some(down)) = (gate.or(up).or(both), down) else { continue };
+        let Some(total) = down.matrix.map(|[_, neurons]| neurons) else { continue };
+        collapsed(report, first, total, out);
+        let (count, listed) = counted(first, "coupled_dead");
+        // Gate and up in one have two rows for a neuron.
+        let rows = |weight: &WeightRecord| {
+            let rows = counted(weight, "dead_rows").0;
+            if weight.role == Role::MlpGateUp { rows.div_ceil(2) } else { rows }
+        };
+        let inputs = gate.into_iter().chain(up.or(both));
+        let mut alone: Vec<u64> = inputs.clone().map(rows).collect();
+        alone.push(counted(down, "dead_columns").0);
         let one_matrix = alone.iter().filter(|n| **n > 0).count() == 1;
-        if count == 0 || one_matrix || alone.iter().any(|n| *n > count) || !gate.is_statistical() {
+        if count == 0 || one_matrix || alone.iter().any(|n| *n > count) {
             continue;
         }
-        told.extend([gate.name.as_str(), up.name.as_str(), down.name.as_str()]);
-        let meaning = "the product of gate, up and down norms vanishes beside the median";
-        out.push(dead(
-            report,
-            gate,
-            "coupled_dead",
-            "neurons",
-            gate.matrix.map_or(0, |[rows, _]| rows),
-            &first,
-            count,
-            meaning,
-        ));
+        told.extend(inputs.chain([down]).map(|weight| weight.name.as_str()));
+        let line = report.settings.parameters.value(ID, &DEAD_COUPLED);
+        let meaning = format!(
+            "the product of their norms is at most {line:e} of that of strong neurons (the 90th percentile)"
+        );
+        let advice = "remove them without loss, in all matrices of the MLP together, or find out why training left them";
+        let found = Units { metric: "coupled_dead", name: "neurons", total, count, listed };
+        out.push(dead(report, first, &found, &meaning, advice));
     }
     told
 }
 
+/// Neurons that are hardly there.
+fn collapsed(report: &Report, first: &WeightRecord, total: u64, out: &mut Verdicts) {
+    let (count, listed) = counted(first, "collapsed_units");
+    let share = |key: &str| first.metric(ID, "collapsed_units")?.get(key)?.as_f64();
+    let (Some(strongest), Some(next)) = (share("strongest"), share("next")) else { return };
+    let gap = next / strongest;
+    let line = report.settings.parameters.value(ID, &COLLAPSED_GAP);
+    if count == 0 || gap < line {
+        return;
+    }
+    let is_many = count as f64 > report.settings.parameters.value(ID, &DEAD_SHARE) * total as f64;
+    let severity = if is_many { Severity::Warning } else { Severity::Info };
+    let message = format!(
+        "{count} of {total} neurons are hardly there ({}): the product of their norms is at most {} % of that of strong ones (the 90th percentile), that of the next is {gap:.1} x as large",
+        self::listed(&listed, count),
+        (1e4 * strongest).round() / 100.0
+    );
+    let finding = Finding::new("sparsity.collapsed-units", severity, Some(&first.name), message);
+    out.push(finding.metric("collapsed_units", count as f64).threshold(0.0).advice(
+        "try the model without them, all matrices of the MLP together; or find out why training left them (weight decay on units that no longer fire)",
+    ));
+}
+
+/// Rows, columns or neurons.
+struct Units {
+    metric: &'static str,
+    name: &'static str,
+    total: u64,
+    count: u64,
+    listed: Vec<u64>,
+}
+
 fn dead_units(report: &Report, weight: &WeightRecord, told: &BTreeSet<&str>, out: &mut Verdicts) {
-    let Some([rows, columns]) = weight.matrix.filter(|_| weight.is_statistical()) else { return };
+    let Some([rows, columns]) = weight.matrix.filter(|_| is_large(weight)) else { return };
     let line = |spec| report.settings.parameters.value(ID, spec);
     let neurons = if weight.role == Role::MlpDown { "dead_columns" } else { "dead_rows" };
-    for (metric, units, total, entries) in [
+    for (metric, name, total, entries) in [
         ("dead_rows", "output units", rows, columns),
         ("dead_columns", "input features", columns, rows),
     ] {
-        let (count, first) = counted(weight, metric);
+        let (count, listed) = counted(weight, metric);
         let is_told = metric == neurons && told.contains(weight.name.as_str());
         if count > 0 && entries as f64 >= line(&DEAD_MIN_ENTRIES) && !is_told {
-            let meaning = format!("their norm is at most {} of the median", line(&DEAD_NORM));
-            out.push(dead(report, weight, metric, units, total, &first, count, &meaning));
+            let meaning =
+                format!("their norm is at most {} of the 90th percentile", line(&DEAD_NORM));
+            let advice = advice(weight.role, metric == "dead_rows");
+            let found = Units { metric, name, total, count, listed };
+            out.push(dead(report, weight, &found, &meaning, advice));
+        }
+    }
+}
+
+/// What can be done about dead rows or columns, which is another thing for each place in a network.
+fn advice(role: Role, is_rows: bool) -> &'static str {
+    match (role, is_rows) {
+        (Role::MlpDown, false) => {
+            "these neurons are not read: remove them without loss, in all matrices of the MLP together"
+        }
+        (Role::MlpGate, true) => {
+            "without a bias these neurons return zero: remove them without loss, in all matrices of the MLP together"
+        }
+        (Role::MlpUp | Role::MlpGateUp, true) => {
+            "without a bias these neurons return a constant: remove them, in all matrices of the MLP together; with one, move what they return into the next bias"
+        }
+        (Role::AttentionQ | Role::AttentionK | Role::AttentionQkv, true) => {
+            "rows of a head cannot be removed alone (the other of q and k, and rotary pairs, have them too): find out why training left them"
+        }
+        (Role::AttentionV, true) | (Role::AttentionO, false) => {
+            "what v returns there is not used: v's rows and o's columns can be removed together, for whole heads only in common formats"
+        }
+        (Role::AttentionO | Role::MlpDown, true) => {
+            "this block writes nothing to these features of the residual stream: they cannot be removed here alone; find out why training left them"
+        }
+        (_, false) => {
+            "these inputs are not read here; they can be removed only where nothing else reads them: find out why training left them"
+        }
+        (_, true) => {
+            "find out why training left them; removing them changes the shape that what reads them expects"
         }
     }
 }
@@ -107,23 +195,21 @@ fn dead_units(report: &Report, weight: &WeightRecord, told: &BTreeSet<&str>, out
 fn dead(
     report: &Report,
     weight: &WeightRecord,
-    metric: &'static str,
-    units: &str,
-    total: u64,
-    first: &[u64],
-    count: u64,
+    found: &Units,
     meaning: &str,
+    advice: &'static str,
 ) -> Finding {
-    let share = count as f64 / total.max(1) as f64;
+    let Units { metric, name, total, count, listed } = found;
+    let share = *count as f64 / (*total).max(1) as f64;
     let is_critical = share > report.settings.parameters.value(ID, &DEAD_SHARE);
     let severity = if is_critical { Severity::Critical } else { Severity::Warning };
     let message =
-        format!("{count} of {total} {units} are dead ({}): {meaning}", listed(first, count));
+        format!("{count} of {total} {name} are dead ({}): {meaning}", self::listed(listed, *count));
     Finding::new("sparsity.dead-units", severity, Some(&weight.name), message)
-        .metric(metric, count as f64)
+        .metric(*metric, *count as f64)
         .threshold(0.0)
         .reference(ReferenceKind::Gaussian, 0.0)
-        .advice("prune them without loss, or find out why training left them")
+        .advice(advice)
 }
 
 fn prunable(report: &Report, weight: &WeightRecord, out: &mut Verdicts) {
@@ -138,14 +224,14 @@ fn prunable(report: &Report, weight: &WeightRecord, out: &mut Verdicts) {
         let message =
             "every group of four inputs has at least two zeros: 2:4 structured sparsity".to_owned();
         let advice = "use a 2:4 sparse kernel: half the bytes and up to twice the speed on hardware that has one";
-        out.push(finding(message).metric("nm_2_4_fraction", 1.0).threshold(1.0).advice(advice));
+        out.fact(finding(message).metric("nm_2_4_fraction", 1.0).threshold(1.0).advice(advice));
     } else if let Some(share) = weight.number(ID, "prunable").filter(|share| *share >= limit) {
         let message = format!(
-            "{:.0} % of the weights hold only 1 % of the energy (a normal: 26 %)",
+            "{:.0} % of the weights hold 1 % of the energy (a normal: 26 %): energy, not function",
             100.0 * share
         );
-        let advice = "prune by magnitude, or store it sparse";
-        out.push(finding(message).metric("prunable", share).threshold(limit).advice(advice));
+        let advice = "nothing by itself: what pruning costs shows in the model's answers alone";
+        out.fact(finding(message).metric("prunable", share).threshold(limit).advice(advice));
     }
 }
 
@@ -167,7 +253,7 @@ fn untrained_tokens(weight: &WeightRecord, out: &mut Verdicts) {
 /// "number 3, 17, 40 and 5 more".
 fn listed(first: &[u64], count: u64) -> String {
     let shown: Vec<String> = first.iter().take(8).map(u64::to_string).collect();
-    let more = count - shown.len() as u64;
+    let more = count.saturating_sub(shown.len() as u64);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("number {}{more}", shown.join(", "))
 }

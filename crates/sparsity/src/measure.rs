@@ -5,7 +5,7 @@ use weightscope_core::stats::{
 };
 use weightscope_core::{Output, Value, Weight};
 
-use crate::{indices, median, norms};
+use crate::{indices, norms, reference};
 
 const NO_VALUES: &str = "no finite values";
 const NO_ENERGY: &str = "all values are zero";
@@ -62,7 +62,7 @@ fn lines(weight: &Weight, summary: &Summary, dead_norm: f64, out: &mut Output) {
         }
         out.metric(zero, indices(energies, 0.0));
         let norms = norms(energies);
-        out.metric(dead, indices(&norms, dead_norm * median(&norms)));
+        out.metric(dead, indices(&norms, dead_norm * reference(&norms)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Numbers that can be had by hand.
 
-use weightscope_core::{DType, Output, Report, Severity, Value};
+use weightscope_core::{Analyzer, DType, Output, Report, Severity, Value, Verdicts};
 use weightscope_sparsity::Sparsity;
 use weightscope_testkit::{Random, conformance, measure, measure_bytes, model_of, report_of};
 
@@ -53,9 +53,9 @@ fn rows_are_outputs_however_stored() {
         assert_eq!(number(&out, "zero_fraction"), 8.0 / 12.0);
         assert_eq!(indices(&out, "zero_rows"), (1, vec![1]));
         assert_eq!(indices(&out, "zero_columns"), (1, vec![2]));
-        // Row norms 13, 0, 1e-5: the median is 1e-5, and only the zero row is far below it.
-        assert_eq!(indices(&out, "dead_rows"), (1, vec![1]));
-        // Column norms 3, 4, 0, 12: the median is 3.5.
+        // Row norms 13, 0, 1e-5: both others are far below the largest.
+        assert_eq!(indices(&out, "dead_rows"), (2, vec![1, 2]));
+        // Column norms 3, 4, 0, 12.
         assert_eq!(indices(&out, "dead_columns"), (1, vec![2]));
         // Groups of four inputs: the first output has one zero, the others three and four.
         assert_eq!(number(&out, "nm_2_4_fraction"), 2.0 / 3.0);
@@ -122,16 +122,14 @@ fn noise(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| random.normal() as f32).collect()
 }
 
-/// A gated MLP of `neurons` and 64 features; `dead` lists lines to be zeroed in gate, up and down.
-fn gated(neurons: usize, dead: [&[usize]; 3]) -> Report {
+/// A gated MLP of `neurons` and 64 features; `factor` says what a neuron's line is multiplied with in gate, up and down.
+fn scaled(neurons: usize, factor: impl Fn(usize, usize) -> f32) -> Report {
     let count = neurons * 64;
     let mut values = [noise(count, 1), noise(count, 2), noise(count, 3)];
-    for (which, (values, lines)) in values.iter_mut().zip(dead).enumerate() {
+    for (which, values) in values.iter_mut().enumerate() {
         for (index, value) in values.iter_mut().enumerate() {
             let neuron = if which == 2 { index % neurons } else { index / 64 };
-            if lines.contains(&neuron) {
-                *value = 0.0;
-            }
+            *value *= factor(which, neuron);
         }
     }
     let [gate, up, down] = values;
@@ -141,7 +139,26 @@ fn gated(neurons: usize, dead: [&[usize]; 3]) -> Report {
         ("model.layers.0.mlp.up_proj.weight", &[n, 64], up),
         ("model.layers.0.mlp.down_proj.weight", &[64, n], down),
     ]);
-    report_of(&[&Sparsity], &model)
+    judged(report_of(&[&Sparsity], &model))
+}
+
+/// The same; `dead` lists lines to be zeroed in gate, up and down.
+fn gated(neurons: usize, dead: [&[usize]; 3]) -> Report {
+    scaled(neurons, |which, neuron| if dead[which].contains(&neuron) { 0.0 } else { 1.0 })
+}
+
+/// Judges with what is read of other analyzers: all values are finite.
+fn judged(mut report: Report) -> Report {
+    for weight in &mut report.weights {
+        let integrity = weight.analyses.entry("integrity".into()).or_default();
+        for key in ["nan_count", "inf_count"] {
+            integrity.insert(key.into(), 0u64.into());
+        }
+    }
+    let mut verdicts = Verdicts::default();
+    Sparsity.judge(&report, &mut verdicts);
+    (report.findings, report.facts) = (verdicts.findings, verdicts.facts);
+    report
 }
 
 /// Severity, weight and metric of every finding.
@@ -187,7 +204,96 @@ fn a_neuron_is_told_once_and_a_lone_line_where_it_is() {
 
 #[test]
 fn small_matrices_are_not_judged() {
-    // 63 x 64 values are fewer than 4096; one neuron more is judged.
-    assert_eq!(found(&gated(64, [&[1], &[1], &[1]])), []);
-    assert_eq!(found(&gated(65, [&[1], &[1], &[1]])).len(), 1);
+    // 63 x 64 values are fewer than 4096. Zero lines make no matrix smaller.
+    assert_eq!(found(&gated(63, [&[1], &[1], &[1]])), []);
+    assert_eq!(found(&gated(64, [&[1], &[1], &[1]])).len(), 1);
+}
+
+#[test]
+fn nothing_is_said_where_it_is_not_known_whether_all_is_finite() {
+    let mut report = gated(100, [&[3], &[3], &[3]]);
+    assert_eq!(report.findings.len(), 1);
+    for weight in &mut report.weights {
+        weight.analyses.shift_remove("integrity");
+    }
+    let mut verdicts = Verdicts::default();
+    Sparsity.judge(&report, &mut verdicts);
+    assert_eq!((verdicts.findings, verdicts.facts), (vec![], vec![]));
+}
+
+#[test]
+fn a_median_that_is_dead_itself_hides_nothing() {
+    use Severity::Critical;
+    let most = |neuron: usize| neuron % 10 < 7;
+    let report = scaled(100, |_, neuron| if most(neuron) { 1e-9 } else { 1.0 });
+    assert_eq!(found(&report), [(Critical, "gate", "coupled_dead")]);
+    assert!(report.findings[0].message.starts_with("70 of 100 neurons are dead (number 0, 1, "));
+    let report = scaled(100, |which, neuron| if which == 1 && most(neuron) { 1e-9 } else { 1.0 });
+    assert_eq!(found(&report), [(Critical, "up", "dead_rows")]);
+}
+
+#[test]
+fn collapsed_neurons_stand_apart() {
+    use Severity::{Info, Warning};
+    // A fifth in each matrix: 0.8 % of the product.
+    let some = |count: usize| scaled(100, move |_, neuron| if neuron < count { 0.2 } else { 1.0 });
+    assert_eq!(found(&some(0)), []);
+    assert_eq!(found(&some(5)), [(Info, "gate", "collapsed_units")]);
+    let report = some(60);
+    assert_eq!(found(&report), [(Warning, "gate", "collapsed_units")]);
+    let said = &report.findings[0].message;
+    assert!(said.starts_with("60 of 100 neurons are hardly there (number 0, 1, 2, 3"), "{said}");
+    // Ever smaller neurons without a step.
+    let smooth = scaled(100, |_, neuron| 0.93f32.powi(neuron as i32 / 2));
+    assert_eq!(found(&smooth), []);
+    // Of those that are weak in one matrix alone the product is what counts.
+    assert_eq!(found(&scaled(100, |which, n| if which == 0 && n < 9 { 0.2 } else { 1.0 })), []);
+}
+
+#[test]
+fn plain_mlps_have_neurons_too() {
+    let n = 96u64;
+    let (mut up, mut down) = (noise(96 * 64, 1), noise(96 * 64, 2));
+    up[..10 * 64].iter_mut().for_each(|w| *w *= 0.01);
+    for row in down.chunks_mut(96) {
+        row[..10].iter_mut().for_each(|w| *w *= 0.1);
+        row[20] = 0.0;
+    }
+    let model = model_of(&[
+        ("model.layers.0.mlp.up_proj.weight", &[n, 64], up.clone()),
+        ("model.layers.0.mlp.down_proj.weight", &[64, n], down.clone()),
+    ]);
+    let report = judged(report_of(&[&Sparsity], &model));
+    let told: Vec<_> = report.findings.iter().map(|f| (&*f.metric, f.value.unwrap())).collect();
+    assert_eq!(told, [("collapsed_units", 10.0), ("dead_columns", 1.0)]);
+    assert!(report.findings[1].advice.contains("without loss"), "{:?}", report.findings[1]);
+}
+
+#[test]
+fn advice_depends_on_the_place() {
+    let mut values = noise(64 * 64, 4);
+    values[64 * 7..64 * 8].fill(0.0);
+    let advice = |name: &str| {
+        let model = model_of(&[(name, &[64, 64], values.clone())]);
+        let report = judged(report_of(&[&Sparsity], &model));
+        assert_eq!(report.findings.len(), 1, "{name}");
+        report.findings[0].advice.clone()
+    };
+    for module in ["self_attn.q_proj", "self_attn.k_proj", "self_attn.o_proj", "mlp.down_proj"] {
+        let said = advice(&format!("model.layers.0.{module}.weight"));
+        assert!(said.contains("cannot be removed") && !said.contains("without loss"), "{said}");
+    }
+    assert!(advice("model.layers.0.mlp.gate_proj.weight").contains("without loss"));
+}
+
+#[test]
+fn what_can_be_pruned_is_a_fact() {
+    let mut values = noise(64 * 64, 5);
+    values.iter_mut().step_by(4).for_each(|w| *w *= 100.0);
+    let model = model_of(&[("model.layers.0.self_attn.q_proj.weight", &[64, 64], values)]);
+    let report = judged(report_of(&[&Sparsity], &model));
+    assert_eq!(report.findings, []);
+    let [fact] = report.facts.as_slice() else { panic!("{:#?}", report.facts) };
+    assert_eq!((&*fact.code, fact.severity), ("sparsity.prunable", Severity::Info));
+    assert!(fact.message.ends_with(": energy, not function"), "{}", fact.message);
 }

@@ -35,13 +35,17 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
         let deficient = context.rank_deficient(matrix);
         let dominant = context.dominant_direction(matrix);
         if deficient.is_none() {
-            out.findings.extend(context.ill_conditioned(matrix));
+            match context.ill_conditioned(matrix) {
+                // What chance or storage explains asks for nothing.
+                Some(finding) if finding.severity == Severity::Info => out.fact(finding),
+                finding => out.findings.extend(finding),
+            }
             if dominant.is_none() {
-                out.findings.extend(context.low_rank(matrix));
+                out.facts.extend(context.low_rank(matrix));
             }
         }
         out.findings.extend(deficient.into_iter().chain(dominant));
-        out.findings.extend(context.alpha(matrix));
+        out.facts.extend(context.alpha(matrix));
     }
 }
 
@@ -75,11 +79,10 @@ impl<'a> Judged<'a> {
             return None;
         }
         let [out, input] = weight.matrix?;
-        let dead = |metric| {
-            weight.metric("sparsity", metric).and_then(|v| v.get("count")?.as_u64()).unwrap_or(0)
-        };
+        // Without these numbers nothing is said: a padding row would look like a lost direction.
+        let dead = |metric| weight.metric("sparsity", metric)?.get("count")?.as_u64();
         let live =
-            [out.saturating_sub(dead("dead_rows")), input.saturating_sub(dead("dead_columns"))];
+            [out.saturating_sub(dead("dead_rows")?), input.saturating_sub(dead("dead_columns")?)];
         let short = live[0].min(live[1]);
         if short < 16 || live[0] * live[1] < 4096 {
             return None;
@@ -97,7 +100,7 @@ impl<'a> Judged<'a> {
         let has_steps = weight.stored.is_some();
         let grid = name.filter(|_| has_steps || dtype.is_some_and(|dtype| dtype.bits() > 8));
         // One huge value can hold most of the energy; its rounding is its own, not that of the others.
-        let huge = weight.number("distribution", "abs_max").unwrap_or(0.0);
+        let huge = weight.number("distribution", "abs_max")?;
         let energy = weight.number(ID, "frobenius_norm")?.powi(2) - huge * huge;
         let rms = (energy.max(0.0) / (live[0] * live[1])).sqrt();
         let errors = has_steps.then(|| {
@@ -343,7 +346,7 @@ impl Context<'_> {
             return None;
         }
         let message = format!(
-            "{needed} of {} directions hold 99 % of the energy; a random matrix needs {}",
+            "{needed} of {} directions hold 99 % of the energy, a random matrix needs {}: energy, not function",
             m.sigma.len(),
             random.round()
         );
@@ -353,7 +356,9 @@ impl Context<'_> {
                 .metric("energy_rank_99", needed)
                 .threshold(line)
                 .reference(ReferenceKind::Gaussian, random.round())
-                .advice("a candidate for low-rank compression"),
+                .advice(
+                    "nothing by itself: what a lower rank costs shows in the model's answers alone",
+                ),
         )
     }
 
@@ -440,7 +445,10 @@ fn cause(m: &Judged<'_>, trimmed_smallest: f64) -> (String, &'static str) {
     let place = format!(
         "The bottom of the spectrum causes it: {small} {values} below a thousandth of sigma_1"
     );
-    (place, "directions without use: a candidate for low rank")
+    (
+        place,
+        "directions that hold next to no energy; whether they are of use the spectrum does not say",
+    )
 }
 
 /// Three or four significant digits.

@@ -135,6 +135,7 @@ fn with_parameters(values: &[f32], shape: &[u64], parameters: &[(&'static str, f
         transposed: false,
         heads: None,
         fused: Vec::new(),
+        from_one: false,
         confidence: weightscope_core::Confidence::Guessed,
     };
     let mut settings = Parameters::default();
@@ -164,14 +165,30 @@ fn the_direct_route_and_the_bootstrap_on_request() {
 }
 
 fn judged(values: Vec<f32>, shape: &[u64], parameters: &[(&'static str, f64)]) -> Vec<Finding> {
+    all_judged(values, shape, parameters).findings
+}
+
+fn all_judged(values: Vec<f32>, shape: &[u64], parameters: &[(&'static str, f64)]) -> Verdicts {
+    let largest = values.iter().fold(0f32, |largest, w| largest.max(w.abs()));
     let model = model_of(&[("block.0.mlp.weight", shape, values)]);
     let mut report: Report = report_of(&[&Spectral], &model);
+    // What judging reads of others: no dead lines.
+    assert_eq!(report.facts, []);
+    assert_eq!(report.findings, [], "without them nothing is said");
+    for weight in &mut report.weights {
+        let none = Value::map([("count", 0u64.into())]);
+        let sparsity = weight.analyses.entry("sparsity".into()).or_default();
+        sparsity.insert("dead_rows".into(), none.clone());
+        sparsity.insert("dead_columns".into(), none);
+        let distribution = weight.analyses.entry("distribution".into()).or_default();
+        distribution.insert("abs_max".into(), f64::from(largest).into());
+    }
     for (key, value) in parameters {
         report.settings.parameters.set("spectral", *key, *value);
     }
     let mut verdicts = Verdicts::default();
     Spectral.judge(&report, &mut verdicts);
-    verdicts.findings
+    verdicts
 }
 
 #[test]
@@ -209,11 +226,13 @@ fn a_copied_row_is_a_lost_direction() {
 }
 
 #[test]
-fn few_directions_with_the_energy_are_worth_knowing() {
+fn few_directions_with_the_energy_are_a_fact() {
     let sigma: Vec<f64> = (0..64).map(|i| if i < 12 { 1.0 } else { 0.01 }).collect();
     let values = with_singular_values(&mut Random::new(2), 64, 96, &sigma, 0.02);
-    let findings = judged(values, &[64, 96], &[]);
-    let [finding] = findings.as_slice() else { panic!("{findings:#?}") };
-    assert_eq!((&*finding.code, finding.severity), ("spectral.low-rank", Severity::Info));
-    assert!(finding.message.starts_with("12 of 64 directions hold 99 %"), "{}", finding.message);
+    let Verdicts { findings, facts, .. } = all_judged(values, &[64, 96], &[]);
+    assert_eq!(findings, []);
+    let [fact] = facts.as_slice() else { panic!("{facts:#?}") };
+    assert_eq!((&*fact.code, fact.severity), ("spectral.low-rank", Severity::Info));
+    assert!(fact.message.starts_with("12 of 64 directions hold 99 %"), "{}", fact.message);
+    assert!(fact.message.ends_with(": energy, not function"), "{}", fact.message);
 }

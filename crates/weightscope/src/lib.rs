@@ -24,7 +24,7 @@ mod registry;
 mod scan;
 
 pub use plot::{MOST_EXACT, PlotError, PlotRequest, plot};
-pub use registry::{Registry, RegistryError, builtin_registry};
+pub use registry::{Companion, Registry, RegistryError, builtin_registry};
 pub use scan::{Compare, One, Opened, Run, Scan, ScanError, Two, open};
 
 pub use weightscope_core::*;

@@ -208,6 +208,7 @@ fn window(weight: &Weight, request: &PlotRequest) -> Result<Weight, PlotError> {
         // A window cuts through heads.
         heads: None,
         fused: Vec::new(),
+        from_one: false,
         ..weight.clone()
     })
 }

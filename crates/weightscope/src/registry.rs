@@ -1,6 +1,11 @@
 //! Which analyzers there are and which of them run.
 
-use weightscope_core::{Analyzer, Descriptor, ParameterSpec, ReportKind, SIBLINGS};
+use std::collections::BTreeSet;
+
+use weightscope_core::{
+    AnalyzeError, Analyzer, Cost, Descriptor, ModelGraph, Output, ParameterSpec, ReportKind,
+    SIBLINGS, Unit, UnitSpec,
+};
 
 /// Analyzers by id, in the order they run and report.
 #[derive(Debug, Default)]
@@ -147,6 +152,21 @@ impl Registry {
         }
     }
 
+    /// Those whose numbers the judging of `chosen` reads without their being chosen, see [`Descriptor::reads`]. They
+    /// measure, and say and draw nothing: run with the others, they make every verdict what it is in a full scan.
+    pub fn companions(&self, chosen: &[&dyn Analyzer]) -> Vec<Companion<'_>> {
+        let ids: BTreeSet<&str> = chosen.iter().map(|analyzer| analyzer.descriptor().id).collect();
+        let read: BTreeSet<&str> = chosen
+            .iter()
+            .flat_map(|analyzer| analyzer.descriptor().reads.iter().copied())
+            .collect();
+        let is_read = |analyzer: &&Box<dyn Analyzer>| {
+            let id = analyzer.descriptor().id;
+            read.contains(id) && !ids.contains(id)
+        };
+        self.analyzers.iter().filter(is_read).map(|a| Companion::of(a.as_ref())).collect()
+    }
+
     fn index(&self, id: &str) -> Result<usize, RegistryError> {
         let ids = || self.analyzers.iter().map(|a| a.descriptor().id);
         ids().position(|known| known == id).ok_or_else(|| RegistryError::Analyzer {
@@ -172,6 +192,45 @@ impl Registry {
             name: key.to_owned(),
             nearest: nearest(key, specs.iter().map(|s| s.key)),
         })
+    }
+}
+
+/// An analyzer that measures what others read, see [`Registry::companions`].
+#[derive(Debug)]
+pub struct Companion<'a> {
+    analyzer: &'a dyn Analyzer,
+    descriptor: Descriptor,
+}
+
+impl<'a> Companion<'a> {
+    fn of(analyzer: &'a dyn Analyzer) -> Self {
+        let descriptor =
+            Descriptor { metrics: &[], findings: &[], causes: &[], ..*analyzer.descriptor() };
+        Self { analyzer, descriptor }
+    }
+}
+
+impl Analyzer for Companion<'_> {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn analyze(&self, unit: &Unit<'_>, out: &mut Output) -> Result<(), AnalyzeError> {
+        self.analyzer.analyze(unit, out)?;
+        out.figures.clear();
+        Ok(())
+    }
+
+    fn units(&self, graph: &ModelGraph) -> Vec<UnitSpec> {
+        self.analyzer.units(graph)
+    }
+
+    fn cost(&self, unit: &UnitSpec, graph: &ModelGraph) -> Cost {
+        self.analyzer.cost(unit, graph)
+    }
+
+    fn measuring_parameters(&self) -> &'static [&'static str] {
+        self.analyzer.measuring_parameters()
     }
 }
 
@@ -213,6 +272,26 @@ mod tests {
                 .unwrap_err()
                 .contains("leaves no analyzer")
         );
+    }
+
+    #[test]
+    fn what_is_read_comes_along() {
+        let registry = builtin_registry();
+        let companions = |choice: &[&str]| -> Vec<&'static str> {
+            let choice: Vec<String> = choice.iter().map(|id| (*id).to_owned()).collect();
+            let chosen = registry.choose(ReportKind::Scan, &choice).unwrap();
+            registry.companions(&chosen).iter().map(|c| c.descriptor().id).collect()
+        };
+        assert_eq!(companions(&[]), Vec::<&str>::new());
+        assert_eq!(companions(&["spectral"]), ["integrity", "distribution", "sparsity"]);
+        assert_eq!(companions(&["spectral", "sparsity"]), ["integrity", "distribution"]);
+        assert_eq!(companions(&["-sparsity"]), ["sparsity"]);
+        assert_eq!(companions(&["pca"]), Vec::<&str>::new());
+        // Nothing is read that there is not.
+        let known: Vec<&str> = registry.descriptors().iter().map(|d| d.id).collect();
+        for descriptor in registry.descriptors() {
+            assert!(descriptor.reads.iter().all(|id| known.contains(id)), "{}", descriptor.id);
+        }
     }
 
     #[test]

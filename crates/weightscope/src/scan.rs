@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use weightscope_core::{
-    Event, ModelGraph, PairSource, Report, ReportKind, SeriesDetail, Settings, TensorSource,
+    Analyzer, Event, ModelGraph, PairSource, Report, ReportKind, SeriesDetail, Settings,
+    TensorSource,
 };
 use weightscope_engine::{EngineError, RunOptions};
 use weightscope_graph::{WalkOptions, pair, walk};
@@ -203,12 +204,20 @@ impl<Input> Run<Input> {
         graph: &ModelGraph,
         observe: &mut dyn FnMut(Event<'_>),
     ) -> Result<Report, ScanError> {
-        let analyzers = self.registry.choose(kind, &self.choice)?;
+        let mut analyzers = self.registry.choose(kind, &self.choice)?;
+        let companions = self.registry.companions(&analyzers);
+        analyzers.extend(companions.iter().map(|companion| companion as &dyn Analyzer));
         let many = graph.weights.len() > MANY_WEIGHTS;
         let automatic = if many { SeriesDetail::Summary } else { SeriesDetail::Full };
         let mut settings = self.settings.clone();
         settings.series = self.series.unwrap_or(automatic);
         let options = &self.options;
-        Ok(weightscope_engine::scan(source, graph, &analyzers, &settings, options, observe)?)
+        let mut report =
+            weightscope_engine::scan(source, graph, &analyzers, &settings, options, observe)?;
+        // They judged nothing, and judged anew they shall not either.
+        for companion in &companions {
+            report.settings.analyzers.shift_remove(companion.descriptor().id);
+        }
+        Ok(report)
     }
 }

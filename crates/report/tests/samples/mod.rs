@@ -555,7 +555,6 @@ pub(crate) fn named(names: &[String]) -> Report {
             scope: name.clone(),
             message: name.clone(),
             evidence: vec![],
-
         });
         report.weights.push(record);
         let mut skipped = weight(&format!("{name}!"), Role::Other, None, &[4]);
@@ -707,6 +706,7 @@ pub(crate) fn graph() -> ModelGraph {
             heads: None,
             confidence: Confidence::Known,
             fused: Vec::new(),
+            from_one: false,
         });
     };
     for record in gpt2_weights() {
