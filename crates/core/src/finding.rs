@@ -96,6 +96,7 @@ pub struct Finding {
     pub known: bool,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_none(count: &u64) -> bool {
     *count == 0
 }

@@ -44,7 +44,7 @@ fn follows((spec, cause): (&&CauseSpec, &Finding), other: &Finding) -> bool {
         Some(start) => other.code.starts_with(start),
         None => other.code == **pattern,
     };
-    if !spec.explains.iter().any(|pattern| covered(&pattern)) {
+    if !spec.explains.iter().any(covered) {
         return false;
     }
     let is_itself = other.code == cause.code && other.weight == cause.weight;

@@ -1,5 +1,7 @@
 //! What a cast to F16 would lose, at both ends of its range.
 
+use std::fmt::Write as _;
+
 use weightscope_core::stats::Summary;
 use weightscope_core::{
     AnalyzeError, DType, Finding, Output, Part, ReferenceKind, Report, Severity, Value, Verdicts,
@@ -103,12 +105,13 @@ fn underflow(weight: &WeightRecord, out: &mut Verdicts) {
         "{flushed} of {values} values become zero in F16 ({:.2} % of those that are not zero)",
         100.0 * share
     );
+    // Writing to a string does not fail.
     let digit = count(weight, "f16_digit_count");
     if digit > 0.0 {
-        message += &format!(", and {digit} more keep a digit at most");
+        let _ = write!(message, ", and {digit} more keep a digit at most");
     }
     if let Some(place) = place(weight) {
-        message += &format!(": {place}");
+        let _ = write!(message, ": {place}");
     }
     out.push(
         Finding::new("integrity.f16-underflow", severity, Some(&weight.name), message)

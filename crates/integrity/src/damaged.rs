@@ -295,7 +295,7 @@ fn short(value: f64) -> String {
         return format!("{value:.2e}");
     }
     if magnitude >= 1000.0 {
-        let digits = format!("{:.0}", magnitude);
+        let digits = format!("{magnitude:.0}");
         let mut text = String::new();
         for (i, digit) in digits.chars().enumerate() {
             if i > 0 && (digits.len() - i) % 3 == 0 {
