@@ -277,7 +277,7 @@ struct Entry<'a> {
 const ONE_BY_ONE: usize = 3;
 
 fn rows<'a>(group: &FindingGroup<'a>) -> Vec<Entry<'a>> {
-    let advice = |f: &'a Finding| if group.advice.is_none() { f.advice.as_str() } else { "" };
+    let advice = |f: &'a Finding| group.advice_on(f);
     let alone = |f: &'a Finding| {
         // One finding on several weights names them by their blocks.
         let name = match &f.weight {
