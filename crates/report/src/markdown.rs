@@ -178,8 +178,9 @@ fn finding_group(out: &mut Document, group: &FindingGroup<'_>, top: usize) {
                     }
                 },
             };
-            if group.advice.is_none() && !finding.advice.is_empty() {
-                let _ = write!(item, ". *{}*", markdown_block(&finding.advice));
+            let advice = group.advice_on(finding);
+            if !advice.is_empty() {
+                let _ = write!(item, ". *{}*", markdown_block(advice));
             }
             item
         })

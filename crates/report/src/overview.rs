@@ -26,13 +26,25 @@ pub(crate) struct FindingGroup<'a> {
     pub(crate) members: Vec<&'a Finding>,
     /// What to do, when it is the same for all.
     pub(crate) advice: Option<&'a str>,
+    /// Whether they are facts, which come without advice: nothing is to be done, or something about their cause.
+    is_fact: bool,
 }
 
-impl FindingGroup<'_> {
+impl<'a> FindingGroup<'a> {
     /// Every weight that it is about, once.
     pub(crate) fn weights(&self) -> Vec<&str> {
         let own = self.members.iter().flat_map(|f| f.weight.iter().chain(&f.weights));
         own.map(String::as_str).collect::<IndexSet<_>>().into_iter().collect()
+    }
+
+    /// What to do about one of them where the group has no advice in common; may be empty.
+    pub(crate) fn advice_on(&self, finding: &'a Finding) -> &'a str {
+        if self.is_fact || self.advice.is_some() { "" } else { &finding.advice }
+    }
+
+    /// The same as facts.
+    fn into_facts(self) -> Self {
+        Self { advice: None, is_fact: true, ..self }
     }
 
     /// `12 weights`; of findings that are about no single one, `12 findings`.
@@ -55,7 +67,8 @@ impl FindingGroup<'_> {
             let cause = fact.caused_by.as_ref();
             cause.is_some_and(|c| c.code == self.code && own.contains(&c.weight.as_deref()))
         };
-        grouped_by_code(facts.iter().filter(follows))
+        let groups = grouped_by_code(facts.iter().filter(follows));
+        groups.into_iter().map(FindingGroup::into_facts).collect()
     }
 }
 
@@ -67,7 +80,8 @@ pub(crate) fn free_facts(report: &Report) -> Vec<FindingGroup<'_>> {
         let cause = fact.caused_by.as_ref();
         !cause.is_some_and(|c| causes.contains(&(c.code.as_ref(), c.weight.as_deref())))
     };
-    grouped_by_code(report.facts.iter().filter(is_free))
+    let groups = grouped_by_code(report.facts.iter().filter(is_free));
+    groups.into_iter().map(FindingGroup::into_facts).collect()
 }
 
 /// A report in one sentence, and how bad it is.
@@ -152,7 +166,7 @@ fn grouped_by_code<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<Findi
     let groups = groups.into_iter().map(|((Reverse(severity), known, code), members)| {
         let advice = members.first().map(|f| f.advice.as_str());
         let advice = advice.filter(|a| !a.is_empty() && members.iter().all(|f| f.advice == **a));
-        FindingGroup { code, severity, known, members, advice }
+        FindingGroup { code, severity, known, members, advice, is_fact: false }
     });
     groups.collect()
 }

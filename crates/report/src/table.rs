@@ -256,7 +256,7 @@ fn finding_group(page: &mut Page, group: &FindingGroup<'_>, top: usize, is_full:
 
 /// What is said of each weight of a group; where there are many, blocks are told together.
 fn members(page: &mut Page, indent: usize, group: &FindingGroup<'_>, top: usize, style: Style) {
-    let rows = rows(group);
+    let rows = rows(group, top);
     let shown = rows.len().min(top);
     entries(page, indent, rows.get(..shown).unwrap_or(&[]), style);
     let hidden: usize = rows.iter().skip(shown).map(|row| row.count).sum();
@@ -279,8 +279,8 @@ struct Entry<'a> {
 /// Findings that are listed one by one; more are folded.
 const ONE_BY_ONE: usize = 3;
 
-fn rows<'a>(group: &FindingGroup<'a>) -> Vec<Entry<'a>> {
-    let advice = |f: &'a Finding| if group.advice.is_none() { f.advice.as_str() } else { "" };
+fn rows<'a>(group: &FindingGroup<'a>, top: usize) -> Vec<Entry<'a>> {
+    let advice = |f: &'a Finding| group.advice_on(f);
     let alone = |f: &'a Finding| {
         // One finding on several weights names them by their blocks.
         let name = match &f.weight {
@@ -290,7 +290,7 @@ fn rows<'a>(group: &FindingGroup<'a>) -> Vec<Entry<'a>> {
         Entry { name, message: f.message.clone(), advice: advice(f), count: 1 }
     };
     let named: Option<Vec<&str>> = group.members.iter().map(|f| f.weight.as_deref()).collect();
-    let Some(named) = named.filter(|names| names.len() > ONE_BY_ONE) else {
+    let Some(named) = named.filter(|names| names.len() > ONE_BY_ONE.min(top)) else {
         return group.members.iter().copied().map(alone).collect();
     };
     let folds = folded(&named).into_iter();

@@ -381,3 +381,64 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn consequences_are_folded_under_their_cause() {
+    let page = still(&page(&samples::caused()));
+    let findings = page.split_once("<section id=\"findings\">").unwrap().1;
+    let (findings, facts) = findings.split_once("<section id=\"facts\">").unwrap();
+    assert!(findings.contains("explains 2 other findings"), "{findings}");
+    let folded = findings.split_once("<details class=\"folded follows\">").unwrap().1;
+    let folded = folded.split_once("</article>").unwrap().0;
+    assert!(folded.contains("rank 8 of 128") && folded.contains("7 dead columns"), "{folded}");
+    assert!(facts.contains("5 facts") && facts.contains("alpha 1.5 over 60 eigenvalues"));
+    assert!(!facts.split_once("</section>").unwrap().0.contains("rank 8 of 128"));
+}
+
+#[test]
+fn a_comparison_opens_with_its_conclusion_and_the_map_of_movement() {
+    let mut report = samples::comparison();
+    report.conclusions.push(Conclusion {
+        code: "compare.fine-tuned".into(),
+        analyzer: "compare".into(),
+        scope: String::new(),
+        message: "fine-tuned: 148 of 148 weights changed; most in mlp_down".to_owned(),
+        evidence: Vec::new(),
+    });
+    let page = still(&page(&report));
+    let overview = page.split_once("<section id=\"overview\"").unwrap().1;
+    let (overview, rest) = overview.split_once("</section>").unwrap();
+    assert!(overview.contains("Fine-tuned: 148 of 148 weights changed</p>"), "{overview}");
+    assert!(overview.contains("Most in mlp_down") && overview.contains("Movement over depth"));
+    assert!(overview.contains("heat-0") && overview.contains("heat-7"));
+    assert!(!overview.contains("No findings") && !rest.contains("<section id=\"findings\">"));
+    assert!(overview.contains("<h3 class=\"whose\">gpt2-tuned</h3>"));
+}
+
+/// A page that is passed on does not say where its maker keeps files.
+#[test]
+fn titles_have_no_folders() {
+    let mut report = samples::healthy();
+    report.sources[0].path = "/home/someone/secret/gpt2/".to_owned();
+    let page = still(&page(&report));
+    assert!(page.contains("<title>gpt2 · WeightScope</title>") && page.contains("<h1>gpt2</h1>"));
+    assert!(!page.contains("/home/someone"), "a path is shown");
+}
+
+/// Thousands of blocks share the columns of a map that fits a screen.
+#[test]
+fn a_deep_map_is_pooled() {
+    let mut report = samples::empty();
+    for block in 0..1700 {
+        let name = format!("h.{block}.mlp.up.weight");
+        report.weights.push(samples::weight(&name, Role::MlpUp, Some(block), &[8, 8]));
+    }
+    let dead = Finding::new("a.b", Severity::Critical, Some("h.997.mlp.up.weight"), "dead");
+    report.findings.push(dead);
+    let page = still(&page(&report));
+    let map =
+        page.split_once("<figure class=\"map\"").unwrap().1.split_once("</figure>").unwrap().0;
+    let cells = map.matches("<td>").count();
+    assert!((100..=128).contains(&cells), "{cells}");
+    assert!(map.contains("h.997.mlp.up.weight and 13 more: critical, 1 finding"), "{map}");
+}

@@ -57,9 +57,9 @@ fn a_scan_answers_in_one_screen() {
     let gpt2 = fixture("tiny-gpt2");
     for width in ["80", "120"] {
         for line in ["scan", "scan --analyzers integrity"] {
-            let mut command = crate::common::command();
+            let mut command = command();
             command.args(line.split(' ')).arg(&gpt2).env("COLUMNS", width);
-            let out = crate::common::run_with(&mut command).exits(0).out;
+            let out = run_with(&mut command).exits(0).out;
             let lines: Vec<&str> = out.lines().collect();
             assert!(lines.len() <= 40, "{} lines: {out}", lines.len());
             let is_verdict = |line: &&&str| line.starts_with(['✓', '▲', '✗', '•']);

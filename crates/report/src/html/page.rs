@@ -222,7 +222,7 @@ fn models(report: &Report) -> Vec<Model> {
     if let [first, second] = models.as_mut_slice()
         && first.facts == second.facts
     {
-        first.whose = "Both".to_owned();
+        "Both".clone_into(&mut first.whose);
         second.facts.clear();
     }
     models
@@ -309,7 +309,7 @@ impl Maker<'_> {
             code: group.code.to_owned(),
             severity: group.severity.name(),
             known: group.known,
-            count: plural(group.members.len() as u64, "finding"),
+            count: group.count(),
             advice: group.advice.map(str::to_owned),
             doc: self.docs.get(sibling.unwrap_or(group.code)).copied(),
             explains: group.explains(),
@@ -320,15 +320,14 @@ impl Maker<'_> {
         }
     }
 
-    fn item(&self, group: &FindingGroup<'_>, finding: &Finding) -> Item {
+    fn item<'b>(&self, group: &FindingGroup<'b>, finding: &'b Finding) -> Item {
         let several = || Some(overview::names_of(&finding.weights)).filter(|s| !s.is_empty());
         Item {
             w: finding.weight.as_deref().and_then(|name| self.places.get(name).copied()),
             weight: finding.weight.clone().or_else(several),
             message: finding.message.clone(),
             numbers: finding_numbers(finding),
-            advice: (group.advice.is_none() && !finding.advice.is_empty())
-                .then(|| finding.advice.clone()),
+            advice: Some(group.advice_on(finding).to_owned()).filter(|advice| !advice.is_empty()),
         }
     }
 }
