@@ -50,8 +50,8 @@ pub static SIBLINGS: Descriptor = Descriptor {
     parameters: &[MIN_SIBLINGS, Z_LINE, FACTOR_LINE, TREND_RHO, TREND_ALPHA],
     findings: &[FindingSpec {
         code: "siblings.unlike-siblings",
-        severities: &[Severity::Warning],
-        doc: "Raised as <analyzer>.unlike-siblings. A positive metric of a matrix is more than twice or less than half the median of the same role in other blocks, and more than 6 robust standard deviations of the logarithm away; one finding per weight, for the metric that stands out most. Needs 6 judged siblings. No initialisation shows a factor 2.",
+        severities: &[Severity::Warning, Severity::Info],
+        doc: "Raised as <analyzer>.unlike-siblings. A positive metric of a matrix is more than twice or less than half the median of the same role in other blocks, and more than 6 robust standard deviations of the logarithm away; one finding per weight, for the metric that stands out most; info in the first and the last block, where healthy models often show it. Needs 6 judged siblings. No initialisation shows a factor 2.",
         advice: "compare it with its neighbours: a restored, rescaled or badly merged layer looks like this",
     }],
     ..Descriptor::EMPTY
@@ -219,12 +219,15 @@ fn unlike_siblings(
             message.push_str(", also ");
             message.push_str(&others.join(", "));
         }
-        if weight.block == Some(0) || weight.block == depth {
+        // Of 18 healthy models, 8 have such a matrix there.
+        let at_the_end = weight.block == Some(0) || weight.block == depth;
+        if at_the_end {
             message += "; it is the first or last block, which often differs in healthy models";
         }
+        let severity = if at_the_end { Severity::Info } else { Severity::Warning };
         let finding = Finding {
             code: Key::Owned(format!("{}.unlike-siblings", worst.analyzer)),
-            ..Finding::new("", Severity::Warning, Some(name), message)
+            ..Finding::new("", severity, Some(name), message)
                 .metric(worst.metric, worst.value)
                 .threshold(worst.centre * line(&FACTOR_LINE).powf(worst.z.signum()))
                 .reference(ReferenceKind::Siblings, worst.centre)
