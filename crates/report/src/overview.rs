@@ -104,9 +104,10 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
     let (counts, known) = severity_counts(report);
     let mut matter = Vec::new();
     if let Some(worst) = finding_groups(&report.findings).first() {
-        matter.push(match place(&worst.weights()) {
-            Some(place) => format!("{} in {place}", worst.code),
-            None => worst.code.to_owned(),
+        matter.push(match (place(&worst.weights()), worst.members.as_slice()) {
+            (Some(place), _) => format!("{} in {place}", worst.code),
+            (None, [one]) => format!("{}: {}", worst.code, in_brief(worst.code, &one.message)),
+            (None, _) => worst.code.to_owned(),
         });
     }
     let is_comparison = report.kind == ReportKind::Compare;
@@ -140,6 +141,14 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
         }
     }
     Verdict { severity, is_good, lead, matter: String::new() }
+}
+
+/// The first clause of a message that stands after its code, without the words that the code says already.
+fn in_brief<'a>(code: &str, message: &'a str) -> &'a str {
+    let (clause, _) = message.split_once("; ").unwrap_or((message, ""));
+    let condition = code.split_once('.').map_or(code, |(_, condition)| condition);
+    let rest = clause.strip_prefix(condition).and_then(|rest| rest.strip_prefix(": "));
+    rest.unwrap_or(clause)
 }
 
 /// Where something is: one weight, one name for several blocks, or how many weights.
@@ -435,6 +444,15 @@ mod tests {
         let groups = finding_groups(&findings);
         let shown: Vec<_> = groups.iter().map(|g| (g.code, g.known, g.members.len())).collect();
         assert_eq!(shown, [("c.x", false, 1), ("b.x", true, 1), ("a.x", false, 2)]);
+    }
+
+    #[test]
+    fn a_verdict_says_what_and_where() {
+        assert_eq!(in_brief("a.missing", "missing: x.weight"), "x.weight");
+        assert_eq!(in_brief("a.empty", "29 of 75 are empty; nothing else"), "29 of 75 are empty");
+        assert_eq!(place(&[]), None);
+        assert_eq!(place(&["h.0.a", "h.1.a"]).as_deref(), Some("h.{0,1}.a"));
+        assert_eq!(place(&["h.0.a", "h.1.b"]).as_deref(), Some("2 weights"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use weightscope_core::{Descriptor, Key, Report, Value, WeightRecord};
 use crate::columns::{Column, Spec};
 use crate::escape::{MESSAGE_LIMIT, terminal, terminal_within};
 use crate::tables::analyzers;
-use crate::{numbers, overview, page, scope, stored};
+use crate::{names, numbers, overview, page, scope, stored};
 
 /// A number of an analyzer that a person wants to see beside the name of a weight.
 #[derive(Clone, Debug)]
@@ -175,6 +175,11 @@ pub fn stored_parts(weight: &WeightRecord) -> Vec<String> {
 /// Columns that `text` takes on a terminal, counting each character by itself: never less than it takes.
 pub fn width(text: &str) -> usize {
     page::width(text)
+}
+
+/// The name of a weight in at most `room` columns; the numbers in it, which say which block it is, go last.
+pub fn short_name(name: &str, room: usize) -> String {
+    names::short_name(name, room)
 }
 
 /// `text` in at most `room` columns, with an ellipsis for what had to go from its middle.

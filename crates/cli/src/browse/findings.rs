@@ -162,7 +162,7 @@ impl Findings {
             let text = if finding.known { theme.dim() } else { Style::new() };
             let named = finding.weight.as_deref().unwrap_or("model");
             let shown_code = pieces::shortened(&escape::terminal(&finding.code), code);
-            let shown_name = pieces::shortened(&escape::terminal(named), name);
+            let shown_name = pieces::short_name(&escape::terminal(named), name);
             let line = Line::from(vec![
                 Span::raw(if here { "› " } else { "  " }),
                 Span::styled(symbol(finding.severity), style),

@@ -212,7 +212,7 @@ impl Weights {
             None if measured => (" ", Style::new()),
             None => ("∅", theme.dim()),
         };
-        let name = pieces::shortened(&escape::terminal(&weight.name), room);
+        let name = pieces::short_name(&escape::terminal(&weight.name), room);
         let named = if measured { Style::new() } else { theme.dim() };
         let mut spans = vec![
             Span::raw(if here { "› " } else { "  " }),
