@@ -44,7 +44,8 @@ const SHORTER: [Detail; 7] = [
 const KINDS: usize = 8;
 
 pub(crate) fn render(report: &Report, options: &RenderOptions<'_>) -> String {
-    let whole = Detail { entries: options.top, full: usize::MAX, conclusions: options.top };
+    let conclusions = if options.all { usize::MAX } else { options.top };
+    let whole = Detail { entries: options.top, full: usize::MAX, conclusions };
     let mut text = compose(report, options, whole);
     let Some(lines) = options.lines.filter(|_| !options.all && !options.tables) else {
         return text;

@@ -95,6 +95,11 @@ fn screens() {
         }
     }
     let all = RenderOptions { all: true, ..options(80) };
+    let mut many = samples::healthy();
+    many.conclusions = vec![many.conclusions[0].clone(); 30];
+    let told =
+        |options| render(&many, Format::Table, options).unwrap().matches("grows with").count();
+    assert_eq!((told(&options(80)), told(&all)), (5, 30));
     check("caused.md", &render(&samples::caused(), Format::Markdown, &all).unwrap());
 }
 
