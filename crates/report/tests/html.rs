@@ -399,6 +399,7 @@ fn consequences_are_folded_under_their_cause() {
 fn a_comparison_opens_with_its_conclusion_and_the_map_of_movement() {
     let mut report = samples::comparison();
     report.conclusions.push(Conclusion {
+        nothing: false,
         code: "compare.fine-tuned".into(),
         analyzer: "compare".into(),
         scope: String::new(),
