@@ -22,7 +22,8 @@ Exit codes:
   1    complete, with findings at or above --fail-on or changes above --fail-on-change; a budget that
        cannot be met
   2    the command line makes no sense, or --resume finds another run's journal
-  3    partial: something could not be read or measured
+  3    partial: something could not be read or measured, or less than half of the parameters of two
+       checkpoints could be paired
   4    rejected: nothing could be used
   5    a report could not be written
   130  interrupted (143: terminated)";

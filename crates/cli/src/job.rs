@@ -108,6 +108,13 @@ impl Job {
     }
 }
 
+/// Rows that only one of the two has, of pairs that are compared as far as both go.
+fn rows_of_one(report: &Report) -> Option<String> {
+    let codes = ["compare.rows-added", "compare.rows-cut"];
+    let found = report.conclusions.iter().find(|c| codes.contains(&&*c.code))?;
+    Some(format!("--fail-on-change: {}", found.message))
+}
+
 /// The weight that changed most and the number of others above `line`, and of trained ones that cannot be compared.
 fn too_much_changed(report: &Report, line: f64) -> Option<String> {
     let change = |w: &WeightRecord| {
@@ -142,7 +149,7 @@ fn too_much_changed(report: &Report, line: f64) -> Option<String> {
             let what = format!("--fail-on-change: {} cannot be compared: {why}", weight.name);
             (what, others(unknown.len() - 1, "more").into_iter().collect())
         }
-        (None, None) => return None,
+        (None, None) => (rows_of_one(report)?, Vec::new()),
     };
     Some(if others.is_empty() { what } else { format!("{what} (and {})", others.join(", ")) })
 }

@@ -300,11 +300,18 @@ fn journal_path(report: &Path) -> PathBuf {
     name.into()
 }
 
+/// What a comparison concludes when too little could be compared.
+const NO_VERDICT: &str = "compare.no-verdict";
+
 fn exit_of(report: &Report, fail_on: Option<Severity>, signals: &Signals) -> Exit {
     match report.status {
         Status::Interrupted => signals.exit(),
         Status::Rejected => Exit::Rejected,
         Status::Partial => Exit::Partial,
+        // Of less than half of the parameters nothing is known of the whole.
+        Status::Complete if report.conclusions.iter().any(|c| c.code == NO_VERDICT) => {
+            Exit::Partial
+        }
         Status::Complete => {
             let fails = |f: &Finding| fail_on.is_some_and(|line| f.severity >= line) && !f.known;
             if report.findings.iter().any(fails) { Exit::Findings } else { Exit::Complete }
