@@ -37,16 +37,13 @@ pub(crate) fn tables<'a>(
     analyzers(report).into_iter().map(|id| table(report, id, options)).collect()
 }
 
-/// Analyzers of a report: those of its settings, and where there are none whoever left numbers. Numbers that were measured
-/// only to be read by those of the settings have no table.
+/// Analyzers of a report: those of its settings, then any others that left numbers.
 pub(crate) fn analyzers(report: &Report) -> IndexSet<&str> {
     let measured: IndexSet<&str> =
         report.weights.iter().flat_map(|w| w.analyses.keys().map(AsRef::as_ref)).collect();
     let declared = report.settings.analyzers.keys().map(AsRef::as_ref);
     let mut ids: IndexSet<&str> = declared.filter(|id| measured.contains(id)).collect();
-    if report.settings.analyzers.is_empty() {
-        ids.extend(measured);
-    }
+    ids.extend(measured);
     ids
 }
 
