@@ -8,7 +8,7 @@ use weightscope::plan::{
 };
 use weightscope::report::{render_figure_page, write_atomic};
 use weightscope::{
-    Registry, Report, ReportKind, RunOptions, Scan, ScanError, Status, default_budget,
+    Registry, Report, ReportKind, RunOptions, Scan, ScanError, Severity, Status, default_budget,
 };
 
 use crate::args::{self, DisplayArgs};
@@ -110,7 +110,9 @@ pub(crate) fn run(args: &PlanArgs, registry: Registry) -> Exit {
     let What::Quantize(args) = &args.what;
     let outcome = files(args).and_then(|files| {
         let (report, exit) = report(args, registry)?;
-        let plan = plan(&report, &request(args)).map_err(|error| unplanned(args, &error))?;
+        warn_of(&report);
+        let plan =
+            plan(&report, &request(args)).map_err(|error| unplanned(args, &report, &error))?;
         Ok(exit.max(show(args, &plan)).max(write(&plan, &files)))
     });
     outcome.unwrap_or_else(|(exit, message)| {
@@ -129,10 +131,35 @@ fn request(args: &QuantizeArgs) -> Request {
     Request { goal, target: args.target, schemes: args.schemes.clone(), rules: args.rules.clone() }
 }
 
-fn unplanned(args: &QuantizeArgs, error: &PlanError) -> (Exit, String) {
+/// A plan is made of whatever was measured; what is broken stays so in fewer bits.
+fn warn_of(report: &Report) {
+    let mut critical = report.findings.iter().filter(|f| f.severity == Severity::Critical);
+    let Some(first) = critical.next() else { return };
+    let more = match critical.count() {
+        0 => String::new(),
+        1 => ", and one more".to_owned(),
+        n => format!(", and {n} more"),
+    };
+    let place = first.weight.as_deref().map_or_else(String::new, |weight| format!("{weight}: "));
+    complain(&format!(
+        "the checkpoint has critical findings, look at them first: {} ({place}{}){more}",
+        first.code, first.message
+    ));
+}
+
+fn unplanned(args: &QuantizeArgs, report: &Report, error: &PlanError) -> (Exit, String) {
     let path = args.paths.first().map_or_else(String::new, |path| path.display().to_string());
     match error {
-        PlanError::Budget { .. } => (Exit::Unmet, error.to_string()),
+        PlanError::Budget { least, .. } => {
+            let parameters = report.models.first().map_or(0, |model| model.parameters);
+            // Upwards, so that what is named can be had.
+            let nearest = (8e3 * *least as f64 / parameters.max(1) as f64).ceil() / 1e3;
+            let hint = match args.target_bpw {
+                Some(_) => format!("; the nearest that can be reached is --target-bpw {nearest}"),
+                None => String::new(),
+            };
+            (Exit::Unmet, format!("{error}{hint}"))
+        }
         PlanError::Scheme { .. } | PlanError::Goal { .. } => (Exit::Usage, error.to_string()),
         _ => (Exit::Rejected, format!("{path}: {error}")),
     }

@@ -57,7 +57,7 @@ pub enum SolveError {
 /// Picks one option for each of `choices` so that their bytes are at most `budget` and their error is small.
 ///
 /// * `candidates`: assignments to start from besides the relaxed optimum; those over the budget are left out,
-///   and the result is never worse than any other.
+///   and the result is never worse than any other in summed error.
 /// * The result's `bound` is the optimum of the linear relaxation: the distance of `error` to it is the most
 ///   that could be gained. Equal inputs give equal results; of equal options the first is taken.
 /// * Cost: sorting all options, and a dynamic programme of up to 40 million additions and as many bytes. Tens of

@@ -123,7 +123,9 @@ fn squares_of_gains(
     let mut gains = vec![0.0; width as usize];
     norm.panel(Axis::Rows, 0..rows, &mut gains)?;
     let one = if norm.weight().from_one { 1.0 } else { 0.0 };
-    gains.iter_mut().for_each(|gain| *gain = (*gain + one) * (*gain + one));
+    for gain in &mut gains {
+        *gain = (*gain + one) * (*gain + one);
+    }
     Ok(Some(gains))
 }
 
@@ -184,7 +186,7 @@ fn strongest(down: &WeightView<'_>, reach: &[f64]) -> Result<Option<Value>, Anal
     });
     let bits = |key: usize| f64::from(f32::from_bits((key as u32) << (31 - KEY_BITS)));
     // Half-way between the ends of the rung.
-    let median = middle.filter(|key| *key > 0).map(|key| (bits(key) + bits(key + 1)) / 2.0);
+    let median = middle.filter(|key| *key > 0).map(|key| f64::midpoint(bits(key), bits(key + 1)));
     let (row, unit, size) = place;
     let rms = (energy / pairs.max(1) as f64).sqrt();
     let found = median.filter(|median| best > 0.0 && best.is_finite() && median.is_finite());

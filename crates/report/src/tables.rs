@@ -37,16 +37,15 @@ pub(crate) fn tables<'a>(
     analyzers(report).into_iter().map(|id| table(report, id, options)).collect()
 }
 
-/// Analyzers of a report: those of its settings, and where there are none whoever left numbers. Numbers that were measured
-/// only to be read by those of the settings have no table.
+/// Analyzers of a report: those of its settings, then any others that left numbers. Those that were measured only for
+/// others to read have parameters in the settings without being named there, and no table.
 pub(crate) fn analyzers(report: &Report) -> IndexSet<&str> {
     let measured: IndexSet<&str> =
         report.weights.iter().flat_map(|w| w.analyses.keys().map(AsRef::as_ref)).collect();
     let declared = report.settings.analyzers.keys().map(AsRef::as_ref);
     let mut ids: IndexSet<&str> = declared.filter(|id| measured.contains(id)).collect();
-    if report.settings.analyzers.is_empty() {
-        ids.extend(measured);
-    }
+    let is_read_only = |id: &&str| report.settings.parameters.0.contains_key(*id);
+    ids.extend(measured.into_iter().filter(|id| !is_read_only(id)));
     ids
 }
 

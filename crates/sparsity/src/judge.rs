@@ -70,8 +70,8 @@ struct Mlp<'a> {
 fn neurons<'a>(report: &'a Report, out: &mut Verdicts) -> BTreeSet<&'a str> {
     let mut told = BTreeSet::new();
     let mut mlps: BTreeMap<_, Mlp<'_>> = BTreeMap::new();
-    let is_judged = |w: &&WeightRecord| w.kind() == Kind::Matrix && !is_void(w) && is_large(w);
-    for weight in report.weights.iter().filter(is_judged) {
+    let is_judged = |weight: &WeightRecord| !is_void(weight) && is_large(weight);
+    for weight in report.weights.iter().filter(|weight| weight.kind() == Kind::Matrix) {
         let mlp = || (weight.stack, weight.block, weight.expert);
         match weight.role {
             Role::MlpGate => mlps.entry(mlp()).or_default().gate = Some(weight),
@@ -84,14 +84,17 @@ fn neurons<'a>(report: &'a Report, out: &mut Verdicts) -> BTreeSet<&'a str> {
     for Mlp { gate, up, both, down } in mlps.into_values() {
         let (Some(first), Some(down)) = (gate.or(up).or(both), down) else { continue };
         let Some(total) = down.matrix.map(|[_, neurons]| neurons) else { continue };
-        collapsed(report, first, total, out);
-        let (count, listed) = counted(first, "coupled_dead");
         // Gate and up in one have two rows for a neuron.
         let rows = |weight: &WeightRecord| {
             let rows = counted(weight, "dead_rows").0;
             if weight.role == Role::MlpGateUp { rows.div_ceil(2) } else { rows }
         };
         let inputs = gate.into_iter().chain(up.or(both));
+        if !inputs.clone().chain([down]).all(is_judged) {
+            continue;
+        }
+        collapsed(report, first, total, out);
+        let (count, listed) = counted(first, "coupled_dead");
         let mut alone: Vec<u64> = inputs.clone().map(rows).collect();
         alone.push(counted(down, "dead_columns").0);
         let one_matrix = alone.iter().filter(|n| **n > 0).count() == 1;

@@ -160,11 +160,9 @@ impl Registry {
             .iter()
             .flat_map(|analyzer| analyzer.descriptor().reads.iter().copied())
             .collect();
-        let is_read = |analyzer: &&Box<dyn Analyzer>| {
-            let id = analyzer.descriptor().id;
-            read.contains(id) && !ids.contains(id)
-        };
-        self.analyzers.iter().filter(is_read).map(|a| Companion::of(a.as_ref())).collect()
+        let is_read = |id: &str| read.contains(id) && !ids.contains(id);
+        let all = self.analyzers.iter().map(AsRef::as_ref);
+        all.filter(|a| is_read(a.descriptor().id)).map(Companion::of).collect()
     }
 
     fn index(&self, id: &str) -> Result<usize, RegistryError> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use weightscope_core::{
-    Analyzer, Event, ModelGraph, PairSource, Report, ReportKind, SeriesDetail, Settings,
+    Analyzer, Event, Key, ModelGraph, PairSource, Report, ReportKind, SeriesDetail, Settings,
     TensorSource,
 };
 use weightscope_engine::{EngineError, RunOptions};
@@ -216,7 +216,10 @@ impl<Input> Run<Input> {
             weightscope_engine::scan(source, graph, &analyzers, &settings, options, observe)?;
         // They judged nothing, and judged anew they shall not either.
         for companion in &companions {
-            report.settings.analyzers.shift_remove(companion.descriptor().id);
+            let id = companion.descriptor().id;
+            report.settings.analyzers.shift_remove(id);
+            // Having parameters without being named is what tells them from others.
+            report.settings.parameters.0.entry(Key::Borrowed(id)).or_default();
         }
         Ok(report)
     }

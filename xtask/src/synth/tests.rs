@@ -164,8 +164,12 @@ fn scans_see_what_was_planted_and_nothing_else() {
     assert_eq!(scan(&synth("tiny")).findings, []);
     let report = scan(&synth("tiny --plant nan,dead-rows"));
     let found: Vec<_> = report.findings.iter().map(|f| (&*f.code, f.weight.as_deref())).collect();
-    assert_eq!(found, [("integrity.non-finite", Some("model.embed_tokens.weight"))]);
-    // Rows of 64 are too short for a verdict, but not for being counted.
+    let query = "model.layers.1.self_attn.q_proj.weight";
+    let expected = [
+        ("integrity.non-finite", Some("model.embed_tokens.weight")),
+        ("sparsity.dead-units", Some(query)),
+    ];
+    assert_eq!(found, expected);
     let is_query = |w: &&weightscope::WeightRecord| w.name.ends_with("1.self_attn.q_proj.weight");
     let query = report.weights.iter().find(is_query).unwrap();
     let dead = query.metric("sparsity", "dead_rows").and_then(|rows| rows.get("count")?.as_u64());

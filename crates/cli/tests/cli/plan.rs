@@ -111,6 +111,30 @@ fn what_cannot_be_met_is_one() {
         .exits(1)
         .says("100.0 kB cannot be reached, ")
         .says("kept by rule `norm=keep`: 4.800 kB");
+    // What is named as the nearest can be had.
+    let run = plan(&report, "--target-bpw 2").exits(1);
+    let (_, nearest) = run.err.split_once("can be reached is --target-bpw ").unwrap();
+    plan(&report, &format!("-q --target-bpw {}", nearest.trim())).exits(0);
+}
+
+#[test]
+fn a_plan_of_a_broken_checkpoint_says_so() {
+    let folder = folder();
+    let path = report(folder.path());
+    assert!(!plan(&path, "-q --target-bpw 6").exits(0).err.contains("critical"));
+    let mut broken: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let finding = |weight: &str| {
+        serde_json::json!({
+            "code": "integrity.non-finite", "severity": "critical", "weight": weight,
+            "metric": "nan_count", "value": 3.0, "threshold": 0.0, "reference": null,
+            "message": "3 values are NaN", "advice": "reload it"
+        })
+    };
+    broken["findings"] = serde_json::json!([finding("wte.weight"), finding("wpe.weight")]);
+    fs::write(&path, broken.to_string()).unwrap();
+    let run = plan(&path, "-q --target-bpw 6").exits(0);
+    let words = "integrity.non-finite (wte.weight: 3 values are NaN), and one more";
+    assert!(run.err.contains(words), "{}", run.err);
 }
 
 #[test]

@@ -43,7 +43,11 @@ fn analyzers_can_be_listed_added_and_left_out() {
             .iter()
             .flat_map(|w| w["analyses"].as_object().unwrap().keys().map(String::as_str))
             .collect();
-        assert_eq!(measured.into_iter().collect::<Vec<_>>(), expected, "{choice}");
+        // What their judging reads is measured with them.
+        assert!(expected.iter().all(|id| measured.contains(id)), "{choice}");
+        let more: Vec<&str> = measured.into_iter().filter(|id| !expected.contains(id)).collect();
+        let all_read = ["distribution", "integrity", "sparsity"];
+        assert!(more.iter().all(|id| all_read.contains(id)), "{choice}: {more:?}");
     }
     // A separate word that begins with a sign is no flag.
     run("scan -q --analyzers -sparsity", &[&gpt2()]).exits(0);
@@ -78,15 +82,16 @@ fn a_config_file_sets_parameters_globs_and_the_line_of_failure() {
     let json = ["--format", "json"];
     let count = |run: Run| {
         let report = run.exits(0).json();
-        let findings = report["findings"].as_array().unwrap();
-        findings.iter().filter(|f| f["code"] == "sparsity.prunable").count()
+        let facts = report["facts"].as_array().unwrap();
+        facts.iter().filter(|f| f["code"] == "sparsity.prunable").count()
     };
     assert_eq!(count(scan("", &json)), 14);
     // Whole numbers are numbers.
     let some = count(scan("[parameters.sparsity]\nprunable_share = 0.65", &json));
     assert!((1..14).contains(&some), "{some}");
     assert_eq!(count(scan("[parameters.sparsity]\nprunable_share = 1", &json)), 0);
-    let report = scan("[parameters.siblings]\nsibling_z = 9.5", &json).json();
+    let lines = "[parameters.siblings]\nsibling_z = 9.5\n[parameters.sparsity]\ncollapsed_gap = 99";
+    let report = scan(lines, &json).json();
     assert_eq!(report["settings"]["parameters"]["siblings"]["sibling_z"], 9.5);
     assert_eq!(report["totals"]["findings"]["warning"], 0);
 
@@ -107,18 +112,19 @@ fn ignored_findings_need_a_reason_and_are_gone() {
     let rule = |code: &str, weight: &str| {
         format!("[[ignore]]\ncode = \"{code}\"\n{weight}reason = \"known to be so\"\n")
     };
-    let all = rule("spectral.unlike-siblings", "");
-    configured(folder.path(), &all, &["-q", "--fail-on", "warning"]).exits(0);
-    configured(folder.path(), &all, &["-q", "--fail-on", "info"]).exits(1);
-    let info = ["sparsity.prunable", "spectral.alpha", "spectral.low-rank"];
-    let every = all + &info.map(|code| rule(code, "")).concat();
+    let collapsed = rule("sparsity.collapsed-units", "weight = \"h.[2-8].*\"\n");
+    let all = rule("spectral.unlike-siblings", "") + &collapsed;
+    configured(folder.path(), &all, &["-q", "--fail-on", "warning"]).exits(1);
+    let every = all + &rule("sparsity.collapsed-units", "weight = \"h.1.*\"\n");
+    configured(folder.path(), &every, &["-q", "--fail-on", "warning"]).exits(0);
     let report = configured(folder.path(), &every, &["--fail-on", "info", "--format", "json"]);
     let report = report.exits(0).json();
     assert_eq!(report["findings"].as_array().unwrap().len(), 0);
     assert_eq!(report["settings"]["ignore"][0]["reason"], "known to be so");
-    let elsewhere = rule("spectral.unlike-siblings", "weight = \"h.1.*\"\n");
+    let collapsed = rule("sparsity.collapsed-units", "");
+    let elsewhere = rule("spectral.unlike-siblings", "weight = \"h.1.*\"\n") + &collapsed;
     configured(folder.path(), &elsewhere, &["-q", "--fail-on", "warning"]).exits(1);
-    let there = rule("spectral.unlike-siblings", "weight = \"h.0.*.c_proj.weight\"\n");
+    let there = rule("spectral.unlike-siblings", "weight = \"h.0.*.c_proj.weight\"\n") + &collapsed;
     configured(folder.path(), &there, &["-q", "--fail-on", "warning"]).exits(0);
 }
 
@@ -168,21 +174,21 @@ fn known_findings_do_not_fail_and_new_ones_do() {
     };
     let report = scan(&["--fail-on", "info", "--format", "json"]).exits(0).json();
     let findings = report["findings"].as_array().unwrap();
-    assert_eq!(findings.len(), 23);
+    assert_eq!(findings.len(), 9);
     assert!(findings.iter().all(|f| f["known"] == true));
 
     // One of the old report's findings is taken away: it is new again.
     let text = fs::read_to_string(&baseline).unwrap();
     let mut old: Value = serde_json::from_str(&text).unwrap();
     let removed = old["findings"].as_array_mut().unwrap().remove(5);
-    assert_eq!(removed["severity"], "info");
+    assert_eq!(removed["severity"], "warning");
     fs::write(&baseline, old.to_string()).unwrap();
-    scan(&["-q", "--fail-on", "info"]).exits(1);
-    scan(&["-q", "--fail-on", "warning"]).exits(0);
+    scan(&["-q", "--fail-on", "warning"]).exits(1);
+    scan(&["-q", "--fail-on", "critical"]).exits(0);
     // A setting that finds more, against the whole report.
     fs::write(&baseline, text).unwrap();
     let config = folder.path().join("settings.toml");
-    fs::write(&config, "[parameters.sparsity]\nprunable_share = 0.45").unwrap();
+    fs::write(&config, "[parameters.sparsity]\ncollapsed_gap = 1.5").unwrap();
     let config = config.to_str().unwrap();
     scan(&["-q", "--fail-on", "info", "--config", config]).exits(1);
 }
