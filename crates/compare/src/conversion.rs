@@ -144,5 +144,7 @@ pub(crate) fn scratch(size: [u64; 2]) -> u64 {
 
 /// Says why a pair has none of these numbers.
 pub(crate) fn undefined(why: &str, out: &mut Output) {
-    METRICS.into_iter().for_each(|key| out.undefined(key, why));
+    for key in METRICS {
+        out.undefined(key, why);
+    }
 }

@@ -64,6 +64,11 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     figures::judge(report, &pairs, out);
 }
 
+/// Says what a conversion did to some of all pairs, and whether it names towers.
+type Tell = fn(&[&Pair<'_>], &[Pair<'_>], bool) -> String;
+/// How a weight was recast, to what, and from what.
+type RecastKind<'a> = (Recast, &'a str, String);
+
 fn conclude(out: &mut Verdicts, code: &'static str, message: String, evidence: Vec<Evidence>) {
     out.conclude(Conclusion {
         code: Key::Borrowed(code),
@@ -246,7 +251,6 @@ impl<'a> Context<'a> {
     /// was anything recast.
     fn conversions(&self, alone: bool, exactly: bool, out: &mut Verdicts) -> bool {
         let towers = has_towers(self.report);
-        type Tell = fn(&[&Pair<'_>], &[Pair<'_>], bool) -> String;
         let kinds: [(Conversion, &'static str, Tell); 4] = [
             (Conversion::Permuted, "compare.permuted", converted::permuted),
             (Conversion::Transposed, "compare.transposed", converted::transposed),
@@ -264,8 +268,8 @@ impl<'a> Context<'a> {
             let counted = converted::counted(&members, self.pairs);
             let mut message = format!("{counted}: {}", tell(&members, self.pairs, towers));
             if is_first && alone {
-                let others =
-                    self.pairs.len() - self.pairs.iter().filter(|p| self.is_converted(p)).count();
+                let others = self.pairs.len()
+                    - self.pairs.iter().filter(|p| matches!(p.fate, Fate::Converted(_))).count();
                 message += match (others, exactly) {
                     (0, _) => "; nothing was trained",
                     (_, true) => "; all others are identical, and nothing was trained",
@@ -281,13 +285,9 @@ impl<'a> Context<'a> {
         reordered
     }
 
-    fn is_converted(&self, pair: &Pair<'_>) -> bool {
-        matches!(pair.fate, Fate::Converted(_))
-    }
-
     /// The same weights in other types.
     fn recast(&self, recast: &[&Pair<'_>], out: &mut Verdicts) {
-        let mut kinds: IndexMap<(Recast, &str, String), Vec<&Pair<'_>>> = IndexMap::new();
+        let mut kinds: IndexMap<RecastKind<'_>, Vec<&Pair<'_>>> = IndexMap::new();
         for pair in recast {
             let from = pair.record.stored_type().into_owned();
             kinds.entry((Recast::of(pair), pair.other_type(), from)).or_default().push(pair);
@@ -296,7 +296,7 @@ impl<'a> Context<'a> {
         let size = |members: &Vec<&Pair<'_>>| -> u64 {
             members.iter().map(|pair| pair.record.parameters).sum()
         };
-        let mut kinds: Vec<((Recast, &str, String), Vec<&Pair<'_>>)> = kinds.into_iter().collect();
+        let mut kinds: Vec<(RecastKind<'_>, Vec<&Pair<'_>>)> = kinds.into_iter().collect();
         kinds.sort_by_key(|(_, members)| std::cmp::Reverse(size(members)));
         let parts: Vec<String> = kinds
             .iter()

@@ -324,7 +324,9 @@ impl Pass {
         }
         let of_lines = |kind, lines: &[Line]| {
             let mut factors = Factors::new(kind);
-            lines.iter().for_each(|line| factors.push(line));
+            for line in lines {
+                factors.push(line);
+            }
             factors
         };
         let mut scaled = vec![of_lines("scaled", &[self.whole])];
@@ -351,6 +353,8 @@ impl Pass {
 
 fn sum(lines: &[Line]) -> Line {
     let mut total = Line::default();
-    lines.iter().for_each(|line| total.add(line));
+    for line in lines {
+        total.add(line);
+    }
     total
 }
