@@ -407,7 +407,14 @@ fn check_comparison(tuned: &str, reference: &str) -> [usize; 2] {
         // What is undefined there is undefined here.
         for (metric, value) in ours {
             // Ratios of singular values that are rounding errors have no reference.
-            let own = ["other_dtype", "delta_rank_gap", "delta_rank_decay"];
+            let own = [
+                "other_dtype",
+                "other_stored",
+                "storage_floor",
+                "above_storage",
+                "delta_rank_gap",
+                "delta_rank_decay",
+            ];
             if !value.is_null() && !own.contains(&&**metric) && !wanted.contains_key(&**metric) {
                 wrong.push(format!(
                     "{} {metric}: {value:?} is undefined in the reference",

@@ -99,11 +99,12 @@ fn lines_that_make_no_sense_are_2() {
 #[test]
 fn what_has_no_counterpart_says_why() {
     let base = fixture("tiny-gpt2");
-    let run = compare("--format json", &base, &fixture("tiny-llama")).exits(0);
+    // Of what hardly pairs nothing can be said: partial.
+    let run = compare("--format json", &base, &fixture("tiny-llama")).exits(3);
     assert_eq!(run.err, "");
     let report = run.json();
     assert!(report["totals"]["skipped"].as_u64().unwrap() > 20);
-    compare("", &base, &fixture("tiny-llama")).exits(0);
+    compare("", &base, &fixture("tiny-llama")).exits(3);
     let checkpoint = with(small(), "d.weight", &[8, 8]);
     let (more, less) = (written(&checkpoint), written(&small()));
     for (base, tuned) in [(&more.1, &less.1), (&less.1, &more.1)] {

@@ -123,21 +123,21 @@ fn ignored_findings_need_a_reason_and_are_gone() {
     assert_eq!(report["settings"]["ignore"][0]["reason"], "known to be so");
     let collapsed = rule("sparsity.collapsed-units", "");
     let elsewhere = rule("spectral.unlike-siblings", "weight = \"h.1.*\"\n") + &collapsed;
-    configured(folder.path(), &elsewhere, &["-q", "--fail-on", "warning"]).exits(1);
+    configured(folder.path(), &elsewhere, &["-q", "--fail-on", "info"]).exits(1);
     let there = rule("spectral.unlike-siblings", "weight = \"h.0.*.c_proj.weight\"\n") + &collapsed;
-    configured(folder.path(), &there, &["-q", "--fail-on", "warning"]).exits(0);
+    configured(folder.path(), &there, &["-q", "--fail-on", "info"]).exits(0);
 }
 
 #[test]
 fn findings_are_ignored_by_a_flag() {
     let gpt2 = gpt2();
     let scan = |line: &str| run(&format!("scan -q --fail-on warning {line}"), &[&gpt2]);
-    scan("--ignore spectral.unlike-siblings").exits(0);
-    scan("--ignore spectral.unlike-siblings:h.0.*").exits(0);
-    scan("--ignore spectral.unlike-siblings:h.1.*").exits(1);
-    scan("--ignore spectral.unlike-sibling")
+    scan("--ignore sparsity.collapsed-units").exits(0);
+    scan("--ignore sparsity.collapsed-units:h.[1-8].*").exits(0);
+    scan("--ignore sparsity.collapsed-units:h.1.*").exits(1);
+    scan("--ignore sparsity.collapsed-unit")
         .exits(2)
-        .says("did you mean \"spectral.unlike-siblings\"?");
+        .says("did you mean \"sparsity.collapsed-units\"?");
     scan("--ignore spectral.alpha:[").exits(2).says("--ignore: ");
     let report = run("scan --format json --ignore spectral.alpha", &[&gpt2]).exits(0).json();
     let rule = &report["settings"]["ignore"][0];

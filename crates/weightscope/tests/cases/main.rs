@@ -1,6 +1,8 @@
 //! What people bring: checkpoints with one fault each, as bug reports describe them, and healthy ones of unusual
 //! making. One finding names the cause, what follows from it is a fact, and the healthy ones stay silent.
 
+mod comparisons;
+
 use std::collections::BTreeMap;
 
 use weightscope::{DType, Finding, Report, Scan, Severity};
@@ -67,7 +69,7 @@ fn llama(seed: u64) -> Tensors {
     tensors
 }
 
-fn scan_as(tensors: &Tensors, dtype: DType, config: Option<&str>) -> Report {
+fn checkpoint_of(tensors: &Tensors, dtype: DType, config: Option<&str>) -> TestCheckpoint {
     let mut checkpoint = TestCheckpoint::new();
     for (name, (shape, values)) in tensors {
         let shape: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
@@ -76,8 +78,12 @@ fn scan_as(tensors: &Tensors, dtype: DType, config: Option<&str>) -> Report {
     if let Some(config) = config {
         checkpoint = checkpoint.config(config);
     }
+    checkpoint
+}
+
+fn scan_as(tensors: &Tensors, dtype: DType, config: Option<&str>) -> Report {
     let folder = tempfile::tempdir().unwrap();
-    checkpoint.write(folder.path()).unwrap();
+    checkpoint_of(tensors, dtype, config).write(folder.path()).unwrap();
     Scan::new([folder.path()]).run().unwrap()
 }
 
