@@ -1,6 +1,6 @@
 //! Zeros, near-zeros, dead units, 2:4 structure and what magnitude pruning would keep.
 //!
-//! All numbers come from the shared [`stats::Summary`]; rows are output units and columns input features in
+//! All numbers come from the shared [`weightscope_core::stats::Summary`]; rows are output units and columns input features in
 //! every family, however the tensor is stored. Neurons of MLPs are judged together: unit `j` is dead when the product of
 //! the norms of its gate row, up row and down column is.
 #![forbid(unsafe_code)]

@@ -116,6 +116,20 @@ fn what_has_no_counterpart_says_why() {
 }
 
 #[test]
+fn rows_of_one_side_are_changes() {
+    let table = |rows: usize| {
+        let values: Vec<f32> = (0..rows * 8).map(|i| (i as f32 * 0.7).sin()).collect();
+        let shape = [rows as u64, 8];
+        written(&small().values("embed_tokens.weight", DType::F32, &shape, &values))
+    };
+    let (long, short) = (table(40), table(32));
+    for (base, tuned) in [(&long.1, &short.1), (&short.1, &long.1)] {
+        compare("-q", base, tuned).exits(0);
+        compare("-q --fail-on-change 9", base, tuned).exits(1).says("rows 32 to 39");
+    }
+}
+
+#[test]
 fn a_missing_checkpoint_is_4_and_named() {
     let (model, folder) = (fixture("tiny-gpt2"), folder());
     let gone = folder.path().join("gone");

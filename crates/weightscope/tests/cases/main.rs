@@ -1,6 +1,8 @@
 //! What people bring: checkpoints with one fault each, as bug reports describe them, and healthy ones of unusual
 //! making. One finding names the cause, what follows from it is a fact, and the healthy ones stay silent.
 
+#![expect(clippy::needless_for_each, reason = "a change of all values is one line")]
+
 mod comparisons;
 
 use std::collections::BTreeMap;
@@ -427,10 +429,12 @@ fn a_running_average_beside_the_model_is_a_second_copy() {
     assert!(copy.message.contains("\"ema\""), "{}", copy.message);
 }
 
+type Change<'a> = &'a dyn Fn(&mut Tensors);
+
 /// Healthy models of unusual making.
 #[test]
 fn unusual_models_are_silent() {
-    let check = |what: &str, change: &dyn Fn(&mut Tensors), config: &str| {
+    let check = |what: &str, change: Change<'_>, config: &str| {
         let mut tensors = llama(20);
         change(&mut tensors);
         let report = scan_as(&tensors, DType::BF16, Some(config));
