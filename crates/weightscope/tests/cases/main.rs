@@ -415,7 +415,7 @@ fn one_heavy_column_makes_no_copies() {
 fn a_running_average_beside_the_model_is_a_second_copy() {
     let mut tensors = llama(17);
     let mut random = Random::new(17);
-    let averages: Vec<(String, (Vec<usize>, Vec<f32>))> = tensors
+    let averages: Tensors = tensors
         .iter()
         .map(|(name, (shape, values))| {
             let near = values.iter().map(|v| v + (1e-4 * random.normal()) as f32).collect();
