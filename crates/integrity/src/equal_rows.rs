@@ -17,6 +17,9 @@ const FEWEST: u64 = 4;
 /// Relative distance to the mean of all other rows up to which rows are that mean: a rounding to BF16 makes 0.002.
 const MEAN: f64 = 0.01;
 
+/// Rows that are looked at in a table that is stored the other way, where each of them touches all of it.
+const ACROSS: usize = 4096;
+
 /// Whether its rows are tokens or positions.
 pub(crate) fn is_table(weight: &Weight) -> bool {
     matches!(
@@ -43,6 +46,10 @@ pub(crate) fn measure(
     let mut candidates: Vec<Vec<u64>> =
         candidates.into_values().filter(|rows| rows.len() as u64 >= 2).collect();
     candidates.sort();
+    if weight.transposed && candidates.iter().map(Vec::len).sum::<usize>() > ACROSS {
+        out.undefined("equal_rows", "too many candidates in a table stored [in, out]");
+        return Ok(());
+    }
     let mut sets: Vec<Vec<u64>> = Vec::new();
     for rows in candidates {
         sets.extend(verified(view, &rows)?);
