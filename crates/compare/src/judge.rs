@@ -190,8 +190,9 @@ impl<'a> Context<'a> {
         );
         if scope.paired > 0 {
             let same = self.pairs.iter().filter(|p| p.fate == Fate::Same).count();
+            let are = if same == 1 { "1 weight is" } else { &format!("{same} weights are") };
             message = format!(
-                "{message} of the whole ({:.1} % of the parameters are paired; {same} of these weights are identical)",
+                "{message} of the whole ({:.1} % of the parameters are paired; {are} identical)",
                 100.0 * scope.share()
             );
         }
@@ -264,7 +265,8 @@ impl<'a> Context<'a> {
             if members.is_empty() {
                 continue;
             }
-            reordered |= kind == Conversion::Permuted;
+            let is_mlp = |pair: &&Pair<'_>| pair.record.role.category() == Category::FeedForward;
+            reordered |= kind == Conversion::Permuted && members.iter().any(is_mlp);
             let counted = converted::counted(&members, self.pairs);
             let mut message = format!("{counted}: {}", tell(&members, self.pairs, towers));
             if is_first && alone {
