@@ -13,25 +13,31 @@ pub(crate) fn fold(
     let causes = analyzers.iter().flat_map(|analyzer| analyzer.descriptor().causes);
     for spec in causes {
         let mut index = 0;
-        while let Some(cause) = findings.get(index) {
-            if cause.code == spec.code && cause.severity >= spec.from {
-                let mut cause = cause.clone();
-                let from = facts.len();
-                let of = (&spec, &cause);
-                facts.extend(findings.extract_if(.., |other| follows(of, other)));
+        while index < findings.len() {
+            let is_cause = |f: &Finding| f.code == spec.code && f.severity >= spec.from;
+            if findings.get(index).is_some_and(is_cause) {
+                // Taken out by its place: several may have one code and name no single weight.
+                let mut cause = findings.remove(index);
                 let told = CausedBy { code: cause.code.clone(), weight: cause.weight.clone() };
-                for fact in &mut facts[from..] {
+                let mut rest = Vec::with_capacity(findings.len() + 1);
+                let mut place = index;
+                let mut explained = 0;
+                for (at, mut other) in std::mem::take(findings).into_iter().enumerate() {
+                    if !follows((spec, &cause), &other) {
+                        rest.push(other);
+                        continue;
+                    }
                     // What it explains follows from the cause, too.
-                    cause.explains += fact.explains + 1;
-                    fact.explains = 0;
-                    fact.caused_by = Some(told.clone());
+                    explained += other.explains + 1;
+                    other.explains = 0;
+                    other.caused_by = Some(told.clone());
+                    facts.push(other);
+                    place -= usize::from(at < index);
                 }
-                // Findings before it may be gone.
-                let is_cause = |f: &Finding| f.code == cause.code && f.weight == cause.weight;
-                if let Some(place) = findings.iter().position(is_cause) {
-                    findings[place] = cause;
-                    index = place;
-                }
+                cause.explains += explained;
+                rest.insert(place, cause);
+                *findings = rest;
+                index = place;
             }
             index += 1;
         }
@@ -39,7 +45,7 @@ pub(crate) fn fold(
 }
 
 /// Whether `other` follows from the cause.
-fn follows((spec, cause): (&&CauseSpec, &Finding), other: &Finding) -> bool {
+fn follows((spec, cause): (&CauseSpec, &Finding), other: &Finding) -> bool {
     let covered = |pattern: &&str| match pattern.strip_suffix('*') {
         Some(start) => other.code.starts_with(start),
         None => other.code == **pattern,
@@ -47,16 +53,14 @@ fn follows((spec, cause): (&&CauseSpec, &Finding), other: &Finding) -> bool {
     if !spec.explains.iter().any(covered) {
         return false;
     }
-    let is_itself = other.code == cause.code && other.weight == cause.weight;
     let names = || other.weight.iter().chain(&other.weights);
-    let within = match spec.reach {
+    match spec.reach {
         Reach::Everything => true,
         Reach::Model if names().next().is_none() => true,
         Reach::Model | Reach::Weights => {
             names().next().is_some() && names().all(|name| cause.is_about(name))
         }
-    };
-    within && !is_itself
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +144,25 @@ mod tests {
                 ("two.dead", Some("b"))
             ]
         );
+    }
+
+    #[test]
+    fn causes_of_one_code_that_name_no_single_weight_stay_apart() {
+        let cause =
+            |names: [&str; 2]| finding("two.damaged", Severity::Critical, None).weights(names);
+        let (findings, facts) = folded(vec![
+            cause(["a", "b"]),
+            finding("spectral.rank", Severity::Warning, Some("d")),
+            cause(["c", "d"]),
+            finding("spectral.rank", Severity::Warning, Some("a")),
+            finding("spectral.rank", Severity::Warning, Some("b")),
+        ]);
+        let told: Vec<_> = findings.iter().map(|f| (&f.weights[..], f.explains)).collect();
+        assert_eq!(
+            told,
+            [(&["a", "b"].map(String::from)[..], 2), (&["c", "d"].map(String::from)[..], 1)]
+        );
+        assert_eq!(facts.len(), 3);
     }
 
     #[test]

@@ -323,9 +323,18 @@ static DESCRIPTOR: Descriptor = Descriptor {
     ..Descriptor::EMPTY
 };
 
-/// What follows from values that are not those of the weight.
+/// What follows from values that are not those of the weight; never what is missing, misshapen or not tied.
 const ANYTHING: &[&str] = &[
-    "integrity.*",
+    "integrity.non-finite",
+    "integrity.all-zero",
+    "integrity.constant",
+    "integrity.huge-value",
+    "integrity.f16-overflow",
+    "integrity.f16-underflow",
+    "integrity.duplicate",
+    "integrity.equal-rows",
+    "integrity.unlike-siblings",
+    "integrity.untrained",
     "distribution.*",
     "spectral.*",
     "quantization.*",

@@ -390,6 +390,20 @@ fn a_block_that_was_initialised_anew_is_one_finding() {
 }
 
 #[test]
+fn two_blocks_that_were_initialised_anew_are_two_findings() {
+    let mut random = Random::new(24);
+    let mut tensors = llama(24);
+    for (name, (_, values)) in &mut tensors {
+        let fresh = name.contains("layers.1.") || name.contains("layers.4.");
+        if fresh && name.contains("_proj") {
+            values.iter_mut().for_each(|v| *v = (0.02 * random.normal()) as f32);
+        }
+    }
+    let report = scan(&tensors);
+    assert_eq!(told(&report), [("integrity.reinitialised", None); 2]);
+}
+
+#[test]
 fn one_heavy_column_makes_no_copies() {
     let mut random = Random::new(16);
     let mut tensors = Tensors::new();
