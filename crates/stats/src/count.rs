@@ -311,7 +311,8 @@ impl<T: PrefixKey> PrefixCounter<T> {
         for prefix in seen {
             self.cells[prefix as usize] = Cell::default();
         }
-        self.cells[infinite..].fill(Cell::default());
+        // The table may be that of a larger tensor, and is empty beyond this one's prefixes.
+        self.cells[infinite..1 << self.bits].fill(Cell::default());
         CELLS.set(self.cells);
         ladder
     }
