@@ -127,15 +127,16 @@ fn find(
         let (kind, residual) = (order.kind, order.residual);
         return Ok(Some(Found { kind, residual, range: None, order: Some(order) }));
     }
-    // More factors must be worth it.
-    let mut best: Option<Scaled> = None;
-    for family in families.into_iter().filter(|found| explains(found.residual)) {
-        if best.is_none_or(|best| family.residual < 0.25 * best.residual) {
-            best = Some(family);
-        }
-    }
+    // The fewest factors that explain about as much as the best do.
+    let least = families.iter().map(|found| found.residual).fold(f64::INFINITY, f64::min);
+    let best = families
+        .into_iter()
+        .find(|found| explains(found.residual) && found.residual <= NEARLY * least);
     Ok(best.map(scaled))
 }
+
+/// Residuals up to so many times the least explain about as much.
+const NEARLY: f64 = 1.3;
 
 /// Bytes of scratch for a weight of this size.
 pub(crate) fn scratch(size: [u64; 2]) -> u64 {
