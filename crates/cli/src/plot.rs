@@ -97,7 +97,7 @@ fn draw(args: &PlotArgs, registry: &Registry) -> Result<(), (Exit, String)> {
     let signals = Signals::install();
     // The parts of a fused weight have names only when they are walked apart.
     let split_fused = args.weight.contains('#');
-    let opened = open(&args.paths, WalkOptions { split_fused }, false)
+    let opened = open(&args.paths, WalkOptions { split_fused, ..WalkOptions::default() }, false)
         .map_err(|error| (Exit::Rejected, error.to_string()))?;
     let request = PlotRequest {
         weight: args.weight.clone(),

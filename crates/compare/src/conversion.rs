@@ -2,19 +2,22 @@
 
 use weightscope_core::{AnalyzeError, Output, Unit, WeightView};
 
-use crate::order::{Reordered, reordered};
+use crate::bands::Arrangement;
+use crate::order::{self, reordered, shuffled};
 use crate::parameters::STEPS;
 use crate::probe::{Probe, Scaled};
 
 /// Metrics of conversions.
-pub(crate) const METRICS: [&str; 10] = [
+pub(crate) const METRICS: [&str; 12] = [
     "storage_floor",
     "above_storage",
     "beyond_storage",
     "conversion",
     "conversion_residual",
+    "conversion_factors",
     "conversion_least",
     "conversion_most",
+    "conversion_shift",
     "conversion_lines",
     "conversion_order",
     "conversion_order_id",
@@ -30,6 +33,8 @@ const LARGEST_REST: f64 = 0.1;
 /// Relative L2 from which on such a change is taken for a conversion: training makes smaller ones that happen to look
 /// like one.
 const LARGE: f64 = 0.3;
+/// Residuals up to so many times the least explain about as much.
+const NEARLY: f64 = 1.3;
 
 /// Records what storing both of a pair that differs cost, and what a conversion explains of the rest.
 ///
@@ -41,7 +46,7 @@ pub(crate) fn record(
     tuned: &WeightView<'_>,
     out: &mut Output,
 ) -> Result<(), AnalyzeError> {
-    let probe = Probe::of(unit, base, tuned)?;
+    let probe = Probe::of(unit, base, tuned, &Arrangement::default())?;
     let [of_a, of_b] = probe.whole.energies;
     let floor = (probe.rounding[0] + probe.rounding[1]).sqrt();
     let relative = |x: f64| Some(x / of_a.sqrt()).filter(|x| x.is_finite());
@@ -55,7 +60,7 @@ pub(crate) fn record(
     let found = if is_rounding || of_a == 0.0 || of_b == 0.0 {
         None
     } else {
-        find(unit, base, tuned, &probe, limit)?
+        find(unit, [base, tuned], &probe, limit)?
     };
     let Some(found) = found else {
         let why = if is_rounding { "rounding explains the difference" } else { "none is known" };
@@ -67,15 +72,16 @@ pub(crate) fn record(
     out.metric("conversion", found.kind);
     // What sums cannot tell from nothing is nothing.
     out.metric("conversion_residual", if residual <= RESOLVED { 0.0 } else { residual });
-    out.metric_or("conversion_least", found.range.map(|[least, _]| least), why);
-    out.metric_or("conversion_most", found.range.map(|[_, most]| most), why);
-    let order = found.order.as_ref();
-    out.metric_or("conversion_lines", order.map(|order| order.moved), why);
-    let pattern = order.and_then(|found| found.order);
-    let named = pattern.map(|order| format!("{} of {}", order.name, order.block));
+    let factors = found.factors.as_ref();
+    out.metric_or("conversion_factors", factors.map(|factors| factors.kind), why);
+    out.metric_or("conversion_least", factors.map(|factors| factors.range[0]), why);
+    out.metric_or("conversion_most", factors.map(|factors| factors.range[1]), why);
+    let shift = factors.filter(|factors| factors.kind == "scaled-and-shifted").map(|f| f.shift);
+    out.metric_or("conversion_shift", shift, why);
+    out.metric_or("conversion_lines", Some(found.moved).filter(|moved| *moved > 0), why);
+    let named = found.order.map(|order| format!("{} of {}", order.name, order.block));
     out.metric_or("conversion_order", named, "no order that has a name");
-    let id = order.and_then(|order| order.id).map(|id| format!("{id:016x}"));
-    out.metric_or("conversion_order_id", id, why);
+    out.metric_or("conversion_order_id", found.id.map(|id| format!("{id:016x}")), why);
     Ok(())
 }
 
@@ -83,64 +89,140 @@ pub(crate) fn record(
 struct Found {
     kind: &'static str,
     residual: f64,
-    range: Option<[f64; 2]>,
-    order: Option<Reordered>,
+    /// What was done to the values beside their order.
+    factors: Option<Scaled>,
+    moved: u64,
+    order: Option<order::Order>,
+    id: Option<u64>,
+}
+
+impl Found {
+    fn scaled(factors: Scaled) -> Self {
+        let (kind, residual) = (factors.kind, factors.residual);
+        Self { kind, residual, factors: Some(factors), moved: 0, order: None, id: None }
+    }
+}
+
+/// When a rest is small enough.
+struct Line {
+    /// Rounding, or what sums cannot resolve.
+    floor: f64,
+    /// The whole squared change.
+    change: f64,
+    of_b: f64,
+    /// Whether the change is larger than training makes.
+    is_large: bool,
+}
+
+impl Line {
+    /// Whether no more than rounding is left.
+    fn is_exact(&self, residual: f64) -> bool {
+        residual <= self.floor && residual <= (1.0 - EXPLAINED) * self.change
+    }
+
+    fn explains(&self, residual: f64) -> bool {
+        self.is_exact(residual)
+            || self.is_large
+                && residual <= (1.0 - EXPLAINED) * self.change
+                && residual <= LARGEST_REST * LARGEST_REST * self.of_b
+    }
+
+    /// The first of `families` that explains all; else the first that explains about as much as the best does.
+    fn simplest(&self, families: &[Scaled]) -> Option<Scaled> {
+        let exact = families.iter().find(|found| self.is_exact(found.residual));
+        let least = families.iter().map(|found| found.residual).fold(f64::INFINITY, f64::min);
+        let nearly =
+            |found: &&Scaled| self.explains(found.residual) && found.residual <= NEARLY * least;
+        exact.or_else(|| families.iter().find(nearly)).copied()
+    }
+}
+
+/// Factors and constants that a probe may be explained by, those with fewest numbers first.
+fn families(probe: &Probe) -> Vec<Scaled> {
+    let mut families: Vec<Scaled> = probe.scaled().collect();
+    // A constant is one number, as a factor of the whole is, and both together are two.
+    let at = 1.min(families.len());
+    families.splice(at..at, probe.shifted());
+    families
 }
 
 fn find(
     unit: &Unit<'_>,
-    base: &WeightView<'_>,
-    tuned: &WeightView<'_>,
+    views: [&WeightView<'_>; 2],
     probe: &Probe,
     limit: f64,
 ) -> Result<Option<Found>, AnalyzeError> {
     let [of_a, of_b] = probe.whole.energies;
     let change = probe.whole.difference;
-    let floor = (limit * limit * probe.floor()).max(RESOLVED * RESOLVED * of_b);
-    let is_exact = |residual: f64| residual <= floor && residual <= (1.0 - EXPLAINED) * change;
-    let is_large = change >= LARGE * LARGE * of_a.min(of_b);
-    let explains = |residual: f64| {
-        is_exact(residual)
-            || is_large
-                && residual <= (1.0 - EXPLAINED) * change
-                && residual <= LARGEST_REST * LARGEST_REST * of_b
+    let line = Line {
+        floor: (limit * limit * probe.floor()).max(RESOLVED * RESOLVED * of_b),
+        change,
+        of_b,
+        is_large: change >= LARGE * LARGE * of_a.min(of_b),
     };
-    let scaled = |found: Scaled| Found {
-        kind: found.kind,
-        residual: found.residual,
-        range: Some(found.range),
-        order: None,
+    let direct = families(probe);
+    if let Some(found) = direct.iter().find(|found| line.is_exact(found.residual)) {
+        return Ok(Some(Found::scaled(*found)));
+    }
+    let arranged = if probe.size().into_iter().min() <= Some(1) {
+        vector(unit, views, probe, &line)?
+    } else {
+        matrix(unit, views, probe, &line)?
     };
-    let shifted = probe.shifted();
-    let mut families: Vec<Scaled> = probe.scaled().collect();
-    // A constant is one number, as a factor of the whole is.
-    families.splice(
-        1.min(families.len())..,
-        shifted.into_iter().chain(families.clone().into_iter().skip(1)),
-    );
-    if let Some(found) = families.iter().find(|found| is_exact(found.residual)) {
-        return Ok(Some(scaled(*found)));
-    }
-    if let Some(order) = reordered(unit, base, tuned, probe)?
-        && explains(order.residual)
-    {
-        let (kind, residual) = (order.kind, order.residual);
-        return Ok(Some(Found { kind, residual, range: None, order: Some(order) }));
-    }
-    // The fewest factors that explain about as much as the best do.
-    let least = families.iter().map(|found| found.residual).fold(f64::INFINITY, f64::min);
-    let best = families
-        .into_iter()
-        .find(|found| explains(found.residual) && found.residual <= NEARLY * least);
-    Ok(best.map(scaled))
+    Ok(arranged.or_else(|| line.simplest(&direct).map(Found::scaled)))
 }
 
-/// Residuals up to so many times the least explain about as much.
-const NEARLY: f64 = 1.3;
+/// Rows and columns of a matrix in other places.
+fn matrix(
+    unit: &Unit<'_>,
+    views: [&WeightView<'_>; 2],
+    probe: &Probe,
+    line: &Line,
+) -> Result<Option<Found>, AnalyzeError> {
+    let Some(found) = reordered(unit, views, probe, line.is_large)? else { return Ok(None) };
+    let plain = found.probe.whole.difference;
+    let mut choices = vec![Scaled { kind: "", residual: plain, range: [1.0; 2], shift: 0.0 }];
+    choices.extend(families(&found.probe));
+    Ok(line.simplest(&choices).map(|choice| Found {
+        kind: found.kind(),
+        residual: choice.residual,
+        factors: Some(choice).filter(|choice| !choice.kind.is_empty()),
+        moved: found.arrangement.moved(),
+        order: found.order,
+        id: found.id,
+    }))
+}
+
+/// Values of a vector in other places.
+fn vector(
+    unit: &Unit<'_>,
+    views: [&WeightView<'_>; 2],
+    probe: &Probe,
+    line: &Line,
+) -> Result<Option<Found>, AnalyzeError> {
+    let Some(found) = shuffled(unit, views, probe, line.is_large)? else { return Ok(None) };
+    let kind = match found.change {
+        [1.0, 0.0] => None,
+        [_, 0.0] => Some("scaled"),
+        [1.0, _] => Some("shifted"),
+        _ => Some("scaled-and-shifted"),
+    };
+    let [factor, shift] = found.change;
+    let range = [if kind == Some("shifted") { shift } else { factor }; 2];
+    let residual = found.residual;
+    Ok(Some(Found {
+        kind: "values-permuted",
+        residual,
+        factors: kind.map(|kind| Scaled { kind, residual, range, shift }),
+        moved: found.moved,
+        order: None,
+        id: None,
+    }))
+}
 
 /// Bytes of scratch for a weight of this size.
 pub(crate) fn scratch(size: [u64; 2]) -> u64 {
-    crate::probe::scratch(size).saturating_add(crate::order::scratch(size))
+    crate::probe::scratch(size).saturating_add(order::scratch(size))
 }
 
 /// Says why a pair has none of these numbers.

@@ -71,6 +71,7 @@ pub(crate) fn permuted(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> S
     let is_mlp = |pair: &&&Pair<'_>| {
         matches!(pair.record.role, Role::MlpGate | Role::MlpUp | Role::MlpDown | Role::MlpGateUp)
             && pair.record.block.is_some()
+            && pair.text("conversion") != "rows-and-columns-permuted"
     };
     let (mlp, others): (Vec<&Pair<'_>>, Vec<&Pair<'_>>) = pairs.iter().partition(|p| is_mlp(p));
     let mut parts = Vec::new();
@@ -79,6 +80,7 @@ pub(crate) fn permuted(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> S
     for pair in &others {
         let lines = match pair.text("conversion") {
             "columns-permuted" => "columns",
+            "rows-and-columns-permuted" => "rows and columns",
             "values-permuted" => "values",
             _ => "rows",
         };
@@ -93,7 +95,90 @@ pub(crate) fn permuted(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> S
     if !mlp.is_empty() {
         parts.push(neurons(&mlp, all, towers));
     }
-    format!("{}{}", parts.join("; "), rest(pairs))
+    format!("{}{}{}", parts.join("; "), changed_too(pairs), rest(pairs))
+}
+
+/// What was done to the values of reordered weights as well, for the end of a sentence; empty where nothing was.
+fn changed_too(pairs: &[&Pair<'_>]) -> String {
+    let changed: Vec<&Pair<'_>> =
+        pairs.iter().copied().filter(|pair| !pair.text("conversion_factors").is_empty()).collect();
+    if changed.is_empty() {
+        return String::new();
+    }
+    let of = if changed.len() == pairs.len() {
+        String::new()
+    } else {
+        format!(" in {} of them", changed.len())
+    };
+    let shifted: Vec<&Pair<'_>> = changed
+        .iter()
+        .copied()
+        .filter(|pair| pair.text("conversion_factors") == "shifted")
+        .collect();
+    let multiplied: Vec<&Pair<'_>> = changed
+        .iter()
+        .copied()
+        .filter(|pair| pair.text("conversion_factors") != "shifted")
+        .collect();
+    let mut parts = Vec::new();
+    if !multiplied.is_empty() {
+        parts.push(format!("multiplied {} ({})", factors(&multiplied), each(&multiplied)));
+    }
+    if !shifted.is_empty() {
+        parts.push(format!(
+            "a constant of {} added",
+            span(&shifted, "conversion_least", "conversion_least")
+        ));
+    }
+    format!("; as well as {}{of}", list(&parts))
+}
+
+/// Least and most of some numbers, in words.
+fn span(pairs: &[&Pair<'_>], least: &str, most: &str) -> String {
+    let numbers = |metric: &str| -> Vec<f64> {
+        pairs.iter().filter_map(|pair| pair.number(metric)).collect()
+    };
+    let low = numbers(least).into_iter().fold(f64::INFINITY, f64::min);
+    let high = numbers(most).into_iter().fold(f64::NEG_INFINITY, f64::max);
+    if (high - low).abs() <= 1e-3 * high.abs() {
+        number(0.5 * (low + high))
+    } else {
+        format!("{} to {}", number(low), number(high))
+    }
+}
+
+/// `by 2`, `by 0.5 to 2 and shifted by 1`.
+fn factors(pairs: &[&Pair<'_>]) -> String {
+    let by = format!("by {}", span(pairs, "conversion_least", "conversion_most"));
+    let has_shift = pairs.iter().any(|pair| pair.number("conversion_shift").is_some());
+    if has_shift {
+        let shift = span(pairs, "conversion_shift", "conversion_shift");
+        format!("{by} with {shift} added")
+    } else {
+        by
+    }
+}
+
+/// How many values share a factor.
+fn each(pairs: &[&Pair<'_>]) -> String {
+    let mut kinds: IndexMap<&str, usize> = IndexMap::new();
+    for pair in pairs {
+        *kinds.entry(pair.text("conversion_factors")).or_default() += 1;
+    }
+    let each = |kind: &str| match kind {
+        "rows-scaled" => "a factor for each row",
+        "columns-scaled" => "a factor for each column",
+        "blocks-scaled" => "a factor for each block of 128 x 128",
+        "groups-of-32-scaled" => "a factor for each 32 values of a row",
+        "groups-of-64-scaled" => "a factor for each 64 values of a row",
+        "groups-of-128-scaled" => "a factor for each 128 values of a row",
+        _ => "a factor for the whole",
+    };
+    let kinds: Vec<String> = match kinds.len() {
+        1 => kinds.keys().map(|kind| each(kind).to_owned()).collect(),
+        _ => kinds.iter().map(|(kind, count)| format!("{} in {count}", each(kind))).collect(),
+    };
+    kinds.join(", ")
 }
 
 /// An order of lines in words, with what is wrong with it.
@@ -169,7 +254,32 @@ fn neurons(mlp: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> String {
 /// What matrices stored the other way round are told as.
 pub(crate) fn transposed(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> String {
     let are = if pairs.len() == 1 { "is" } else { "are" };
-    format!("{} {are} stored the other way round{}", places(pairs, all, towers), rest(pairs))
+    let reordered: Vec<&str> = pairs
+        .iter()
+        .filter_map(|pair| match pair.text("conversion") {
+            "transposed-rows-permuted" => Some("rows"),
+            "transposed-columns-permuted" => Some("columns"),
+            _ => None,
+        })
+        .collect();
+    let order = match reordered.first() {
+        None => String::new(),
+        Some(lines) if reordered.len() == pairs.len() => {
+            format!(", and the {lines} stand in another order as well")
+        }
+        Some(lines) => {
+            format!(
+                ", and in {} of them the {lines} stand in another order as well",
+                reordered.len()
+            )
+        }
+    };
+    format!(
+        "{} {are} stored the other way round{order}{}{}",
+        places(pairs, all, towers),
+        changed_too(pairs),
+        rest(pairs)
+    )
 }
 
 /// What scaled weights are told as.
@@ -177,36 +287,15 @@ pub(crate) fn scaled(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> Str
     let numbers = |metric| pairs.iter().filter_map(move |pair| pair.number(metric));
     let least = numbers("conversion_least").fold(f64::INFINITY, f64::min);
     let most = numbers("conversion_most").fold(f64::NEG_INFINITY, f64::max);
-    let by = if (most - least).abs() <= 1e-3 * most.abs() {
-        format!("by {}", number(0.5 * (least + most)))
-    } else {
-        format!("by {} to {}", number(least), number(most))
-    };
-    let mut kinds: IndexMap<&str, usize> = IndexMap::new();
-    for pair in pairs {
-        *kinds.entry(pair.text("conversion")).or_default() += 1;
-    }
-    let each = |kind: &str| match kind {
-        "rows-scaled" => "a factor for each row",
-        "columns-scaled" => "a factor for each column",
-        "blocks-scaled" => "a factor for each block of 128 x 128",
-        "groups-of-32-scaled" => "a factor for each 32 values of a row",
-        "groups-of-64-scaled" => "a factor for each 64 values of a row",
-        "groups-of-128-scaled" => "a factor for each 128 values of a row",
-        _ => "a factor for the whole",
-    };
-    let kinds: Vec<String> = match kinds.len() {
-        1 => kinds.keys().map(|kind| each(kind).to_owned()).collect(),
-        _ => kinds.iter().map(|(kind, count)| format!("{} in {count}", each(kind))).collect(),
-    };
     let cosine = numbers("cosine_similarity").map(f64::abs).fold(1.0, f64::min);
     let lost = least.abs().max(most.abs()) > LOST || least.abs().min(most.abs()) < 1.0 / LOST;
     let why = if lost { ": a scale was lost or applied twice" } else { "" };
     let are = if pairs.len() == 1 { "is" } else { "are" };
     format!(
-        "{} {are} multiplied {by} ({}; cosine {} at least){why}{}",
+        "{} {are} multiplied {} ({}; cosine {} at least){why}{}",
         places(pairs, all, towers),
-        kinds.join(", "),
+        factors(pairs),
+        each(pairs),
         number(cosine),
         rest(pairs)
     )
@@ -230,6 +319,66 @@ pub(crate) fn shifted(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> St
     };
     let are = if pairs.len() == 1 { "is" } else { "are" };
     format!("{} {are} {what}{}", places(pairs, all, towers), rest(pairs))
+}
+
+/// How a weight lies in its file, in words.
+fn joined(how: &str) -> &'static str {
+    match how {
+        "first to last" => "joined one after the other",
+        "in groups" => {
+            "joined in groups (for each key-value head its queries, its key and its value)"
+        }
+        "one of a stack" => "stacked",
+        _ => "in tensors of their own",
+    }
+}
+
+/// What one checkpoint joins, splits or stacks otherwise than the other, and those pairs; empty where nothing is.
+pub(crate) fn regrouped<'a, 'b>(all: &'b [Pair<'a>], towers: bool) -> (String, Vec<&'b Pair<'a>>) {
+    let mut groups: IndexMap<[&str; 2], Vec<&Pair<'a>>> = IndexMap::new();
+    for pair in all {
+        let how = [pair.text("joined"), pair.text("other_joined")];
+        if how[0] != how[1] {
+            groups.entry(how).or_default().push(pair);
+        }
+    }
+    let parts: Vec<String> = groups
+        .iter()
+        .map(|([of_base, of_tuned], members)| {
+            let roles: BTreeSet<String> =
+                members.iter().map(|pair| role_of(pair.record, towers)).collect();
+            let blocks: BTreeSet<Option<u32>> =
+                members.iter().map(|pair| pair.record.block).collect();
+            let count =
+                if blocks.len() == 1 { "1 block" } else { &format!("{} blocks", blocks.len()) };
+            format!(
+                "{} of {count}: {} in BASE, {} in TUNED",
+                list(&Vec::from_iter(roles)),
+                joined(of_base),
+                joined(of_tuned)
+            )
+        })
+        .collect();
+    (parts.join("; "), groups.into_values().flatten().collect())
+}
+
+/// Pairs whose values were compared as they belong although one is stored the other way round.
+pub(crate) fn stored_turned<'a, 'b>(all: &'b [Pair<'a>]) -> Vec<&'b Pair<'a>> {
+    let is_turned = |pair: &&Pair<'a>| {
+        pair.number("stored_transposed") == Some(1.0)
+            && pair.fate != Fate::Converted(Conversion::Transposed)
+    };
+    all.iter().filter(is_turned).collect()
+}
+
+/// What they are told as.
+pub(crate) fn turned(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> String {
+    let are = if pairs.len() == 1 { "is" } else { "are" };
+    format!(
+        "{}: {} {are} stored the other way round ([in, out] against [out, in]), and were compared as they belong",
+        counted(pairs, all),
+        places(pairs, all, towers)
+    )
 }
 
 /// The number of weights that a sentence on `pairs` is about, of all.

@@ -158,6 +158,7 @@ impl<'a> Context<'a> {
         }
         if same == self.pairs.len() {
             self.identical(out);
+            self.layout(out);
             return;
         }
         let reordered = self.conversions(changed.is_empty(), recast.is_empty(), out);
@@ -173,6 +174,23 @@ impl<'a> Context<'a> {
             self.lineage(reordered, out);
         }
         self.rows(out);
+        self.layout(out);
+    }
+
+    /// What lies otherwise in the files and changes no value.
+    fn layout(&self, out: &mut Verdicts) {
+        let towers = has_towers(self.report);
+        let (message, members) = converted::regrouped(self.pairs, towers);
+        if !members.is_empty() {
+            let counted = converted::counted(&members, self.pairs);
+            let proof = evidence_of(&members, "relative_l2");
+            conclude(out, "compare.regrouped", format!("{counted}: {message}"), proof);
+        }
+        let turned = converted::stored_turned(self.pairs);
+        if !turned.is_empty() {
+            let message = converted::turned(&turned, self.pairs, towers);
+            conclude(out, "compare.transposed", message, evidence_of(&turned, "relative_l2"));
+        }
     }
 
     /// A message with what it does not speak of.

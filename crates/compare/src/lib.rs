@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+mod bands;
 mod conversion;
 mod converted;
 mod elementwise;
@@ -96,7 +97,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new(
             "conversion",
             "",
-            "What makes B of A without training: scaled, rows-scaled, columns-scaled, blocks-scaled (128 x 128), groups-of-32-scaled, -64- and -128-, shifted, rows-permuted, columns-permuted, values-permuted (vectors), transposed. Found by least squares or by matching sketches of lines, and held against the values. Undefined where none is known.",
+            "What makes B of A without training: scaled, rows-scaled, columns-scaled, blocks-scaled (128 x 128), groups-of-32-scaled, -64- and -128-, shifted, scaled-and-shifted, rows-permuted, columns-permuted, rows-and-columns-permuted, values-permuted (vectors), transposed, transposed-rows-permuted, transposed-columns-permuted. Found by least squares or by matching sketches of lines, and held against the values. Undefined where none is known.",
         ),
         MetricSpec::new(
             "conversion_residual",
@@ -104,11 +105,21 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "Relative L2, over ||B||, of what that conversion leaves: 0 where it explains every bit, the rounding where it was recast as well.",
         ),
         MetricSpec::new(
+            "conversion_factors",
+            "",
+            "What was done to the values, beside their order: one of the scalings or shifts above. Undefined where an order alone explains the change.",
+        ),
+        MetricSpec::new(
             "conversion_least",
             "",
-            "Smallest factor of a scaling, or the constant of a shift.",
+            "Smallest factor of it, or the constant of a shift.",
         ),
         MetricSpec::new("conversion_most", "", "The largest one."),
+        MetricSpec::new(
+            "conversion_shift",
+            "weight",
+            "The constant that is added after the factor, of scaled-and-shifted.",
+        ),
         MetricSpec::new(
             "conversion_lines",
             "count",
@@ -130,6 +141,17 @@ static DESCRIPTOR: Descriptor = Descriptor {
             "How B is stored, in one word: an element type, or a scheme such as Q4_0.",
         ),
         MetricSpec::new("other_dtype", "", "Element type of B as its file spells it."),
+        MetricSpec::new(
+            "joined",
+            "",
+            "How A lies in a tensor that holds more: first to last, in groups (of several ranges), or as one of a stack of experts. Undefined where it has a tensor of its own.",
+        ),
+        MetricSpec::new("other_joined", "", "The same of B."),
+        MetricSpec::new(
+            "stored_transposed",
+            "",
+            "1 where one of the two is stored [out, in] and the other [in, out], else 0.",
+        ),
         MetricSpec::new(
             "rounded_to",
             "",
@@ -261,6 +283,11 @@ impl Analyzer for Compare {
         };
         out.metric_or("changed_beyond_rounding", beyond, why);
         out.metric("other_stored", stored_name(tuned));
+        for (key, view) in [("joined", base), ("other_joined", tuned)] {
+            out.metric_or(key, joined(view.weight()), "a tensor of its own");
+        }
+        let turned = base.weight().transposed != tuned.weight().transposed;
+        out.metric("stored_transposed", u64::from(turned));
         surplus(base, tuned, out)?;
         match found {
             Some(found) if found.not_finite != [0; 2] => {
@@ -300,6 +327,19 @@ impl Analyzer for Compare {
 
     fn judge(&self, report: &Report, out: &mut Verdicts) {
         judge::judge(report, out);
+    }
+}
+
+/// How a weight lies in a tensor that holds others, too.
+fn joined(weight: &Weight) -> Option<&'static str> {
+    let part = weight.name.strip_prefix(weight.source_tensor.as_str())?;
+    match part.rsplit('#').next() {
+        Some(part) if part.parse::<u32>().is_ok() => Some("one of a stack"),
+        Some("q" | "k" | "v" | "gate" | "up") if weight.layout.row_ranges.len() > 1 => {
+            Some("in groups")
+        }
+        Some("q" | "k" | "v" | "gate" | "up") => Some("first to last"),
+        _ => None,
     }
 }
 

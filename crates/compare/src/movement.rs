@@ -38,8 +38,9 @@ impl Conversion {
     /// By its name among the metrics.
     fn named(name: &str) -> Option<Self> {
         match name {
-            "transposed" => Some(Self::Transposed),
             "shifted" => Some(Self::Shifted),
+            "scaled-and-shifted" => Some(Self::Scaled),
+            _ if name.starts_with("transposed") => Some(Self::Transposed),
             _ if name.ends_with("permuted") => Some(Self::Permuted),
             _ if name.ends_with("scaled") => Some(Self::Scaled),
             _ => None,

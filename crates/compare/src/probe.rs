@@ -7,8 +7,8 @@
 
 use weightscope_core::{AnalyzeError, Axis, DType, StorageGrid, Unit, WeightView};
 
-/// Values of a weight that are looked at together, unless one row is longer.
-const BAND_VALUES: u64 = 64 * 1024;
+use crate::bands::{self, Arrangement, each_band};
+
 /// Widths of groups along a row that may share a factor, narrowest first; the widest is the side of blocks, too.
 const GROUPS: [usize; 3] = [32, 64, 128];
 const BLOCK: usize = 128;
@@ -23,8 +23,10 @@ pub(crate) struct Scaled {
     pub(crate) kind: &'static str,
     /// Sum of squares of what is left.
     pub(crate) residual: f64,
-    /// Smallest and largest factor.
+    /// Smallest and largest factor; of a mere constant, that.
     pub(crate) range: [f64; 2],
+    /// What is added after it.
+    pub(crate) shift: f64,
 }
 
 /// Sums over the values of one row or column.
@@ -101,18 +103,23 @@ pub(crate) struct Probe {
     pub(crate) has_steps: bool,
     /// Families of factors, from one for the tensor to one for a few values.
     scaled: Vec<Factors>,
-    /// Sum of all differences, and their number.
-    shift: (f64, u64),
+    /// Sums of A's values and of B's, and their number.
+    sums: [f64; 2],
+    count: u64,
 }
 
 /// Bytes of scratch for a weight of this size.
 pub(crate) fn scratch([rows, columns]: [u64; 2]) -> u64 {
     let lines = rows.saturating_add(columns).saturating_mul(size_of::<Line>() as u64);
-    lines.saturating_add(16 * BAND_VALUES.max(columns)).saturating_add(32 * columns)
+    // What was seen as it stands, and in an arrangement.
+    lines
+        .saturating_mul(2)
+        .saturating_add(bands::scratch([rows, columns]))
+        .saturating_add(32 * columns)
 }
 
 impl Probe {
-    /// Looks at all values of both, which must be finite and of one size.
+    /// Looks at all values of both, which must be finite and of one size, with B's lines arranged like A's.
     ///
     /// # Errors
     /// When the bytes cannot be read or decoded, or the run is stopped.
@@ -120,16 +127,29 @@ impl Probe {
         unit: &Unit<'_>,
         base: &WeightView<'_>,
         tuned: &WeightView<'_>,
+        arrangement: &Arrangement,
     ) -> Result<Self, AnalyzeError> {
         let grids = [base.storage_grid()?, tuned.storage_grid()?];
         let formats = grids.map(Format::of);
-        let mut pass = Pass::new(base.size(), formats);
-        each_band(unit, base, tuned, |a, b, width| {
+        let along = arrangement.along(tuned);
+        let [rows, columns] = base.size();
+        let size = if along == Axis::Rows { [rows, columns] } else { [columns, rows] };
+        let mut pass = Pass::new(size, formats);
+        each_band(unit, [base, tuned], arrangement, |a, b, width| {
             for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
                 pass.row(a, b);
             }
         })?;
+        pass.close();
+        if along == Axis::Columns {
+            pass.turn();
+        }
         Ok(pass.finish(grids))
+    }
+
+    /// Rows and columns.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        [self.rows.len(), self.columns.len()]
     }
 
     /// Sum of squares that storing both leaves where A is multiplied by `factor`.
@@ -141,52 +161,46 @@ impl Probe {
 
     /// What factors leave, families with fewest factors first; those that could explain anything are left out.
     pub(crate) fn scaled(&self) -> impl Iterator<Item = Scaled> {
-        let values = self.shift.1;
+        let values = self.count;
         let sound =
             move |f: &&Factors| f.count > 0 && f.count.saturating_mul(VALUES_PER_FACTOR) <= values;
         self.scaled.iter().filter(sound).map(|f| Scaled {
             kind: f.kind,
             residual: f.residual,
             range: f.range,
+            shift: 0.0,
         })
     }
 
-    /// What a constant leaves.
-    pub(crate) fn shifted(&self) -> Option<Scaled> {
-        let (sum, count) = self.shift;
-        if count < 2 * VALUES_PER_FACTOR {
-            return None;
-        }
-        let shift = sum / count as f64;
-        let residual = (self.whole.difference - sum * shift).max(0.0);
-        Some(Scaled { kind: "shifted", residual, range: [shift; 2] })
+    /// Mean and standard deviation of A, and of B.
+    pub(crate) fn spreads(&self) -> [[f64; 2]; 2] {
+        let count = self.count.max(1) as f64;
+        let of = |sum: f64, energy: f64| {
+            let mean = sum / count;
+            [mean, (energy / count - mean * mean).max(0.0).sqrt()]
+        };
+        [of(self.sums[0], self.whole.energies[0]), of(self.sums[1], self.whole.energies[1])]
     }
-}
 
-/// Calls `visit` with bands of rows of both, row after row, and the length of a row.
-pub(crate) fn each_band(
-    unit: &Unit<'_>,
-    base: &WeightView<'_>,
-    tuned: &WeightView<'_>,
-    mut visit: impl FnMut(&[f64], &[f64], usize),
-) -> Result<(), AnalyzeError> {
-    let [rows, columns] = base.size();
-    if columns == 0 {
-        return Ok(());
+    /// What a constant leaves, and what a factor and a constant leave.
+    pub(crate) fn shifted(&self) -> impl Iterator<Item = Scaled> {
+        let count = self.count as f64;
+        let shift = (self.sums[1] - self.sums[0]) / count;
+        let residual = (self.whole.difference - count * shift * shift).max(0.0);
+        let shifted = Scaled { kind: "shifted", residual, range: [shift; 2], shift };
+        let [[of_a, spread_a], [of_b, spread_b]] = self.spreads();
+        let covariance = self.whole.product / count - of_a * of_b;
+        let factor = covariance / (spread_a * spread_a);
+        let left = count * (spread_b * spread_b - factor * covariance);
+        let both = Scaled {
+            kind: "scaled-and-shifted",
+            residual: left.max(0.0),
+            range: [factor; 2],
+            shift: of_b - factor * of_a,
+        };
+        let enough = self.count >= 2 * VALUES_PER_FACTOR && both.residual.is_finite();
+        [shifted, both].into_iter().filter(move |_| enough)
     }
-    let height = (BAND_VALUES / columns).clamp(1, rows.max(1));
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    for first in (0..rows).step_by(height as usize) {
-        unit.advance(0.0)?;
-        let band = first..rows.min(first + height);
-        let count = ((band.end - band.start) * columns) as usize;
-        a.resize(count, 0.0f64);
-        b.resize(count, 0.0f64);
-        base.panel(Axis::Rows, band.clone(), &mut a)?;
-        tuned.panel(Axis::Rows, band, &mut b)?;
-        visit(&a, &b, columns as usize);
-    }
-    Ok(())
 }
 
 /// A number format as far as its steps go.
@@ -228,8 +242,10 @@ struct Pass {
     in_groups: [Factors; 3],
     rounding: [f64; 2],
     beyond: [u64; 2],
-    sum: f64,
+    sums: [f64; 2],
     count: u64,
+    /// Whether factors of groups are those of groups along a row.
+    has_groups: bool,
 }
 
 impl Pass {
@@ -250,8 +266,9 @@ impl Pass {
             ],
             rounding: [0.0; 2],
             beyond: [0; 2],
-            sum: 0.0,
+            sums: [0.0; 2],
             count: 0,
+            has_groups: true,
         }
     }
 
@@ -265,7 +282,8 @@ impl Pass {
             for ((a, b), column) in a.iter().zip(b).zip(columns) {
                 group.push(*a, *b);
                 column.push(*a, *b);
-                self.sum += b - a;
+                self.sums[0] += a;
+                self.sums[1] += b;
             }
             self.count += a.len() as u64;
             row.add(&group);
@@ -285,6 +303,19 @@ impl Pass {
             self.close_blocks();
         }
         self.steps(a, b);
+    }
+
+    /// Counts the blocks that the last rows belong to.
+    fn close(&mut self) {
+        if !self.rows.len().is_multiple_of(BLOCK) {
+            self.close_blocks();
+        }
+    }
+
+    /// Makes rows of what were columns.
+    fn turn(&mut self) {
+        std::mem::swap(&mut self.rows, &mut self.columns);
+        self.has_groups = false;
     }
 
     fn close_blocks(&mut self) {
@@ -314,9 +345,6 @@ impl Pass {
     }
 
     fn finish(mut self, grids: [StorageGrid; 2]) -> Probe {
-        if !self.rows.len().is_multiple_of(BLOCK) {
-            self.close_blocks();
-        }
         for (sum, grid) in self.rounding.iter_mut().zip(grids) {
             if let StorageGrid::Steps { rms } = grid {
                 *sum = rms * rms * self.count as f64;
@@ -333,7 +361,7 @@ impl Pass {
         scaled.push(of_lines("rows-scaled", &self.rows));
         scaled.push(of_lines("columns-scaled", &self.columns));
         scaled.push(self.in_blocks);
-        scaled.extend(self.in_groups.into_iter().rev());
+        scaled.extend(self.in_groups.into_iter().rev().filter(|_| self.has_groups));
         scaled.sort_by_key(|factors| factors.count);
         let [a, b] = self.formats;
         let is_comparable = a.is_some() && b.is_some() && a != b && self.count > 0;
@@ -346,7 +374,8 @@ impl Pass {
             beyond: is_comparable.then(|| beyond as f64 / self.count as f64),
             has_steps: grids.iter().any(|grid| matches!(grid, StorageGrid::Steps { .. })),
             scaled,
-            shift: (self.sum, self.count),
+            sums: self.sums,
+            count: self.count,
         }
     }
 }

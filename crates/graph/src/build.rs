@@ -43,7 +43,12 @@ impl<'a> Builder<'a> {
         let Ok(id) = u32::try_from(index) else { return };
         let mut weight = self.whole(EntryId(id), entry, found);
         if let Some(experts) = self.experts(&weight, found) {
-            self.weights.extend(experts);
+            for expert in experts {
+                match self.expert_parts(&expert, found) {
+                    Some(parts) => self.weights.extend(parts),
+                    None => self.weights.push(expert),
+                }
+            }
         } else if let Some(parts) = self.parts(&weight, found) {
             self.weights.extend(parts);
         } else {
@@ -113,6 +118,34 @@ impl<'a> Builder<'a> {
             }
         };
         Some((0..expert_count).map(expert).collect())
+    }
+
+    /// Gate and up of one expert of a stack; `None` when it is to stay whole.
+    fn expert_parts(&mut self, expert: &Weight, found: &Found) -> Option<Vec<Weight>> {
+        let fused = found.fused.filter(|_| self.options.split_fused)?;
+        let [outputs, input] = expert.matrix?;
+        let parts = self.cuts(fused, outputs, found)?.into_iter().map(|cut| {
+            let size = cut.size();
+            let within = cut.ranges.first()?.clone();
+            let mut layout = expert.layout.clone();
+            let shape = if expert.transposed {
+                layout.column_range = within;
+                vec![input, size]
+            } else {
+                let rows = layout.row_ranges.first_mut()?;
+                *rows = rows.start + within.start..rows.start + within.end;
+                vec![size, input]
+            };
+            Some(Weight {
+                name: format!("{}#{}", expert.name, cut.name),
+                role: cut.role,
+                shape,
+                layout,
+                matrix: Some([size, input]),
+                ..expert.clone()
+            })
+        });
+        parts.collect()
     }
 
     /// The parts of a fused tensor; `None` when it is to stay whole or cannot be cut.

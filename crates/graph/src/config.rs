@@ -180,10 +180,12 @@ pub(crate) struct Towers<'a> {
 }
 
 impl<'a> Towers<'a> {
-    /// Reads config.json; `observed` is the hidden size the stored shapes of a tower (or of all) tell.
+    /// Reads config.json; `lent`: heads where it says none, of towers of text; `observed` is the hidden size the stored
+    /// shapes of a tower (or of all) tell.
     pub(crate) fn new(
         config: Config<'a>,
         family: Option<&Family>,
+        lent: Option<Heads>,
         observed: impl Fn(Option<Stack>) -> Option<u64>,
     ) -> Self {
         let overall = observed(None);
@@ -191,10 +193,14 @@ impl<'a> Towers<'a> {
             let observed = observed(Some(*stack));
             let mut sizes = Sizes::new(config.of_tower(*stack), family, observed);
             sizes.hidden = sizes.hidden.or(overall);
+            if *stack != Stack::Vision {
+                sizes.heads = sizes.heads.or(lent);
+            }
             sizes
         };
+        let whole = Sizes::new(config, family, overall);
         Self {
-            whole: Sizes::new(config, family, overall),
+            whole: Sizes { heads: whole.heads.or(lent), ..whole },
             each: Stack::ALL.iter().map(tower).collect(),
             of_family: family.map_or_else(Vec::new, |family| {
                 family.stacks.iter().map(|(_, stack)| *stack).collect()

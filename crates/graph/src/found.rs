@@ -1,5 +1,7 @@
 //! What each stored tensor is: the table's word where a family knows it, else a guess from its name.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use weightscope_core::{DType, Part, Role, Stack, TensorEntry};
 
 use crate::family::{Dim, Fused, Shape, Storage};
@@ -142,6 +144,39 @@ fn guessed(
         stacked: guess.stacked && part == Part::Weight && entry.shape.len() == 3,
         packed: side::side(&entry.name).is_some_and(|(_, side)| side.packed)
             || is_bare_codes(entry),
+    }
+}
+
+/// Gate and up together have twice as many outputs as the map behind them has inputs. What a table takes for both and is
+/// no wider than that is up alone, of an MLP without a gate.
+pub(crate) fn correct_ungated(entries: &[TensorEntry], found: &mut [Found]) {
+    let place = |found: &Found| (found.stack, found.block, found.expert);
+    let mut downs = BTreeMap::new();
+    for (entry, found) in std::iter::zip(entries, &*found) {
+        if (found.role, found.part) == (Role::MlpDown, Part::Weight)
+            && let Some(mut sides) = found.stored_matrix(&entry.shape)
+        {
+            sides.sort_unstable();
+            downs.entry(place(found)).or_insert(sides);
+        }
+    }
+    let is_joined = |found: &Found| found.role == Role::MlpGateUp && found.fused.is_some();
+    let mut ungated = BTreeSet::new();
+    for (entry, found) in std::iter::zip(entries, &*found) {
+        if let Some(mut sides) = found.stored_matrix(&entry.shape)
+            && is_joined(found)
+            && found.part == Part::Weight
+        {
+            sides.sort_unstable();
+            if downs.get(&place(found)) == Some(&sides) {
+                ungated.insert(place(found));
+            }
+        }
+    }
+    for found in found.iter_mut().filter(|found| is_joined(found)) {
+        if ungated.contains(&place(found)) {
+            (found.role, found.fused) = (Role::MlpUp, None);
+        }
     }
 }
 

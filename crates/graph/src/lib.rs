@@ -43,9 +43,9 @@ mod split;
 mod summary;
 mod tower;
 
-use weightscope_core::{Metadata, ModelGraph, Part, Role, Stack, TensorEntry};
+use weightscope_core::{Heads, Metadata, ModelGraph, Part, Role, Stack, TensorEntry};
 
-pub use crate::pair::pair;
+pub use crate::pair::{pair, regrouping};
 
 /// What the walker does beside naming.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct WalkOptions {
     /// Makes weights of the parts of fused tensors (`<tensor>#q`, `#k`, `#v`, `#gate`, `#up`) instead of the
     /// fused one, where a known family and the shapes say how to cut.
     pub split_fused: bool,
+    /// Attention heads where no config.json says them, as the other checkpoint of a comparison has them.
+    pub heads: Option<Heads>,
 }
 
 /// From names, shapes and config.json to a model.
@@ -72,8 +74,9 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
     // A configuration of another family says nothing about these tensors, its sizes included.
     let is_foreign = model.family().is_some_and(|family| config.names_another(family));
     let config = if is_foreign { config::Config::default() } else { config };
-    let found = found::find(entries, &names, &model);
-    let sizes = config::Towers::new(config, model.family(), |stack| {
+    let mut found = found::find(entries, &names, &model);
+    found::correct_ungated(entries, &mut found);
+    let sizes = config::Towers::new(config, model.family(), options.heads, |stack| {
         orient::observed_hidden(entries, &found, stack)
     });
     let orientation = orient::Orientation::new(entries, &found, &sizes);

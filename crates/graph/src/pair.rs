@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weightscope_core::{
-    EntryId, ModelGraph, Pairing, Part, Role, Stack, Unpaired, Weight, WeightId,
+    EntryId, FusedPart, ModelGraph, Pairing, Part, Role, Stack, Unpaired, Weight, WeightId,
 };
 
 /// What a weight does and where: the same in every layout of a model.
@@ -51,6 +51,12 @@ pub fn pair(base: &ModelGraph, tuned: &ModelGraph, base_entries: usize) -> Model
         if weight.dtype.is_none() || other.dtype.is_none() {
             let whose = if weight.dtype.is_none() { "BASE" } else { "TUNED" };
             alone(Some(other), format!("{whose} has it in a form that cannot be read"), true);
+        } else if let Some(turned) = turned(weight, other) {
+            if let Some(target) = weights.get_mut(split + place) {
+                *target = turned;
+                target.entry = EntryId(other.entry.0 + base_entries as u32);
+            }
+            pairing.pairs.push([id(index), id(split + place)]);
         } else if let Some(rows) = common_rows(weight, other) {
             for (cut, full) in [(index, weight), (split + place, other)] {
                 if let Some(target) = weights.get_mut(cut).filter(|_| rows < extent(full)[0]) {
@@ -129,17 +135,24 @@ fn set(found: &mut [Option<usize>], base: usize, tuned: usize) {
     }
 }
 
-/// What GGUF calls the norms of a block, and what model families call the same, most telling first. The norm before the
-/// MLP is `post_attention_layernorm` in models that have none behind attention.
-const NORMS: &[(&str, &[&str])] = &[
-    ("attn_q_norm", &["q_norm", "q_layernorm"]),
-    ("attn_k_norm", &["k_norm", "k_layernorm"]),
-    ("post_attention_norm", &["post_attention_layernorm"]),
-    ("post_ffw_norm", &["post_feedforward_layernorm"]),
-    ("attn_norm", &["input_layernorm", "ln_1", "attention_norm"]),
-    ("ffn_norm", &["pre_feedforward_layernorm", "post_attention_layernorm", "ln_2"]),
-    ("attn_output_norm", &["attention.output.LayerNorm", "sa_layer_norm"]),
-    ("layer_output_norm", &["output.LayerNorm", "output_layer_norm"]),
+/// What model families call the same norm of a block, most telling first. The norm before the MLP is
+/// `post_attention_layernorm` in models that have none behind attention.
+const NORMS: &[&[&str]] = &[
+    &["attn_q_norm", "q_norm", "q_layernorm"],
+    &["attn_k_norm", "k_norm", "k_layernorm"],
+    &["post_attention_norm", "post_attention_layernorm"],
+    &["post_ffw_norm", "post_feedforward_layernorm"],
+    &["attn_norm", "input_layernorm", "ln_1", "attention_norm", "linear_qkv"],
+    &[
+        "ffn_norm",
+        "pre_feedforward_layernorm",
+        "post_attention_layernorm",
+        "ln_2",
+        "pre_mlp_layernorm",
+        "linear_fc1",
+    ],
+    &["attn_output_norm", "attention.output.LayerNorm", "sa_layer_norm"],
+    &["layer_output_norm", "output.LayerNorm", "output_layer_norm"],
 ];
 
 /// Pairs norms of one block whose names are of two conventions.
@@ -157,22 +170,44 @@ fn by_convention(
     let is_called = |name: &str, end: &str| {
         name.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('.'))
     };
-    for (short, long) in NORMS {
-        for long in *long {
-            let taken: BTreeSet<usize> = found.iter().flatten().copied().collect();
-            for (of_mine, of_theirs) in [(short, long), (long, short)] {
-                let a = mine.iter().find(|index| {
-                    found.get(**index) == Some(&None) && is_called(&module(base, **index), of_mine)
-                });
-                let b = theirs.iter().find(|index| {
-                    !taken.contains(*index) && is_called(&module(tuned, **index), of_theirs)
-                });
-                if let Some((a, b)) = a.zip(b) {
-                    set(found, *a, *b);
-                }
-            }
+    for names in NORMS {
+        let taken: BTreeSet<usize> = found.iter().flatten().copied().collect();
+        let called = |weights: &[Weight], members: &[usize], is_free: &dyn Fn(usize) -> bool| {
+            names.iter().find_map(|end| {
+                let mut free = members.iter().copied().filter(|index| is_free(*index));
+                free.find(|index| is_called(&module(weights, *index), end))
+            })
+        };
+        let a = called(base, mine, &|index| found.get(index) == Some(&None));
+        let b = called(tuned, theirs, &|index| !taken.contains(&index));
+        if let Some((a, b)) = a.zip(b) {
+            set(found, a, b);
         }
     }
+}
+
+/// Whether one of two checkpoints joins what the other keeps apart, or joins it in another way: then both pair better
+/// with [`WalkOptions::split_fused`](crate::WalkOptions::split_fused).
+pub fn regrouping(base: &ModelGraph, tuned: &ModelGraph) -> bool {
+    let joined = |graph: &ModelGraph| -> BTreeMap<Place, Vec<FusedPart>> {
+        let is_joined = |w: &&Weight| matches!(w.role, Role::AttentionQkv | Role::MlpGateUp);
+        let joined = graph.weights.iter().filter(is_joined);
+        joined.filter(|w| w.part == Part::Weight).map(|w| (place(w), w.fused.clone())).collect()
+    };
+    let [of_base, of_tuned] = [joined(base), joined(tuned)];
+    let [all_base, all_tuned] =
+        [base, tuned].map(|graph| graph.weights.iter().map(place).collect::<BTreeSet<Place>>());
+    let apart = |all: &BTreeSet<Place>, (stack, role, part, block, expert): &Place| {
+        let first = if *role == Role::AttentionQkv { Role::AttentionQ } else { Role::MlpGate };
+        all.contains(&(*stack, first, *part, *block, *expert))
+    };
+    // One is enough: a model does all its blocks alike.
+    let other_way = of_base.iter().any(|(place, parts)| match of_tuned.get(place) {
+        Some(others) => !parts.is_empty() && !others.is_empty() && parts != others,
+        None => apart(&all_tuned, place),
+    });
+    other_way
+        || of_tuned.keys().any(|place| !of_base.contains_key(place) && apart(&all_base, place))
 }
 
 /// Longest common ending that is looked for, in words: names come from files.
@@ -254,6 +289,18 @@ fn extent(weight: &Weight) -> [u64; 2] {
     } else {
         [rows, columns]
     }
+}
+
+/// `other` seen the other way round, where that alone makes a matrix of the same size of it: one that is no square and is
+/// not stored like its siblings.
+fn turned(weight: &Weight, other: &Weight) -> Option<Weight> {
+    let ([out, input], size) = (extent(weight), extent(other));
+    let fits = weight.shape.len() == 2 && other.shape.len() == 2 && out != input;
+    (fits && size == [input, out]).then(|| Weight {
+        transposed: !other.transposed,
+        matrix: Some([out, input]),
+        ..other.clone()
+    })
 }
 
 /// How many outputs the two have in common; `None` when they cannot be compared.

@@ -178,7 +178,11 @@ fn cases() -> Vec<Case> {
         let name = format!("a small {architecture:?}");
         for split_fused in [false, true] {
             let source = model.to_source();
-            let graph = walk(source.entries(), source.metadata(), &WalkOptions { split_fused });
+            let graph = walk(
+                source.entries(),
+                source.metadata(),
+                &WalkOptions { split_fused, ..WalkOptions::default() },
+            );
             let name =
                 if split_fused { format!("{name}, fused tensors cut") } else { name.clone() };
             cases.push(Case { name, source, graph });

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use weightscope_core::{
     Analyzer, Event, Key, ModelGraph, PairSource, Report, ReportKind, SeriesDetail, Settings,
-    TensorSource,
+    Stack, TensorSource,
 };
 use weightscope_engine::{EngineError, RunOptions};
-use weightscope_graph::{WalkOptions, pair, walk};
+use weightscope_graph::{WalkOptions, pair, regrouping, walk};
 use weightscope_load::{Checkpoint, LoadError};
 
 use crate::{Registry, RegistryError, builtin_registry};
@@ -130,11 +130,37 @@ impl Run<Two> {
     pub fn run_with(self, observe: &mut dyn FnMut(Event<'_>)) -> Result<Report, ScanError> {
         self.registry.choose(ReportKind::Compare, &self.choice)?;
         let Two([base, tuned]) = &self.input;
-        let (base, tuned) =
+        let (mut base, mut tuned) =
             (self.open(std::slice::from_ref(base))?, self.open(std::slice::from_ref(tuned))?);
+        self.walk_alike(&mut base, &mut tuned);
         let graph = pair(&base.graph, &tuned.graph, base.checkpoint.entries().len());
         let source = PairSource::new(&base.checkpoint, &tuned.checkpoint);
         self.measure(ReportKind::Compare, &source, &graph, observe)
+    }
+
+    /// Walks both anew where one lacks what the other's config.json says, or joins what the other keeps apart.
+    fn walk_alike(&self, base: &mut Opened, tuned: &mut Opened) {
+        let heads = |opened: &Opened| {
+            let mut text = opened.graph.weights.iter().filter(|w| w.stack != Some(Stack::Vision));
+            text.find_map(|weight| weight.heads)
+        };
+        let known = [heads(base), heads(tuned)];
+        let split_fused = self.settings.split_fused;
+        let options = |split_fused, heads| WalkOptions { split_fused, heads };
+        if let [Some(lent), None] | [None, Some(lent)] = known {
+            let poor = if known[0].is_none() { &mut *base } else { &mut *tuned };
+            poor.walk(options(split_fused, Some(lent)));
+        }
+        if !split_fused && regrouping(&base.graph, &tuned.graph) {
+            base.walk(options(true, known[1]));
+            tuned.walk(options(true, known[0]));
+        }
+    }
+}
+
+impl Opened {
+    fn walk(&mut self, options: WalkOptions) {
+        self.graph = walk(self.checkpoint.entries(), self.checkpoint.metadata(), &options);
     }
 }
 
@@ -194,7 +220,9 @@ impl<Input> Run<Input> {
     }
 
     fn open(&self, paths: &[PathBuf]) -> Result<Opened, LoadError> {
-        open(paths, WalkOptions { split_fused: self.settings.split_fused }, self.mapped)
+        let options =
+            WalkOptions { split_fused: self.settings.split_fused, ..WalkOptions::default() };
+        open(paths, options, self.mapped)
     }
 
     fn measure(

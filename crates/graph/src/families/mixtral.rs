@@ -4,7 +4,7 @@
 use weightscope_core::{Part, Role, Stack};
 
 use super::llama;
-use crate::family::{Dim, Family, Need, Row, Shape};
+use crate::family::{Dim, Family, Fused, Need, Row, Shape};
 
 pub(super) const FAMILY: Family = Family {
     name: "mixtral",
@@ -89,7 +89,7 @@ const fn shared(pattern: &'static str, role: Role, out: Dim, input: Dim) -> Row 
 }
 
 const fn stacked_up(pattern: &'static str) -> Row {
-    Row::stacked(pattern, Role::MlpGateUp, Dim::ExpertGateUp, Dim::Hidden)
+    Row::stacked(pattern, Role::MlpGateUp, Dim::ExpertGateUp, Dim::Hidden).fused(Fused::GateUp)
 }
 
 const fn stacked_down(pattern: &'static str) -> Row {

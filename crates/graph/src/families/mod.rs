@@ -14,6 +14,7 @@ mod gpt_oss;
 mod llama;
 mod mamba;
 mod mamba2;
+mod megatron;
 mod mixtral;
 mod nanochat;
 mod opt;
@@ -51,6 +52,7 @@ pub(crate) const ALL: &[&Family] = &[
     &whisper::FAMILY,
     &mamba::FAMILY,
     &mamba2::FAMILY,
+    &megatron::FAMILY,
     &nanochat::FAMILY,
     &gguf::DECODER,
     &gguf::JOINED,

@@ -45,7 +45,7 @@ pub(crate) fn plain(entries: &[TensorEntry], metadata: &Metadata) -> ModelGraph 
 
 /// Walks with fused tensors cut.
 pub(crate) fn cut(entries: &[TensorEntry], metadata: &Metadata) -> ModelGraph {
-    walk(entries, metadata, &WalkOptions { split_fused: true })
+    walk(entries, metadata, &WalkOptions { split_fused: true, ..WalkOptions::default() })
 }
 
 /// The weight of this name.

@@ -4,6 +4,7 @@
 #![expect(clippy::needless_for_each, reason = "a change of all values is one line")]
 
 mod comparisons;
+mod composed;
 
 use std::collections::BTreeMap;
 
