@@ -160,11 +160,16 @@ fn find(
         of_b,
         is_large: change >= LARGE * LARGE * of_a.min(of_b),
     };
-    let direct = families(probe);
+    let mut direct = families(probe);
+    let is_vector = probe.size().into_iter().min() <= Some(1);
+    if is_vector && !line.is_large {
+        // An optimiser's steps of one size move all gains alike.
+        direct.retain(|family| !family.kind.ends_with("shifted"));
+    }
     if let Some(found) = direct.iter().find(|found| line.is_exact(found.residual)) {
         return Ok(Some(Found::scaled(*found)));
     }
-    let arranged = if probe.size().into_iter().min() <= Some(1) {
+    let arranged = if is_vector {
         vector(unit, views, probe, &line)?
     } else {
         matrix(unit, views, probe, &line)?

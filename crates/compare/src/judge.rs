@@ -156,6 +156,7 @@ impl<'a> Context<'a> {
             self.lineage(true, out);
             return;
         }
+        self.adapter_on_top(same == self.pairs.len(), out);
         if same == self.pairs.len() {
             self.identical(out);
             self.layout(out);
@@ -175,6 +176,31 @@ impl<'a> Context<'a> {
         }
         self.rows(out);
         self.layout(out);
+    }
+
+    /// An adapter that one of them has on top of its weights. `alone`: nothing else differs.
+    fn adapter_on_top(&self, alone: bool, out: &mut Verdicts) {
+        if self.scope.adapter.is_empty() {
+            return;
+        }
+        let sides = ["BASE", "TUNED"].into_iter().zip(&self.report.models);
+        let found =
+            sides.filter_map(|(side, model)| Some((side, model.adapter.as_ref()?))).next_back();
+        let Some((side, adapter)) = found else { return };
+        let [least, most] = adapter.ranks;
+        let rank = if least == most { format!("{least}") } else { format!("{least} to {most}") };
+        let modules = if adapter.modules == 1 { "module" } else { "modules" };
+        let mut message = format!(
+            "an unmerged adapter of rank {rank} lies on {} of {side} ({} {modules}, {} parameters)",
+            adapter.targets.join(", "),
+            adapter.modules,
+            adapter.parameters
+        );
+        if alone {
+            message += "; the weights below it are identical";
+        }
+        let proof = vec![evidence(None, "modules", adapter.modules as f64)];
+        conclude(out, "compare.adapter-on-top", message, proof);
     }
 
     /// What lies otherwise in the files and changes no value.

@@ -1,7 +1,7 @@
 //! How much of two checkpoints was compared, and what was not: a headline speaks of the whole.
 
 use indexmap::IndexMap;
-use weightscope_core::{Report, WeightRecord};
+use weightscope_core::{Report, Role, WeightRecord};
 
 use crate::movement::Pair;
 
@@ -57,6 +57,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) paired: usize,
     /// Trained weights that have no comparison, by why.
     pub(crate) alone: IndexMap<&'a str, Vec<&'a WeightRecord>>,
+    /// Factors of an adapter that lies, unmerged, on weights of one of them.
+    pub(crate) adapter: Vec<&'a WeightRecord>,
     /// Tables with rows that only one has.
     pub(crate) cut: Vec<Cut<'a>>,
     /// Share of the parameters of both that are paired.
@@ -70,8 +72,15 @@ impl<'a> Scope<'a> {
         };
         let mut alone: IndexMap<&str, Vec<&WeightRecord>> = IndexMap::new();
         let mut sums = [0.0f64; 2];
+        let mut adapter = Vec::new();
+        let lies_on_weights = report.models.iter().any(|model| model.adapter.is_some());
         for record in report.weights.iter().filter(|w| w.parameters > 0) {
             let is_paired = is_paired(record);
+            let is_factor = matches!(record.role, Role::AdapterA | Role::AdapterB);
+            if !is_paired && is_factor && lies_on_weights && record.other.is_none() {
+                adapter.push(record);
+                continue;
+            }
             // A pair, and what has a counterpart that does not fit, stands for both.
             let sides = if is_paired || record.other.is_some() { 2.0 } else { 1.0 };
             if let Some(sum) = sums.get_mut(usize::from(is_paired)) {
@@ -95,7 +104,7 @@ impl<'a> Scope<'a> {
         }
         let [without, with] = sums;
         let share = if with > 0.0 { with / (with + without) } else { 0.0 };
-        Self { paired: pairs.len(), alone, cut, share }
+        Self { paired: pairs.len(), alone, adapter, cut, share }
     }
 
     /// Whether so much is paired that something can be said of the whole.

@@ -196,6 +196,47 @@ pub struct ModelSummary {
     /// Whether its norms multiply by 1 + w, so that training begins at zeros.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub norms_add_one: bool,
+    /// What wrappers of training tools left in names, as `_orig_mod`, and how many names have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wrappers: Vec<WrapperRecord>,
+    /// A low-rank adapter that lies on weights of this checkpoint, unmerged; its parameters are not those of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<AdapterRecord>,
+    /// Tensors of which a trained copy stands beside them (PEFT's `original_module`), which is what the model uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<String>,
+    /// Values of these.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replaced_parameters: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// What a wrapper left in names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WrapperRecord {
+    /// The words, as `module` or `base_model.model`.
+    pub name: String,
+    /// Tensors whose names have it.
+    pub tensors: u64,
+}
+
+/// A low-rank adapter that lies on weights of a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AdapterRecord {
+    /// Modules that have one.
+    pub modules: u64,
+    /// Least and largest rank.
+    pub ranks: [u64; 2],
+    /// What the modules are called, as `q_proj`.
+    pub targets: Vec<String>,
+    /// Values of all factors.
+    pub parameters: u64,
 }
 
 /// One of a model's towers.

@@ -209,7 +209,7 @@ impl Required {
     }
 
     fn full_name(&self, model: &Model, block: u32, expert: u32) -> String {
-        let prefix = if self.outside { &model.outside_prefix } else { &model.prefix };
+        let prefix = if self.outside { "" } else { model.prefix.as_str() };
         let name = self.name.replace("{b}", &block.to_string());
         format!("{prefix}{}", name.replace("{e}", &expert.to_string()))
     }

@@ -34,6 +34,11 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// What a trained copy stands in for: nothing uses it any more.
+    fn replaced(self) -> Self {
+        Self { part: Part::Buffer, shape: Shape::Any, fused: None, slot: None, ..self }
+    }
+
     /// The two dimensions of the matrix, or of each of the stacked ones, as stored.
     pub(crate) fn stored_matrix(&self, shape: &[u64]) -> Option<[u64; 2]> {
         match (self.packed, self.stacked, shape) {
@@ -51,14 +56,16 @@ pub(crate) fn find(entries: &[TensorEntry], names: &Names, model: &Model) -> Vec
         .map(|(entry, parsed)| {
             let numbers = [parsed.first, parsed.second];
             let resolved = model.resolved.get(parsed.template).and_then(Option::as_ref);
-            if let Some(resolved) = resolved {
+            let found = if let Some(resolved) = resolved {
                 let stack = model.family().and_then(|f| f.stack_of(resolved.slot.row.pattern));
-                return known(entry, resolved, numbers, stack);
-            }
-            let guess = guesses.get(parsed.template).copied().unwrap_or_default();
-            // A tower beside the family's own: the eyes of a language model.
-            let stack = guess.stack.or_else(|| model.family()?.stack_of(""));
-            guessed(entry, guess, numbers, stack)
+                known(entry, resolved, numbers, stack)
+            } else {
+                let guess = guesses.get(parsed.template).copied().unwrap_or_default();
+                // A tower beside the family's own: the eyes of a language model.
+                let stack = guess.stack.or_else(|| model.family()?.stack_of(""));
+                guessed(entry, guess, numbers, stack)
+            };
+            if parsed.is_replaced { found.replaced() } else { found }
         })
         .collect()
 }

@@ -28,10 +28,8 @@ pub(crate) struct Resolved {
     pub(crate) slot: Slot,
     /// Whether it is that tensor itself.
     pub(crate) relation: Relation,
-    /// Bytes of the template before the pattern: wrappers and prefix.
+    /// Bytes of the template before the pattern.
     prefix: usize,
-    /// Bytes of the wrappers alone.
-    wrapper: usize,
 }
 
 /// How a tensor relates to the one in the table.
@@ -60,8 +58,6 @@ pub(crate) struct Model {
     pub(crate) resolved: Vec<Option<Resolved>>,
     /// What stands before the family's patterns in this checkpoint.
     pub(crate) prefix: String,
-    /// The same for tensors outside of the prefix.
-    pub(crate) outside_prefix: String,
 }
 
 impl Model {
@@ -76,14 +72,8 @@ impl Model {
     }
 }
 
-/// Wrappers that training tools put before every name.
-const WRAPPERS: &[&str] = &["base_model.model.", "_orig_mod.", "module."];
-
 /// Names longer than this are in no table.
 const MAX_NAME: usize = 1024;
-
-/// How many wrappers are taken off; more only occur in names made to annoy.
-const MAX_WRAPPERS: usize = 4;
 
 impl Index {
     fn new(family: &'static Family) -> Self {
@@ -101,27 +91,15 @@ impl Index {
         if template.len() > MAX_NAME {
             return None;
         }
-        let mut bare = template;
-        for _ in 0..MAX_WRAPPERS {
-            let Some(rest) = WRAPPERS.iter().find_map(|wrapper| bare.strip_prefix(wrapper)) else {
-                break;
-            };
-            bare = rest;
-        }
-        let wrapper = template.len() - bare.len();
         self.family.prefixes.iter().find_map(|prefix| {
-            let rest = bare.strip_prefix(prefix)?;
-            let (slot, relation) = self.lookup(rest)?;
-            Some(Resolved { slot, relation, prefix: wrapper + prefix.len(), wrapper })
+            let (slot, relation) = self.lookup(template.strip_prefix(prefix)?)?;
+            Some(Resolved { slot, relation, prefix: prefix.len() })
         })
     }
 
     fn lookup(&self, name: &str) -> Option<(Slot, Relation)> {
         if let Some(slot) = self.slots.get(name) {
             return Some((*slot, Relation::Itself));
-        }
-        if name.contains(".base_layer.") {
-            return self.lookup(&name.replace(".base_layer.", "."));
         }
         let belongs_to = |module: &str| {
             let weight = || self.slots.get(&format!("{module}.weight"));
@@ -152,8 +130,8 @@ pub(crate) fn detect(names: &Names, config: Config<'_>) -> Model {
         let told = resolved.iter().flatten().any(|r| telltales.contains(&r.slot.id));
         let rank = (known, claimed);
         if known > 0 && (claimed || told) && best.as_ref().is_none_or(|(r, _)| rank > *r) {
-            let [prefix, outside_prefix] = prefixes(names, &resolved);
-            let model = Model { index: Some(index), resolved, prefix, outside_prefix };
+            let prefix = usual_prefix(names, &resolved);
+            let model = Model { index: Some(index), resolved, prefix };
             best = Some((rank, model));
         }
     }
@@ -163,21 +141,18 @@ pub(crate) fn detect(names: &Names, config: Config<'_>) -> Model {
     )
 }
 
-/// The usual prefix of the body, and of what stands outside of it.
-fn prefixes(names: &Names, resolved: &[Option<Resolved>]) -> [String; 2] {
-    let mut counts: Vec<(&str, &str, usize)> = Vec::new();
+/// The usual prefix of the body.
+fn usual_prefix(names: &Names, resolved: &[Option<Resolved>]) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
     for (template, resolved) in std::iter::zip(&names.templates, resolved) {
         let Some(resolved) = resolved.as_ref().filter(|r| !r.slot.row.outside) else { continue };
         let prefix = template.text.get(..resolved.prefix).unwrap_or_default();
-        let wrapper = template.text.get(..resolved.wrapper).unwrap_or_default();
-        match counts.iter_mut().find(|(known, _, _)| *known == prefix) {
-            Some((_, _, count)) => *count += template.count,
-            // There are few prefixes: wrappers and family prefixes are short lists.
-            None => counts.push((prefix, wrapper, template.count)),
+        match counts.iter_mut().find(|(known, _)| *known == prefix) {
+            Some((_, count)) => *count += template.count,
+            // There are few prefixes: a family's are a short list.
+            None => counts.push((prefix, template.count)),
         }
     }
-    let usual = counts.iter().max_by_key(|(prefix, _, count)| (*count, *prefix));
-    usual.map_or_else(Default::default, |(prefix, wrapper, _)| {
-        [(*prefix).to_owned(), (*wrapper).to_owned()]
-    })
+    let usual = counts.iter().max_by_key(|(prefix, count)| (*count, *prefix));
+    usual.map_or_else(String::new, |(prefix, _)| (*prefix).to_owned())
 }

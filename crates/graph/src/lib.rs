@@ -42,6 +42,7 @@ mod side;
 mod split;
 mod summary;
 mod tower;
+mod wrapper;
 
 use weightscope_core::{Heads, Metadata, ModelGraph, Part, Role, Stack, TensorEntry};
 
@@ -94,7 +95,7 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
         }
     }
 
-    let mut summary = summary::summarize(in_order, &model, config, &sizes);
+    let mut summary = summary::summarize(in_order, &model, &names, config, &sizes);
     summary.towers = tower::towers(entries, &names, &found, &sizes);
     if config.is_of_model() {
         summary.missing_towers = tower::missing(config, &names);

@@ -1,9 +1,11 @@
 //! Names as templates with numbers, and the order people expect names in.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use weightscope_core::TensorEntry;
+
+use crate::wrapper::{self, Bare};
 
 /// The numbers of a name and the template that is left without them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(crate) struct Parsed {
     pub(crate) first: Option<u32>,
     /// The expert's number, `{e}` in the template.
     pub(crate) second: Option<u32>,
+    /// Whether a trained copy of the module stands beside it.
+    pub(crate) is_replaced: bool,
 }
 
 /// The names of a checkpoint; few distinct templates stand for many names.
@@ -23,6 +27,8 @@ pub(crate) struct Names {
     pub(crate) templates: Vec<Template>,
     /// One for each entry.
     pub(crate) parsed: Vec<Parsed>,
+    /// Wrappers that were taken off, with the number of names that had them.
+    pub(crate) wrappers: BTreeMap<&'static str, u64>,
 }
 
 /// A name with `{b}` for its first number, and `{e}` for a second one that counts experts.
@@ -35,12 +41,18 @@ pub(crate) struct Template {
 }
 
 impl Names {
-    /// Reads the names of `entries`.
+    /// Reads the names of `entries`, without what wrappers put into them.
     pub(crate) fn parse(entries: &[TensorEntry]) -> Self {
         let mut names = Self::default();
         let mut known: HashMap<String, usize> = HashMap::new();
         for entry in entries {
-            let (text, [first, second]) = template_of(&entry.name);
+            let Bare { name, mut wrappers, is_original } = wrapper::bare(&entry.name);
+            let (text, [first, second]) = template_of(&name);
+            wrappers.sort_unstable();
+            wrappers.dedup();
+            for wrapper in wrappers {
+                *names.wrappers.entry(wrapper).or_default() += 1;
+            }
             let template = known.get(&text).copied().unwrap_or_else(|| {
                 let next = names.templates.len();
                 known.insert(text.clone(), next);
@@ -50,9 +62,24 @@ impl Names {
             if let Some(template) = names.templates.get_mut(template) {
                 template.count += 1;
             }
-            names.parsed.push(Parsed { template, first, second });
+            names.parsed.push(Parsed { template, first, second, is_replaced: is_original });
         }
+        names.find_copies();
         names
+    }
+}
+
+impl Names {
+    /// An original is replaced where its copy is there.
+    fn find_copies(&mut self) {
+        let place = |parsed: &Parsed| (parsed.template, parsed.first, parsed.second);
+        if self.parsed.iter().any(|parsed| parsed.is_replaced) {
+            let copies: HashSet<_> =
+                self.parsed.iter().filter(|parsed| !parsed.is_replaced).map(place).collect();
+            for parsed in &mut self.parsed {
+                parsed.is_replaced &= copies.contains(&place(parsed));
+            }
+        }
     }
 }
 

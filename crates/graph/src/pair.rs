@@ -6,6 +6,8 @@ use weightscope_core::{
     EntryId, FusedPart, ModelGraph, Pairing, Part, Role, Stack, Unpaired, Weight, WeightId,
 };
 
+use crate::wrapper;
+
 /// What a weight does and where: the same in every layout of a model.
 type Place = (Option<Stack>, Role, Part, Option<u32>, Option<u32>);
 
@@ -121,10 +123,16 @@ fn matches(base: &[Weight], tuned: &[Weight]) -> Vec<Option<usize>> {
 fn by_equal_name(base: &[Weight], tuned: &[Weight], found: &mut [Option<usize>]) {
     let taken: BTreeSet<usize> = found.iter().flatten().copied().collect();
     let others = tuned.iter().enumerate().filter(|(index, _)| !taken.contains(index));
-    let left: BTreeMap<&str, usize> = others.map(|(index, w)| (w.name.as_str(), index)).collect();
+    // What a copy replaced is no counterpart of anything.
+    let bare = |weight: &Weight| {
+        let bare = wrapper::bare(&weight.name);
+        (!bare.is_original).then(|| bare.name.into_owned())
+    };
+    let left: BTreeMap<String, usize> =
+        others.filter_map(|(index, weight)| Some((bare(weight)?, index))).collect();
     for (slot, weight) in found.iter_mut().zip(base) {
         if slot.is_none() {
-            *slot = left.get(weight.name.as_str()).copied();
+            *slot = bare(weight).and_then(|name| left.get(&name).copied());
         }
     }
 }
@@ -222,7 +230,9 @@ fn by_name(
     theirs: Vec<usize>,
     found: &mut [Option<usize>],
 ) {
-    let name = |weights: &[Weight], i: usize| weights.get(i).map_or("", |w| &w.name).to_owned();
+    let name = |weights: &[Weight], i: usize| {
+        weights.get(i).map_or_else(String::new, |w| wrapper::bare(&w.name).name.into_owned())
+    };
     let mut left: BTreeMap<String, usize> =
         theirs.into_iter().map(|i| (name(tuned, i), i)).collect();
     let mut without = Vec::new();

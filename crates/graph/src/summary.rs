@@ -2,17 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use weightscope_core::{Category, CategoryRecord, ModelSummary, Role, StoredShare, TensorEntry};
+use weightscope_core::{
+    AdapterRecord, Category, CategoryRecord, ModelSummary, Role, StoredShare, TensorEntry,
+    WrapperRecord,
+};
 
 use crate::config::{Config, Towers};
 use crate::found::Found;
 use crate::index::Model;
+use crate::name::Names;
 use crate::order::InOrder;
+use crate::{side, wrapper};
 
 /// Everything but the lists of `check`.
 pub(crate) fn summarize(
     tensors: InOrder<'_>,
     model: &Model,
+    names: &Names,
     config: Config<'_>,
     sizes: &Towers<'_>,
 ) -> ModelSummary {
@@ -33,8 +39,11 @@ pub(crate) fn summarize(
         vocab_size: sizes.of(None).vocab,
         tie_word_embeddings: tie,
         stored_as: stored_as(tensors.entries),
+        wrappers: wrappers(names),
+        adapter: adapter(tensors),
         ..ModelSummary::default()
     };
+    let lies_on_weights = summary.adapter.is_some();
     let empty = |category: &Category| CategoryRecord {
         category: *category,
         tensors: 0,
@@ -54,7 +63,13 @@ pub(crate) fn summarize(
             embedding_seen = true;
             summary.vocab_size = entry.shape.first().copied().or(summary.vocab_size);
         }
-        if !found.part.is_parameter() {
+        if names.parsed.get(index).is_some_and(|parsed| parsed.is_replaced) {
+            summary.replaced.push(entry.name.clone());
+            summary.replaced_parameters =
+                summary.replaced_parameters.saturating_add(entry.elements);
+        }
+        let is_factor = matches!(found.role, Role::AdapterA | Role::AdapterB);
+        if !found.part.is_parameter() || is_factor && lies_on_weights {
             continue;
         }
         let copy = copies.contains(&index);
@@ -76,6 +91,47 @@ pub(crate) fn summarize(
     summary.tied =
         tied.into_iter().filter_map(|(copy, original)| name(copy).zip(name(original))).collect();
     summary
+}
+
+fn wrappers(names: &Names) -> Vec<WrapperRecord> {
+    let record = |(name, tensors): (&&'static str, &u64)| WrapperRecord {
+        name: (*name).to_owned(),
+        tensors: *tensors,
+    };
+    names.wrappers.iter().map(record).collect()
+}
+
+/// The adapter whose factors stand beside the weights that it is for.
+fn adapter(tensors: InOrder<'_>) -> Option<AdapterRecord> {
+    let is_factor = |found: &Found| matches!(found.role, Role::AdapterA | Role::AdapterB);
+    if !tensors.found.iter().any(is_factor) {
+        return None;
+    }
+    let bare = |entry: &TensorEntry| wrapper::bare(&entry.name).name.into_owned();
+    let weights: HashSet<String> = std::iter::zip(tensors.entries, tensors.found)
+        .filter(|(_, found)| !is_factor(found))
+        .map(|(entry, _)| bare(entry))
+        .collect();
+    let mut record = AdapterRecord { ranks: [u64::MAX, 0], ..AdapterRecord::default() };
+    let mut targets = BTreeSet::new();
+    for (_, entry, found) in tensors.iter().filter(|(_, _, found)| is_factor(found)) {
+        let name = bare(entry);
+        if found.part.is_parameter() {
+            record.parameters = record.parameters.saturating_add(entry.elements);
+        }
+        let Some((module, _)) = side::adapter(&name) else { continue };
+        if !weights.contains(module) && !weights.contains(&format!("{module}.weight")) {
+            continue;
+        }
+        if found.role == Role::AdapterA {
+            record.modules += 1;
+            let rank = entry.shape.iter().copied().min().unwrap_or(0);
+            record.ranks = [record.ranks[0].min(rank), record.ranks[1].max(rank)];
+            targets.insert(module.rsplit('.').next().unwrap_or(module).to_owned());
+        }
+    }
+    record.targets = targets.into_iter().collect();
+    (record.modules > 0).then_some(record)
 }
 
 /// How tensors are stored, the form of the most elements first.

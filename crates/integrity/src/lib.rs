@@ -215,6 +215,12 @@ static DESCRIPTOR: Descriptor = Descriptor {
             advice: "look at one of the two alone with --include or --exclude",
         },
         FindingSpec {
+            code: "integrity.wrapped",
+            severities: &[Severity::Info],
+            doc: "Names carry what wrappers of training tools put into them (torch.compile, data-parallel and fully sharded training, activation checkpointing, PEFT). They are read without these, and plain loaders will not find them. An adapter that lies unmerged on the weights, and modules that were trained apart, are told with their size.",
+            advice: "save the module inside of the wrapper, merge the adapter, or strip these words from the names",
+        },
+        FindingSpec {
             code: "integrity.equal-rows",
             severities: &[Severity::Info],
             doc: "At least 4 rows of an embedding, head or position table hold the same values, which are not zero.",

@@ -25,6 +25,7 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     shapes(report, &empty, slice, out);
     unexpected(report, out);
     second_copy(report, out);
+    wrapped(report, out);
 }
 
 /// Empty tensors that are enough without full siblings.
@@ -59,6 +60,78 @@ fn empty<'a>(report: &'a Report, out: &mut Verdicts) -> BTreeSet<&'a str> {
             .advice("save it again with gathered weights (stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py on the optimizer's shards)"),
     );
     names.collect()
+}
+
+/// Names that wrappers of training tools have changed, and what these left beside the weights.
+fn wrapped(report: &Report, out: &mut Verdicts) {
+    let Some(model) = report.models.first() else { return };
+    // An adapter alone is saved under PEFT's names.
+    let is_adapter = model.adapter.is_none() && model.replaced.is_empty();
+    let own = |name: &str| !(is_adapter && name == "base_model.model");
+    let tools: Vec<&str> =
+        model.wrappers.iter().filter(|w| own(&w.name)).map(|w| tool(&w.name)).collect();
+    let mut tools: Vec<&str> = BTreeSet::from_iter(tools).into_iter().collect();
+    if report.kind != ReportKind::Scan || tools.is_empty() {
+        return;
+    }
+    tools.retain(|tool| !tool.is_empty());
+    let words: Vec<&str> = model.wrappers.iter().map(|w| w.name.as_str()).collect();
+    let mut parts = Vec::new();
+    if let Some(adapter) = &model.adapter {
+        let [least, most] = adapter.ranks;
+        let rank = if least == most { format!("{least}") } else { format!("{least} to {most}") };
+        parts.push(format!(
+            "{} modules carry an unmerged adapter of rank {rank} ({}), whose {} parameters are not counted among the model's",
+            adapter.modules,
+            adapter.targets.join(", "),
+            adapter.parameters
+        ));
+    }
+    if !model.replaced.is_empty() {
+        let modules: BTreeSet<&str> = model
+            .replaced
+            .iter()
+            .map(|name| name.split(".original_module").next().unwrap_or(name))
+            .map(|name| name.strip_prefix("base_model.model.").unwrap_or(name))
+            .collect();
+        parts.push(format!(
+            "{} trained apart (modules_to_save; the {} values of the original stand beside it)",
+            match Vec::from_iter(modules).as_slice() {
+                [one] => format!("{one} was"),
+                many => format!("{} were", many.join(", ")),
+            },
+            model.replaced_parameters
+        ));
+    }
+    parts.push(format!(
+        "names carry what {} put into them ({}): plain loaders will not find them",
+        tools.join(", "),
+        words.join(", ")
+    ));
+    let advice = if model.adapter.is_some() {
+        "merge the adapter (merge_and_unload) and save that, or save the adapter alone (save_pretrained)"
+    } else {
+        "save the module inside of the wrapper, or strip these words from the names"
+    };
+    let tensors: u64 = model.wrappers.iter().map(|w| w.tensors).max().unwrap_or(0);
+    out.push(
+        Finding::new("integrity.wrapped", Severity::Info, None, parts.join("; "))
+            .metric("tensors", tensors as f64)
+            .advice(advice),
+    );
+}
+
+/// The tool that a wrapper is of.
+fn tool(wrapper: &str) -> &'static str {
+    match wrapper {
+        "_orig_mod" => "torch.compile",
+        "module" => "data-parallel training",
+        "_fsdp_wrapped_module" | "_fpw_module" => "fully sharded training (FSDP)",
+        "_checkpoint_wrapped_module" => "activation checkpointing",
+        "_forward_module" => "Lightning Fabric",
+        "base_model.model" | "base_layer" | "modules_to_save" | "original_module" => "PEFT",
+        _ => "",
+    }
 }
 
 /// Fewest matrices that tell a slice.

@@ -133,6 +133,169 @@ fn rows_that_one_side_lacks_are_never_identical() {
 }
 
 #[test]
+fn gains_that_moved_alike_were_trained() {
+    let base = llama(40);
+    let mut tuned = base.clone();
+    values(&mut tuned, "model.norm.weight").iter_mut().for_each(|gain| *gain -= 0.016);
+    concluded(&compare((&base, DType::F32), (&tuned, DType::F32)), "compare.fine-tuned");
+}
+
+/// The same model under Megatron's names: q, k and v of each group joined, gate and up joined, norms in linear maps.
+fn megatron(model: &Tensors) -> Tensors {
+    let mut joined = Tensors::new();
+    let width = 16 * HIDDEN;
+    let concat = |parts: &[&(Vec<usize>, Vec<f32>)]| {
+        let values = parts.iter().flat_map(|(_, values)| values.clone()).collect::<Vec<_>>();
+        (vec![values.len() / HIDDEN, HIDDEN], values)
+    };
+    for block in 0..crate::BLOCKS {
+        let of = |name: &str| &model[&format!("model.layers.{block}.{name}.weight")];
+        let place = format!("decoder.layers.{block}");
+        let [q, k, v] = ["q", "k", "v"].map(|name| &of(&format!("self_attn.{name}_proj")).1);
+        // Two key-value heads with two queries each.
+        let qkv: Vec<f32> = (0..2)
+            .flat_map(|group| {
+                let queries = &q[2 * group * width..][..2 * width];
+                let [key, value] = [k, v].map(|of| &of[group * width..][..width]);
+                [queries, key, value].concat()
+            })
+            .collect();
+        let mut add = |name: &str, tensor| joined.insert(format!("{place}.{name}"), tensor);
+        add("self_attention.linear_qkv.weight", (vec![8 * 16, HIDDEN], qkv));
+        add("self_attention.linear_proj.weight", of("self_attn.o_proj").clone());
+        add("mlp.linear_fc1.weight", concat(&[of("mlp.gate_proj"), of("mlp.up_proj")]));
+        add("mlp.linear_fc2.weight", of("mlp.down_proj").clone());
+        add("self_attention.linear_qkv.layer_norm_weight", of("input_layernorm").clone());
+        add("mlp.linear_fc1.layer_norm_weight", of("post_attention_layernorm").clone());
+    }
+    for (name, from) in [
+        ("embedding.word_embeddings.weight", "model.embed_tokens.weight"),
+        ("decoder.final_layernorm.weight", "model.norm.weight"),
+        ("output_layer.weight", "lm_head.weight"),
+    ] {
+        joined.insert(name.to_owned(), model[from].clone());
+    }
+    joined
+}
+
+#[test]
+fn joined_tensors_pair_with_their_parts() {
+    let base = llama(41);
+    let joined = megatron(&base);
+    let count = base.len();
+    // No config.json on the other side: its heads are BASE's.
+    let folders = [(&base, Some(CONFIG)), (&joined, None)].map(|(tensors, config)| {
+        let folder = tempfile::tempdir().unwrap();
+        checkpoint_of(tensors, B, config).write(folder.path()).unwrap();
+        folder
+    });
+    let [hf, megatron] = [&folders[0], &folders[1]].map(|folder| folder.path());
+    for (a, b) in [(hf, megatron), (megatron, hf)] {
+        let report = Compare::new(a, b).run().unwrap();
+        let said = concluded(&report, "compare.identical");
+        assert!(said.contains(&format!("all {count} pairs")), "{said}");
+        let codes: Vec<&str> = report.conclusions.iter().map(|c| &*c.code).collect();
+        assert!(codes.contains(&"compare.regrouped"), "{codes:?}");
+    }
+    let scan = weightscope::Scan::new([megatron]).run().unwrap();
+    assert_eq!(scan.models[0].family, "megatron");
+    assert!(scan.weights.iter().all(|w| w.role != weightscope::Role::Other), "roles are known");
+}
+
+#[test]
+fn experts_of_a_stack_pair_with_single_ones() {
+    let mut random = Random::new(42);
+    let mut single = Tensors::new();
+    for (name, shape) in [("input_layernorm", 0), ("self_attn.q_proj", 1), ("mlp.gate", 4)] {
+        let tensor = match shape {
+            0 => (vec![HIDDEN], vec![1.0; HIDDEN]),
+            1 => matrix(&mut random, HIDDEN, HIDDEN, 0.02),
+            rows => matrix(&mut random, rows, HIDDEN, 0.02),
+        };
+        single.insert(format!("model.layers.0.{name}.weight"), tensor);
+    }
+    let mut stacked = single.clone();
+    let (mut gate_up, mut down) = (Vec::new(), Vec::new());
+    for expert in 0..4 {
+        let place = format!("model.layers.0.mlp.experts.{expert}");
+        for (name, out, input) in [("gate", 32, HIDDEN), ("up", 32, HIDDEN), ("down", HIDDEN, 32)] {
+            let tensor = matrix(&mut random, out, input, 0.02);
+            if name == "down" { &mut down } else { &mut gate_up }.extend(tensor.1.clone());
+            single.insert(format!("{place}.{name}_proj.weight"), tensor);
+        }
+    }
+    let place = "model.layers.0.mlp.experts";
+    stacked.insert(format!("{place}.gate_up_proj"), (vec![4, 64, HIDDEN], gate_up));
+    stacked.insert(format!("{place}.down_proj"), (vec![4, HIDDEN, 32], down));
+    let report = compare((&single, B), (&stacked, B));
+    assert!(concluded(&report, "compare.identical").contains("all 15 pairs"));
+    let told = report.conclusions.iter().find(|c| c.code == "compare.regrouped").unwrap();
+    assert!(told.message.contains("stacked"), "{}", told.message);
+}
+
+/// PEFT's state dict of a whole model: q and v carry an adapter, the head was trained apart.
+fn wrapped(model: &Tensors) -> Tensors {
+    let mut random = Random::new(43);
+    let mut wrapped = Tensors::new();
+    for (name, tensor) in model {
+        let module = format!("base_model.model.{}", name.trim_end_matches(".weight"));
+        if name.contains("q_proj") || name.contains("v_proj") {
+            wrapped.insert(format!("{module}.base_layer.weight"), tensor.clone());
+            let a = matrix(&mut random, 8, HIDDEN, 0.02);
+            wrapped.insert(format!("{module}.lora_A.default.weight"), a);
+            let b = matrix(&mut random, tensor.0[0], 8, 0.02);
+            wrapped.insert(format!("{module}.lora_B.default.weight"), b);
+        } else if name.starts_with("lm_head") {
+            wrapped.insert(format!("{module}.original_module.weight"), tensor.clone());
+            let mut trained = tensor.clone();
+            trained.1.iter_mut().for_each(|value| *value *= 1.01);
+            wrapped.insert(format!("{module}.modules_to_save.default.weight"), trained);
+        } else {
+            wrapped.insert(format!("{module}.weight"), tensor.clone());
+        }
+    }
+    wrapped
+}
+
+#[test]
+fn an_adapter_that_is_still_wrapped_around_its_model_is_told() {
+    let base = llama(44);
+    let wrapped = wrapped(&base);
+    let scan = crate::scan(&wrapped);
+    assert_eq!(crate::told(&scan), []);
+    let parameters: usize = base.values().map(|(_, values)| values.len()).sum();
+    assert_eq!(scan.models[0].parameters, parameters as u64);
+    let told = scan.findings.iter().find(|f| f.code == "integrity.wrapped").unwrap();
+    let expected = "12 modules carry an unmerged adapter of rank 8 (q_proj, v_proj)";
+    assert!(told.message.starts_with(expected), "{}", told.message);
+    assert!(told.message.contains("lm_head was trained apart"), "{}", told.message);
+
+    let report = compare((&base, DType::F32), (&wrapped, DType::F32));
+    let said = concluded(&report, "compare.adapter-on-top");
+    assert!(said.contains("of rank 8 lies on q_proj, v_proj of TUNED"), "{said}");
+    let scaled = &report.conclusions[1];
+    assert!(scaled.message.starts_with("1 of 57 weights"), "{}", scaled.message);
+    assert!(scaled.message.contains("multiplied by 1.01"), "{}", scaled.message);
+}
+
+#[test]
+fn wrappers_of_training_tools_change_no_comparison() {
+    let base = llama(45);
+    for prefix in ["module.", "_orig_mod.", "_orig_mod.module.", "_fsdp_wrapped_module."] {
+        let wrap = |name: &String| {
+            let inner = name.replace(".mlp.", "._checkpoint_wrapped_module.mlp.");
+            format!("{prefix}{inner}")
+        };
+        let wrapped: Tensors =
+            base.iter().map(|(name, tensor)| (wrap(name), tensor.clone())).collect();
+        concluded(&compare((&base, B), (&wrapped, B)), "compare.identical");
+        let scan = crate::scan(&wrapped);
+        assert_eq!(scan.models[0].missing, Vec::<String>::new());
+        assert!(scan.findings.iter().any(|f| f.code == "integrity.wrapped"), "{prefix}");
+    }
+}
+
+#[test]
 fn of_what_hardly_pairs_nothing_is_said() {
     let base = llama(37);
     let mut tuned = Tensors::new();
