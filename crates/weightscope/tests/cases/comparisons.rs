@@ -189,7 +189,7 @@ fn joined_tensors_pair_with_their_parts() {
         checkpoint_of(tensors, B, config).write(folder.path()).unwrap();
         folder
     });
-    let [hf, megatron] = [&folders[0], &folders[1]].map(|folder| folder.path());
+    let [hf, megatron] = [&folders[0], &folders[1]].map(tempfile::TempDir::path);
     for (a, b) in [(hf, megatron), (megatron, hf)] {
         let report = Compare::new(a, b).run().unwrap();
         let said = concluded(&report, "compare.identical");

@@ -9,7 +9,7 @@ use crate::{Tensors, checkpoint_of};
 /// The values of a fixture, and its config.json.
 fn fixture(name: &str) -> (Tensors, DType, String) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name);
-    let opened = open(&[folder.clone()], WalkOptions::default(), false).unwrap();
+    let opened = open(std::slice::from_ref(&folder), WalkOptions::default(), false).unwrap();
     let mut tensors = Tensors::new();
     let mut stored = DType::F32;
     for (index, entry) in opened.checkpoint.entries().iter().enumerate() {
@@ -125,7 +125,7 @@ impl Step {
 
 /// An order of `count` lines that has no name.
 fn shuffled(count: usize) -> Vec<usize> {
-    let stride = [101, 53, 37].into_iter().find(|stride| count % stride != 0).unwrap();
+    let stride = [101, 53, 37].into_iter().find(|stride| !count.is_multiple_of(*stride)).unwrap();
     (0..count).map(|i| (i * stride + 5) % count).collect()
 }
 
