@@ -37,7 +37,7 @@ enum What {
 const EXAMPLES: &str = "\
 Examples:
   ws-cli scan model/ -o report.json
-  ws-cli plan quantize report.json --target-bpw 4.5
+  ws-cli plan quantize report.json --target-bpw 5.5
   ws-cli plan quantize report.json --target-size 4GiB --for llama.cpp --write plan.sh
   ws-cli plan quantize model/ --min-sqnr 20 --for compressed-tensors --write recipe.yaml
   ws-cli plan quantize report.json --target-bpw 6 --rule embedding=keep -o plan.json -o plan.html
@@ -46,11 +46,11 @@ Rules: WHAT is matrix, embedding, head, position, router, norm, other, buffer or
 that are already quantised); HOW is keep, auto, min8 (at least 8 bits per weight) or a scheme. norm,
 router, position and stored are kept unless told otherwise, embedding and head have at least 8 bits.
 
---for: a plan is for one tool, and mixes only what its files hold and its loader takes. Without it,
-llama.cpp, whose files mix types tensor by tensor. A checkpoint that is quantised in a form that GGUF
-does not have stays with the tool that reads it (bitsandbytes, else compressed-tensors), and with
---schemes the first tool that has them all is taken. --for any compares every scheme: no program
-loads such a mixture.
+--for: a plan is for one tool, and mixes only what its files hold and its loader takes. The default
+is llama.cpp, whose files mix types tensor by tensor. A checkpoint in a quantised form that GGUF
+does not have stays with the tool that reads it (bitsandbytes, or else compressed-tensors); with
+--schemes it is the first tool that has them all. --for any compares every scheme: no program loads
+such a mixture.
 
 A checkpoint with damaged, cut, empty or missing tensors is refused (exit code 4) unless --force is
 given; other critical findings stand first in every output, and the exit code stays 0.
@@ -169,14 +169,13 @@ fn request(args: &QuantizeArgs, report: &Report) -> Request {
         (_, Some(bits)) => Goal::BitsPerWeight(bits),
         _ => Goal::MinSqnr(args.min_sqnr.unwrap_or(f64::NAN)),
     };
-    let (target, target_reason) = match args.target {
-        Some(whom) => (whom.tool(), String::new()),
-        None => {
-            let by_rules = args.rules.iter().filter_map(Rule::scheme);
-            let named: Vec<Scheme> = args.schemes.iter().copied().chain(by_rules).collect();
-            let (target, why) = Target::suggested(report, &named);
-            (Some(target), why)
-        }
+    let (target, target_reason) = if let Some(whom) = args.target {
+        (whom.tool(), String::new())
+    } else {
+        let by_rules = args.rules.iter().filter_map(Rule::scheme);
+        let named: Vec<Scheme> = args.schemes.iter().copied().chain(by_rules).collect();
+        let (target, why) = Target::suggested(report, &named);
+        (Some(target), why)
     };
     let (schemes, rules) = (args.schemes.clone(), args.rules.clone());
     Request { goal, target, target_reason, schemes, rules, force: args.force }

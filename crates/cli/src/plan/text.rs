@@ -83,8 +83,8 @@ fn facts(page: &mut Page, plan: &Plan) {
             vec![bold(number(plan.error)), plain(", the relative errors of all weights added up")];
         error.extend(certainty(plan));
         fact(page, "error", &error);
-        let limits = "within one weight less error is less damage; across weights the sum counts each alike, which \
-                      models do not: compare answers before you choose";
+        let limits = "it tells well which format suits a weight, and badly which weight needs the bits: models do \
+                      not count all weights alike, so compare answers before you choose";
         fact(page, "", &[dim(limits)]);
     } else {
         fact(page, "error", &[bold("none"), plain(": every weight stays as it is")]);

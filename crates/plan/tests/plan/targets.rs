@@ -98,6 +98,8 @@ fn experts_of_a_block_are_one_tensor_in_gguf() {
 
 #[test]
 fn rows_are_whole_blocks_and_whole_words() {
+    use Target::{BitsAndBytes, CompressedTensors, LlamaCpp};
+
     let rows = [
         ("int4_channel", 4.25, Some(15.0)),
         ("int8_channel", 8.25, Some(40.0)),
@@ -114,7 +116,6 @@ fn rows_are_whole_blocks_and_whole_words() {
         let made = plan(&model.report(), &wanted).unwrap();
         made.tensors[0].scheme.is_some()
     };
-    use Target::{BitsAndBytes, CompressedTensors, LlamaCpp};
     assert!(only([64, 96], LlamaCpp, "gguf_q4_0"));
     assert!(!only([64, 80], LlamaCpp, "gguf_q4_0"));
     assert!(only([64, 128], CompressedTensors, "int4_g64"));
