@@ -1,14 +1,16 @@
 //! `ws-cli plan quantize`: which format each weight should get.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use weightscope::plan::{
-    ANALYZER, Form, Goal, Plan, PlanError, Request, Rule, Scheme, Target, export, figures, plan,
+    ANALYZER, Form, Goal, Plan, PlanError, Request, Rule, Scheme, Target, UnknownTarget, export,
+    figures, plan,
 };
 use weightscope::report::{render_figure_page, write_atomic};
 use weightscope::{
-    Registry, Report, ReportKind, RunOptions, Scan, ScanError, Severity, Status, default_budget,
+    Registry, Report, ReportKind, RunOptions, Scan, ScanError, Status, default_budget,
 };
 
 use crate::args::{self, DisplayArgs};
@@ -35,7 +37,7 @@ enum What {
 const EXAMPLES: &str = "\
 Examples:
   ws-cli scan model/ -o report.json
-  ws-cli plan quantize report.json --target-bpw 4.5
+  ws-cli plan quantize report.json --target-bpw 5.5
   ws-cli plan quantize report.json --target-size 4GiB --for llama.cpp --write plan.sh
   ws-cli plan quantize model/ --min-sqnr 20 --for compressed-tensors --write recipe.yaml
   ws-cli plan quantize report.json --target-bpw 6 --rule embedding=keep -o plan.json -o plan.html
@@ -43,6 +45,15 @@ Examples:
 Rules: WHAT is matrix, embedding, head, position, router, norm, other, buffer or stored (matrices
 that are already quantised); HOW is keep, auto, min8 (at least 8 bits per weight) or a scheme. norm,
 router, position and stored are kept unless told otherwise, embedding and head have at least 8 bits.
+
+--for: a plan is for one tool, and mixes only what its files hold and its loader takes. The default
+is llama.cpp, whose files mix types tensor by tensor. A checkpoint in a quantised form that GGUF
+does not have stays with the tool that reads it (bitsandbytes, or else compressed-tensors); with
+--schemes it is the first tool that has them all. --for any compares every scheme: no program loads
+such a mixture.
+
+A checkpoint with damaged, cut, empty or missing tensors is refused (exit code 4) unless --force is
+given; other critical findings stand first in every output, and the exit code stays 0.
 
 --write: for llama.cpp .sh (a script) or .txt (for --tensor-type-file); for compressed-tensors .yaml
 (a recipe of llm-compressor) or .json (quantization_config); for bitsandbytes .json (arguments of
@@ -66,15 +77,18 @@ struct QuantizeArgs {
     #[arg(long, value_name = "DB", help_heading = "What is wanted")]
     min_sqnr: Option<f64>,
 
-    /// Whom it is for: llama.cpp, compressed-tensors or bitsandbytes [default: nobody, all schemes]
+    /// Whom it is for: llama.cpp, compressed-tensors (vLLM), bitsandbytes, or any [default: see below]
     #[arg(long = "for", id = "for", value_name = "TOOL", help_heading = "What may be used")]
-    target: Option<Target>,
+    target: Option<Whom>,
     /// Only these schemes [default: all that the tool can store]
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "What may be used")]
     schemes: Vec<Scheme>,
     /// Treat a class of weights otherwise, such as embedding=keep (repeatable)
     #[arg(long = "rule", value_name = "WHAT=HOW", help_heading = "What may be used")]
     rules: Vec<Rule>,
+    /// Plan a checkpoint with damaged, cut, empty or missing tensors all the same
+    #[arg(long, help_heading = "What may be used")]
+    force: bool,
 
     /// Write the plan here as well: .json (everything), .html (figures) or .txt (repeatable)
     #[arg(short, long, value_name = "FILE", help_heading = "Files")]
@@ -97,6 +111,31 @@ struct QuantizeArgs {
     display: DisplayArgs,
 }
 
+/// What `--for` names.
+#[derive(Clone, Copy, Debug)]
+enum Whom {
+    Tool(Target),
+    /// Every scheme, which no program loads side by side.
+    Any,
+}
+
+impl Whom {
+    fn tool(self) -> Option<Target> {
+        if let Self::Tool(target) = self { Some(target) } else { None }
+    }
+}
+
+impl FromStr for Whom {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "any" => Ok(Self::Any),
+            _ => name.parse().map(Self::Tool).map_err(|e: UnknownTarget| format!("{e}, and any")),
+        }
+    }
+}
+
 /// A file to be written.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -110,9 +149,11 @@ pub(crate) fn run(args: &PlanArgs, registry: Registry) -> Exit {
     let What::Quantize(args) = &args.what;
     let outcome = files(args).and_then(|files| {
         let (report, exit) = report(args, registry)?;
-        warn_of(&report);
-        let plan =
-            plan(&report, &request(args)).map_err(|error| unplanned(args, &report, &error))?;
+        let plan = plan(&report, &request(args, &report))
+            .map_err(|error| unplanned(args, &report, &error))?;
+        if let Some(warning) = plan.warning() {
+            complain(&warning);
+        }
         Ok(exit.max(show(args, &plan)).max(write(&plan, &files)))
     });
     outcome.unwrap_or_else(|(exit, message)| {
@@ -121,30 +162,23 @@ pub(crate) fn run(args: &PlanArgs, registry: Registry) -> Exit {
     })
 }
 
-fn request(args: &QuantizeArgs) -> Request {
+fn request(args: &QuantizeArgs, report: &Report) -> Request {
     // The command line has exactly one of them.
     let goal = match (args.target_size, args.target_bpw) {
         (Some(bytes), _) => Goal::Bytes(bytes),
         (_, Some(bits)) => Goal::BitsPerWeight(bits),
         _ => Goal::MinSqnr(args.min_sqnr.unwrap_or(f64::NAN)),
     };
-    Request { goal, target: args.target, schemes: args.schemes.clone(), rules: args.rules.clone() }
-}
-
-/// A plan is made of whatever was measured; what is broken stays so in fewer bits.
-fn warn_of(report: &Report) {
-    let mut critical = report.findings.iter().filter(|f| f.severity == Severity::Critical);
-    let Some(first) = critical.next() else { return };
-    let more = match critical.count() {
-        0 => String::new(),
-        1 => ", and one more".to_owned(),
-        n => format!(", and {n} more"),
+    let (target, target_reason) = if let Some(whom) = args.target {
+        (whom.tool(), String::new())
+    } else {
+        let by_rules = args.rules.iter().filter_map(Rule::scheme);
+        let named: Vec<Scheme> = args.schemes.iter().copied().chain(by_rules).collect();
+        let (target, why) = Target::suggested(report, &named);
+        (Some(target), why)
     };
-    let place = first.weight.as_deref().map_or_else(String::new, |weight| format!("{weight}: "));
-    complain(&format!(
-        "the checkpoint has critical findings, look at them first: {} ({place}{}){more}",
-        first.code, first.message
-    ));
+    let (schemes, rules) = (args.schemes.clone(), args.rules.clone());
+    Request { goal, target, target_reason, schemes, rules, force: args.force }
 }
 
 fn unplanned(args: &QuantizeArgs, report: &Report, error: &PlanError) -> (Exit, String) {
@@ -160,7 +194,13 @@ fn unplanned(args: &QuantizeArgs, report: &Report, error: &PlanError) -> (Exit, 
             };
             (Exit::Unmet, format!("{error}{hint}"))
         }
-        PlanError::Scheme { .. } | PlanError::Goal { .. } => (Exit::Usage, error.to_string()),
+        PlanError::Scheme { .. } => {
+            (Exit::Usage, format!("{error}; --for any has every scheme, for no program"))
+        }
+        PlanError::Goal { .. } | PlanError::OneFormat { .. } => (Exit::Usage, error.to_string()),
+        PlanError::Broken { .. } => {
+            (Exit::Rejected, format!("{path}: {error}; --force plans it all the same"))
+        }
         _ => (Exit::Rejected, format!("{path}: {error}")),
     }
 }
@@ -185,7 +225,12 @@ fn files(args: &QuantizeArgs) -> Result<Vec<(PathBuf, Kind)>, (Exit, String)> {
         files.push((path.clone(), kind));
     }
     for path in &args.write {
-        let Some(target) = args.target else { continue };
+        let Some(target) = args.target.and_then(Whom::tool) else {
+            return usage(format!(
+                "{}: a file is written for a tool, and --for any is for none",
+                path.display()
+            ));
+        };
         let Some(form) = Form::of(target, &ending(path)) else {
             let forms = Form::ALL.into_iter().filter(|form| form.target() == target);
             let endings: Vec<&str> = forms.filter_map(|f| f.endings().first().copied()).collect();
@@ -293,6 +338,10 @@ fn write(plan: &Plan, files: &[(PathBuf, Kind)]) -> Exit {
             Kind::Text => Ok(text::render(plan, 120, false)),
             Kind::Html => {
                 let title = format!("Quantisation plan of {}", plan.source);
+                let title = match plan.warning() {
+                    Some(warning) => format!("{title}: {warning}"),
+                    None => title,
+                };
                 render_figure_page(&figures(plan), &title).map_err(|e| e.to_string())
             }
             Kind::For(form) => export(plan, *form).map_err(|e| e.to_string()),

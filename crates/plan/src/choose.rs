@@ -42,12 +42,27 @@ pub(crate) fn rule(class: Class, request: &Request) -> (How, &'static str, bool)
 /// The class whose rule a tensor falls under.
 pub(crate) fn ruled(tensor: &Stored, request: &Request) -> Class {
     let Some(form) = &tensor.quantised else { return tensor.class };
-    let can_stay = request.target.is_none_or(|target| target.holds(form));
+    // llama.cpp's converter decodes what its files do not hold; nobody else converts.
+    let is_decoded = request.target == Some(Target::LlamaCpp) && !Target::LlamaCpp.holds(form);
     let (how, ..) = rule(Class::Stored, request);
-    if can_stay && how != How::Auto { Class::Stored } else { tensor.class }
+    if is_decoded || how == How::Auto { tensor.class } else { Class::Stored }
 }
 
-pub(crate) fn options(tensor: &Stored, request: &Request, schemes: &[Scheme]) -> Options {
+/// Whether a tool that adds nothing to a quantised checkpoint is to leave this one as it is, see [`Target::holds`].
+pub(crate) fn is_closed(tensors: &[Stored], request: &Request) -> bool {
+    let (how, ..) = rule(Class::Stored, request);
+    let adds_nothing = |form: &str| {
+        request.target.is_some_and(|target| target != Target::LlamaCpp && !target.holds(form))
+    };
+    how == How::Keep && tensors.iter().filter_map(|t| t.quantised.as_deref()).any(adds_nothing)
+}
+
+pub(crate) fn options(
+    tensor: &Stored,
+    request: &Request,
+    schemes: &[Scheme],
+    is_closed: bool,
+) -> Options {
     let class = ruled(tensor, request);
     let words = class.words();
     let nothing = |limit: String, held: String| Options {
@@ -65,19 +80,18 @@ pub(crate) fn options(tensor: &Stored, request: &Request, schemes: &[Scheme]) ->
     if how == How::Keep {
         return nothing(by_rule.clone(), format!("{words} are kept by rule `{by_rule}`"));
     }
+    if let Some(target) = request.target.filter(|_| is_closed) {
+        let reason = format!("the checkpoint is quantised, and {target} adds nothing to one");
+        return nothing(reason.clone(), format!("{words} are kept ({reason})"));
+    }
     if let Some(reason) = request.target.and_then(|target| target.keeps(tensor)) {
         return nothing(reason.to_owned(), format!("{words} are kept ({reason})"));
     }
     let wide = |m: &&Measured| m.bits >= 8.0 * tensor.elements as f64;
-    let stores = |m: &&Measured| request.target.is_none_or(|t| t.stores(tensor, m.scheme));
+    let refuses = |m: &Measured| request.target.and_then(|t| t.refuses(tensor, m.scheme));
     let wanted = tensor.measured.iter().filter(|m| schemes.contains(&m.scheme));
-    // What the target's blocks do not fit, by the rows that are at fault.
-    let unfit = wanted.clone().find(|m| !stores(m)).and_then(|m| {
-        let group = m.scheme.group()?;
-        let width = tensor.widths.iter().find(|width| !width.is_multiple_of(group))?;
-        Some(format!("rows of {width} do not fit {m}", m = m.scheme))
-    });
-    let usable = wanted.filter(stores);
+    let unfit = wanted.clone().find_map(refuses);
+    let usable = wanted.filter(|m| refuses(m).is_none());
     let mut limited = match how {
         How::Only(scheme) => {
             let schemes: Vec<Measured> = usable.filter(|m| m.scheme == scheme).copied().collect();
@@ -115,7 +129,10 @@ enum Shared {
     Alone(usize),
     /// A name in GGUF: converters stack the experts of a block.
     Gguf(llama_cpp::Name),
-    /// Tensors that runtimes fuse: q, k, v of one module, gate and up, all experts of a module.
+    /// Tensors that vLLM fuses when it loads them, and that then have one scheme or none: q, k, v of one module, gate
+    /// and up, the two downward projections of latent attention (`packed_modules_mapping` of its models; "Found a
+    /// different quantization schemes for ..., vLLM requires all to use the same scheme" in
+    /// `compressed_tensors/utils.py`), and all experts of a module (`CompressedTensorsMoEMethod.get_moe_method`).
     Fused(String, &'static str),
 }
 
@@ -136,6 +153,9 @@ fn shared(index: usize, tensor: &Stored, target: Option<Target>) -> Shared {
                     Shared::Fused(parent(module), "qkv")
                 }
                 Role::MlpGate | Role::MlpUp => Shared::Fused(parent(module), "gate_up"),
+                Role::AttentionQDown | Role::AttentionKvDown => {
+                    Shared::Fused(parent(module), "qkv_down")
+                }
                 _ => Shared::Alone(index),
             }
         }
@@ -143,11 +163,39 @@ fn shared(index: usize, tensor: &Stored, target: Option<Target>) -> Shared {
     }
 }
 
-pub(crate) fn choices(
-    tensors: &[Stored],
-    options: &[Options],
-    target: Option<Target>,
-) -> Vec<Choice> {
+/// Keeps every tensor that has to have one format with another that is kept: its options are those that all have.
+pub(crate) fn hold_together(tensors: &[Stored], options: &mut [Options], target: Option<Target>) {
+    let mut groups: IndexMap<Shared, Vec<usize>> = IndexMap::new();
+    for (index, tensor) in tensors.iter().enumerate() {
+        groups.entry(shared(index, tensor, target)).or_default().push(index);
+    }
+    for members in groups.values().filter(|members| members.len() > 1) {
+        let is_common = |scheme: Scheme| {
+            let has = |o: &Options| o.schemes.iter().any(|m| m.scheme == scheme);
+            members.iter().filter_map(|i| options.get(*i)).all(has)
+        };
+        if Scheme::ALL.into_iter().any(is_common) {
+            continue;
+        }
+        let is_kept = |i: &&usize| options.get(**i).is_some_and(|o| o.schemes.is_empty());
+        let reason = match members.iter().find(is_kept).and_then(|i| tensors.get(*i)) {
+            Some(kept) => format!("loaded as one with {}, which is kept", kept.name),
+            None => "loaded as one with others, and no scheme fits them all".to_owned(),
+        };
+        for member in members {
+            let Some(free) = options.get_mut(*member).filter(|o| !o.schemes.is_empty()) else {
+                continue;
+            };
+            free.held = Some(format!("matrices are kept ({reason})"));
+            free.limit = Some(reason.clone());
+            free.schemes.clear();
+            free.keep = true;
+        }
+    }
+}
+
+pub(crate) fn choices(tensors: &[Stored], options: &[Options], request: &Request) -> Vec<Choice> {
+    let target = request.target;
     let mut groups: IndexMap<Shared, Vec<usize>> = IndexMap::new();
     for (index, (tensor, limits)) in tensors.iter().zip(options).enumerate() {
         // What is kept anyway holds nobody back.
@@ -158,15 +206,15 @@ pub(crate) fn choices(
     let choice = |members: Vec<usize>| {
         let limits: Vec<(&Stored, &Options)> =
             members.iter().filter_map(|i| Some((tensors.get(*i)?, options.get(*i)?))).collect();
-        Choice { options: together(&limits, target), members }
+        Choice { options: together(&limits, request), members }
     };
     groups.into_values().map(choice).collect()
 }
 
 /// Options that all members have; keeping comes first, so that of equal options it is taken.
-fn together(members: &[(&Stored, &Options)], target: Option<Target>) -> Vec<Choosable> {
+fn together(members: &[(&Stored, &Options)], request: &Request) -> Vec<Choosable> {
     let mut together = Vec::new();
-    let kept: u64 = members.iter().map(|(tensor, _)| kept_bytes(tensor, target)).sum();
+    let kept: u64 = members.iter().map(|(tensor, _)| kept_bytes(tensor, request)).sum();
     let keep =
         Choosable { scheme: None, cost: Cost { bytes: kept, error: 0.0 }, worst_db: f64::INFINITY };
     for scheme in Scheme::ALL {
@@ -190,8 +238,13 @@ fn together(members: &[(&Stored, &Options)], target: Option<Target>) -> Vec<Choo
     together
 }
 
-pub(crate) fn kept_bytes(tensor: &Stored, target: Option<Target>) -> u64 {
-    let bits = target.and_then(|target| target.kept_bits(tensor));
+pub(crate) fn kept_bytes(tensor: &Stored, request: &Request) -> u64 {
+    let bits = request.target.and_then(|target| {
+        let foreign = tensor.quantised.as_deref().filter(|form| !target.holds(form));
+        // What is planned anew is decoded first, and what the tool does not hold stays decoded.
+        let is_decoded = foreign.is_some() && ruled(tensor, request) != Class::Stored;
+        target.kept_bits(tensor).or(is_decoded.then_some(16))
+    });
     bits.map_or(tensor.bytes, |bits| (tensor.elements * bits).div_ceil(8))
 }
 

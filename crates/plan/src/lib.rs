@@ -22,6 +22,7 @@
 mod bitsandbytes;
 mod choose;
 mod compressed_tensors;
+mod critical;
 mod export;
 mod figures;
 mod llama_cpp;
@@ -33,6 +34,7 @@ mod solve;
 mod target;
 mod tensor;
 
+pub use critical::Critical;
 pub use export::{ExportError, Form, export};
 pub use figures::{Block, blocks, figures};
 pub use plan::{

@@ -254,6 +254,7 @@ mod tests {
                 dimensions: 2,
                 transposed: false,
                 widths: vec![64],
+                heights: vec![64],
                 weights: 1,
                 elements: 4096,
                 bytes: 8192,

@@ -5,12 +5,12 @@ use serde::Serialize;
 use weightscope_core::{Report, ReportKind, Role, SchemaRecord, Stack};
 
 use crate::choose::{
-    Choice, Options, choices, good_enough, holders, kept_bytes, options, rule, ruled, uniform,
-    unmet,
+    Choice, Options, choices, good_enough, hold_together, holders, is_closed, kept_bytes, options,
+    rule, ruled, uniform, unmet,
 };
 use crate::solve::{Cost, SolveError, bytes_of, error_of, solve};
 use crate::tensor::{ANALYZER, Measured, Stored, stored};
-use crate::{Class, How, Rule, Scheme, Target};
+use crate::{Class, Critical, How, Rule, Scheme, Target, critical};
 
 /// Name in [`SchemaRecord`] of a plan.
 pub const SCHEMA_NAME: &str = "weightscope-plan";
@@ -32,12 +32,16 @@ pub enum Goal {
 pub struct Request {
     /// How small, or how good.
     pub goal: Goal,
-    /// The tool that will do it; any scheme for any tensor when there is none.
+    /// The tool that will do it; any scheme for any tensor when there is none, which no program loads.
     pub target: Option<Target>,
+    /// Why this tool, where it was not asked for ([`Target::suggested`]); empty where it was.
+    pub target_reason: String,
     /// Only these schemes; when empty, all of the target.
     pub schemes: Vec<Scheme>,
     /// Changes to the rules of [`Class::default_rule`]; the last one about a class counts.
     pub rules: Vec<Rule>,
+    /// Plan a checkpoint whose bytes are not those of its model all the same, see [`Critical::refused`].
+    pub force: bool,
 }
 
 /// A size, and the same for each parameter.
@@ -97,6 +101,15 @@ pub struct Quantised {
     pub bits_per_weight: Option<f64>,
 }
 
+impl Quantised {
+    fn words(&self) -> String {
+        let bits = self
+            .bits_per_weight
+            .map_or_else(String::new, |bits| format!(", {bits:.1} bits a weight"));
+        format!("{} as {}{bits}", matrices(self.tensors), self.form)
+    }
+}
+
 /// What becomes of one stored tensor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlannedTensor {
@@ -130,6 +143,8 @@ pub struct PlannedTensor {
     pub error: f64,
     /// The smallest signal-to-noise ratio of its weights; null when all are lossless.
     pub sqnr_db: Option<f64>,
+    /// Whether there was anything to choose.
+    pub open: bool,
     /// What limits its options: a rule, or what the target cannot do.
     pub limit: Option<String>,
 }
@@ -143,6 +158,8 @@ pub struct Plan {
     pub source: String,
     /// Family of the model.
     pub family: String,
+    /// What the scan found critical: a plan mends nothing of it.
+    pub critical: Vec<Critical>,
     /// Parameters, tied ones counted once.
     pub parameters: u64,
     /// What was wanted.
@@ -151,6 +168,8 @@ pub struct Plan {
     pub budget: Option<u64>,
     /// Whom it is for.
     pub target: Option<Target>,
+    /// Why, where nobody asked for it; else empty.
+    pub target_reason: String,
     /// Schemes that were allowed and measured, in the order of reports.
     pub schemes: Vec<Scheme>,
     /// What is already quantised, the form of the most bytes first.
@@ -195,19 +214,18 @@ impl Plan {
         )
     }
 
+    /// What was found critical, in one sentence that says what it means for the plan; `None` where nothing was.
+    pub fn warning(&self) -> Option<String> {
+        (!self.critical.is_empty()).then(|| {
+            let found = critical::words(&self.critical);
+            format!("critical findings, and a plan mends none of them: {found}")
+        })
+    }
+
     /// What is already quantised and what that leaves to be planned, in sentences; nothing for a checkpoint that is
     /// not quantised.
     pub fn already(&self) -> Vec<String> {
-        let forms: Vec<String> = self
-            .already_quantized
-            .iter()
-            .map(|form| {
-                let bits = form
-                    .bits_per_weight
-                    .map_or_else(String::new, |bits| format!(", {bits:.1} bits a weight"));
-                format!("{} as {}{bits}", matrices(form.tensors), form.form)
-            })
-            .collect();
+        let forms: Vec<String> = self.already_quantized.iter().map(Quantised::words).collect();
         if forms.is_empty() {
             return Vec::new();
         }
@@ -217,17 +235,21 @@ impl Plan {
         if stored.count() == 0 {
             return sentences;
         }
-        sentences.push(match (self.open, is_kept) {
-            (0, true) => "nothing to plan: what is quantised stays as it is stored, and the rest \
-                          is kept by rule"
+        sentences.push(match (self.open, is_kept, self.target) {
+            (0, true, Some(target)) if target != Target::LlamaCpp => format!(
+                "nothing to plan: {target} adds nothing to a checkpoint that is quantised; the \
+                 unquantised original, or --for llama.cpp, gives a choice"
+            ),
+            (0, true, _) => "nothing to plan: what is quantised stays as it is stored, and the \
+                             rest is kept by rule"
                 .to_owned(),
-            (open, true) => format!(
+            (open, true, _) => format!(
                 "what is quantised stays as it is stored; {} of {} remain{} to be planned",
                 tensors(open),
                 size(self.open_bytes),
                 if open == 1 { "s" } else { "" }
             ),
-            (_, false) => "they are quantised once more, by a rule of yours".to_owned(),
+            (_, false, _) => "they are quantised once more, by a rule of yours".to_owned(),
         });
         sentences
     }
@@ -278,6 +300,20 @@ pub enum PlanError {
         /// The target.
         target: Target,
     },
+    /// Rules ask for several formats of a tool that has one for a whole model.
+    #[error("{target} has one format for a model, and rules ask for {}", .schemes.iter().map(|s| s.name()).collect::<Vec<_>>().join(", "))]
+    OneFormat {
+        /// The tool.
+        target: Target,
+        /// The schemes asked for.
+        schemes: Vec<Scheme>,
+    },
+    /// The checkpoint's bytes are not those of its model.
+    #[error("there is nothing to plan before this is mended: {}", critical::words(.found))]
+    Broken {
+        /// What was found; at least one is [`Critical::refused`].
+        found: Vec<Critical>,
+    },
     /// A number that is no goal.
     #[error("{value} is no {what}")]
     Goal {
@@ -287,21 +323,28 @@ pub enum PlanError {
         what: &'static str,
     },
     /// The budget cannot be met.
-    #[error("{} cannot be reached, {} is the smallest{}", size(*.budget), size(*.least), because_of(.held))]
+    #[error("{} cannot be reached, {} is the smallest{}", size(*.budget), size(*.least), because_of(.already, .held))]
     Budget {
         /// The bytes allowed.
         budget: u64,
         /// The smallest size within the rules.
         least: u64,
+        /// What is already quantised, by form.
+        already: Vec<String>,
         /// What holds it, the largest first.
         held: Vec<Held>,
     },
 }
 
-fn because_of(held: &[Held]) -> String {
+fn because_of(already: &[String], held: &[Held]) -> String {
     let parts: Vec<String> =
         held.iter().map(|held| format!("{}: {}", held.what, size(held.bytes))).collect();
-    if parts.is_empty() { String::new() } else { format!("; {}", parts.join(", ")) }
+    let already = match already {
+        [] => String::new(),
+        forms => format!("; already quantised: {}", forms.join(", ")),
+    };
+    let parts = if parts.is_empty() { String::new() } else { format!("; {}", parts.join(", ")) };
+    already + &parts
 }
 
 /// A size in decimal units: `548.1 MB`.
@@ -336,6 +379,10 @@ pub(crate) fn size(bytes: u64) -> String {
 /// [`PlanError`] when the report has no measurements, or the wish cannot be met.
 pub fn plan(report: &Report, request: &Request) -> Result<Plan, PlanError> {
     check(report, request)?;
+    let found = critical::of(report);
+    if !request.force && found.iter().any(|finding| finding.refused) {
+        return Err(PlanError::Broken { found });
+    }
     let tensors = stored(report);
     // Of codes that are not decoded nothing can be measured, whatever was asked for.
     let is_asked = report.settings.analyzers.contains_key(ANALYZER);
@@ -343,8 +390,17 @@ pub fn plan(report: &Report, request: &Request) -> Result<Plan, PlanError> {
     if !is_codes && tensors.iter().all(|tensor| tensor.measured.is_empty()) {
         return Err(PlanError::NoMeasurements);
     }
-    let allowed = allowed(&tensors, request);
-    // bitsandbytes has one format for a whole model.
+    let mut allowed = allowed(&tensors, request);
+    // bitsandbytes has one format for a whole model ("load_in_4bit and load_in_8bit are both True, but only one can be
+    // used at the same time" in transformers' BitsAndBytesConfig), and a list of modules that it leaves out.
+    if request.target == Some(Target::BitsAndBytes) {
+        let is_named = |scheme: &Scheme| request.rules.iter().any(|r| r.scheme() == Some(*scheme));
+        let named: Vec<Scheme> = Scheme::ALL.into_iter().filter(is_named).collect();
+        if named.len() > 1 {
+            return Err(PlanError::OneFormat { target: Target::BitsAndBytes, schemes: named });
+        }
+        allowed.retain(|scheme| named.is_empty() || named.contains(scheme));
+    }
     let rounds: Vec<Vec<Scheme>> =
         if request.target == Some(Target::BitsAndBytes) && !allowed.is_empty() {
             allowed.iter().map(|scheme| vec![*scheme]).collect()
@@ -399,9 +455,11 @@ fn check(report: &Report, request: &Request) -> Result<(), PlanError> {
         Goal::MinSqnr(db) => positive(db, "signal-to-noise ratio in dB")?,
     }
     let Some(target) = request.target else { return Ok(()) };
-    let foreign = request.schemes.iter().find(|scheme| !target.schemes().contains(scheme));
-    match foreign {
-        Some(scheme) => Err(PlanError::Scheme { scheme: *scheme, target }),
+    let named =
+        request.schemes.iter().copied().chain(request.rules.iter().filter_map(Rule::scheme));
+    let mut foreign = named.filter(|scheme| !target.schemes().contains(scheme));
+    match foreign.next() {
+        Some(scheme) => Err(PlanError::Scheme { scheme, target }),
         None => Ok(()),
     }
 }
@@ -424,8 +482,11 @@ fn attempt(
     tensors: &[Stored],
     schemes: &[Scheme],
 ) -> Result<Plan, PlanError> {
-    let options: Vec<Options> = tensors.iter().map(|t| options(t, request, schemes)).collect();
-    let choices = choices(tensors, &options, request.target);
+    let is_closed = is_closed(tensors, request);
+    let mut options: Vec<Options> =
+        tensors.iter().map(|t| options(t, request, schemes, is_closed)).collect();
+    hold_together(tensors, &mut options, request.target);
+    let choices = choices(tensors, &options, request);
     let costs: Vec<Vec<Cost>> =
         choices.iter().map(|c| c.options.iter().map(|o| o.cost).collect()).collect();
     let model = report.models.first();
@@ -451,7 +512,8 @@ fn attempt(
             let budget = budget.unwrap_or(u64::MAX);
             let solution = solve(&costs, budget, &same).map_err(|error| match error {
                 SolveError::TooSmall { least } => {
-                    PlanError::Budget { budget, least, held: holders(&choices, &options) }
+                    let already = quantised(tensors).iter().map(Quantised::words).collect();
+                    PlanError::Budget { budget, least, already, held: holders(&choices, &options) }
                 }
                 SolveError::Empty { .. } => PlanError::NoMeasurements,
             })?;
@@ -474,13 +536,15 @@ fn attempt(
     let planned = planned(tensors, &options, &choices, &picks, request);
     let error = error_of(&costs, &picks);
     Ok(Plan {
-        schema: SchemaRecord { name: SCHEMA_NAME.to_owned(), major: 1, minor: 1 },
+        schema: SchemaRecord { name: SCHEMA_NAME.to_owned(), major: 1, minor: 2 },
         source: report.sources.first().map_or_else(String::new, |source| source.path.clone()),
         family: model.map_or_else(String::new, |model| model.family.clone()),
+        critical: critical::of(report),
         parameters,
         goal: request.goal,
         budget: budget.filter(|budget| *budget != u64::MAX),
         target: request.target,
+        target_reason: request.target_reason.clone(),
         schemes: schemes.to_vec(),
         already_quantized: quantised(tensors),
         open: open().count() as u64,
@@ -554,7 +618,7 @@ fn again(stored: &[Stored], options: &[Options], request: &Request) -> Option<St
             if stored
                 .iter()
                 .filter_map(|t| t.quantised.as_deref())
-                .any(|form| !target.holds(form)) =>
+                .any(|form| target == Target::LlamaCpp && !target.holds(form)) =>
         {
             format!(", because {target} cannot hold them as they are stored")
         }
@@ -588,8 +652,7 @@ fn planned(
     let tensor =
         |((tensor, options), (choice, scheme)): ((&Stored, &Options), (usize, Option<Scheme>))| {
             let measured = tensor.measured.iter().find(|m| Some(m.scheme) == scheme);
-            let bytes =
-                measured.map_or_else(|| kept_bytes(tensor, request.target), Measured::bytes);
+            let bytes = measured.map_or_else(|| kept_bytes(tensor, request), Measured::bytes);
             PlannedTensor {
                 name: tensor.name.clone(),
                 role: tensor.role,
@@ -606,6 +669,7 @@ fn planned(
                 bytes,
                 error: measured.map_or(0.0, |m| m.error),
                 sqnr_db: measured.map(|m| m.worst_db).filter(|db| db.is_finite()),
+                open: !options.schemes.is_empty(),
                 limit: options.limit.clone(),
             }
         };

@@ -162,6 +162,13 @@ pub struct Rule {
     pub how: How,
 }
 
+impl Rule {
+    /// The scheme that it names.
+    pub const fn scheme(&self) -> Option<Scheme> {
+        if let How::Only(scheme) = self.how { Some(scheme) } else { None }
+    }
+}
+
 /// A text that is no rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -31,6 +31,8 @@ pub(crate) struct Stored {
     pub(crate) transposed: bool,
     /// Lengths of rows along `in`.
     pub(crate) widths: Vec<u64>,
+    /// Rows along `out`.
+    pub(crate) heights: Vec<u64>,
     /// Weights in it.
     pub(crate) weights: u64,
     pub(crate) elements: u64,
@@ -91,6 +93,7 @@ pub(crate) fn stored(report: &Report) -> Vec<Stored> {
             tensor.elements += weight.elements();
             tensor.bytes += stored_bytes(weight);
             tensor.widths.extend(weight.matrix.map(|[_, width]| width));
+            tensor.heights.extend(weight.matrix.map(|[height, _]| height));
         }
     }
     let measured = |(mut tensor, weights): (Stored, Vec<&WeightRecord>)| {
@@ -137,6 +140,7 @@ fn begin(weight: &WeightRecord) -> Stored {
         dimensions: weight.shape.len(),
         transposed: weight.transposed,
         widths: Vec::new(),
+        heights: Vec::new(),
         weights: 0,
         elements: 0,
         bytes: 0,

@@ -33,7 +33,18 @@ fn of(report: &Report, goal: Goal) -> Plan {
     // Every class of matrices is free, so that one scheme everywhere is what it says.
     let rules = ["embedding=auto", "head=auto", "position=auto"];
     let rules: Vec<Rule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
-    plan(report, &Request { goal, target: None, schemes: Vec::new(), rules }).unwrap()
+    plan(
+        report,
+        &Request {
+            goal,
+            target: None,
+            target_reason: String::new(),
+            schemes: Vec::new(),
+            rules,
+            force: false,
+        },
+    )
+    .unwrap()
 }
 
 #[test]

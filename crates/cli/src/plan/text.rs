@@ -19,8 +19,10 @@ pub(super) fn render(plan: &Plan, width: usize, color: bool) -> String {
     let mut page = Page::new(width, color);
     let about = format!("{}, {} parameters", plan.family, short_count(plan.parameters));
     page.title(&plan.source, &[dim(about)]);
-    let already = plan.already();
-    for sentence in &already {
+    if let Some(warning) = plan.warning() {
+        page.text(0, &[Span::new(Style::Red, warning)]);
+    }
+    for sentence in &plan.already() {
         page.text(0, &[Span::new(Style::Yellow, sentence.clone())]);
     }
     page.blank();
@@ -41,9 +43,16 @@ fn bits(bits: f64) -> String {
 }
 
 fn facts(page: &mut Page, plan: &Plan) {
-    if let Some(target) = plan.target {
-        fact(page, "for", &[plain(target.name())]);
-    }
+    let whom = match plan.target {
+        None => plain(
+            "no program: none loads a mixture of these schemes; --for TOOL makes a plan for one",
+        ),
+        Some(target) if plan.target_reason.is_empty() => plain(target.name()),
+        Some(target) => {
+            plain(format!("{target}: {}; --for names another tool", plan.target_reason))
+        }
+    };
+    fact(page, "for", &[whom]);
     let (before, after) = (plan.before, plan.after);
     fact(
         page,
@@ -69,9 +78,17 @@ fn facts(page: &mut Page, plan: &Plan) {
     if let Some(goal) = goal {
         fact(page, "wanted", &[plain(goal)]);
     }
-    let mut error = vec![bold(number(plan.error)), plain(" sum of relative errors")];
-    error.extend(certainty(plan));
-    fact(page, "error", &error);
+    if plan.error > 0.0 {
+        let mut error =
+            vec![bold(number(plan.error)), plain(", the relative errors of all weights added up")];
+        error.extend(certainty(plan));
+        fact(page, "error", &error);
+        let limits = "it tells well which format suits a weight, and badly which weight needs the bits: models do \
+                      not count all weights alike, so compare answers before you choose";
+        fact(page, "", &[dim(limits)]);
+    } else {
+        fact(page, "error", &[bold("none"), plain(": every weight stays as it is")]);
+    }
     for note in &plan.notes {
         fact(page, "note", &[Span::new(Style::Yellow, note.clone())]);
     }
@@ -83,10 +100,10 @@ fn certainty(plan: &Plan) -> Vec<Span> {
         (Some(bound), Some(gap)) if gap > plan.error * 1e-9 => {
             let share = 100.0 * gap / plan.error;
             let share = if share < 0.01 { "<0.01".to_owned() } else { format!("{share:.2}") };
-            let bound = format!("; {} at the least, a gap of ", number(bound));
-            vec![plain(bound), plain(format!("{share} %")).solid()]
+            let bound = format!("; no plan of this size has less than {}, ", number(bound));
+            vec![plain(bound), plain(format!("{share} %")).solid(), plain(" below")]
         }
-        (Some(_), _) => vec![plain("; nothing within the budget has less")],
+        (Some(_), _) => vec![plain("; no plan of this size has less")],
         _ => Vec::new(),
     }
 }
@@ -305,16 +322,18 @@ fn rules(page: &mut Page, plan: &Plan) {
     // What rules left free and was kept all the same.
     let mut kept: BTreeMap<&str, Vec<&PlannedTensor>> = BTreeMap::new();
     for tensor in plan.tensors.iter().filter(|t| t.scheme.is_none()) {
-        let rule = tensor.limit.as_deref().unwrap_or("left as it is: the budget allows it");
-        if !rule.ends_with("=keep") {
-            kept.entry(rule).or_default().push(tensor);
-        }
+        let why = match tensor.limit.as_deref() {
+            Some(rule) if rule.ends_with("=keep") => continue,
+            // Rules and rows that leave other schemes left a choice.
+            Some(why) if !tensor.open => why,
+            _ => "what was asked for leaves it as it is",
+        };
+        kept.entry(why).or_default().push(tensor);
     }
     for (why, tensors) in kept {
         let size: u64 = tensors.iter().map(|t| t.bytes).sum();
         let first = tensors.first().map_or("", |t| t.name.as_str());
         let more = if tensors.len() > 1 { ", .." } else { "" };
-        let why = if why.ends_with("=min8") { "left as it is: the budget allows it" } else { why };
         let body = format!(
             "{}, {}: {why} ({first}{more})",
             plural(tensors.len() as u64, "tensor"),

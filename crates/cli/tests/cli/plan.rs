@@ -110,7 +110,7 @@ fn what_cannot_be_met_is_one() {
     plan(&report, "--target-size 100kB")
         .exits(1)
         .says("100.0 kB cannot be reached, ")
-        .says("kept by rule `norm=keep`: 4.800 kB");
+        .says("kept by rule `norm=keep`: 9.600 kB");
     // What is named as the nearest can be had.
     let run = plan(&report, "--target-bpw 2").exits(1);
     let (_, nearest) = run.err.split_once("can be reached is --target-bpw ").unwrap();
@@ -132,9 +132,39 @@ fn a_plan_of_a_broken_checkpoint_says_so() {
     };
     broken["findings"] = serde_json::json!([finding("wte.weight"), finding("wpe.weight")]);
     fs::write(&path, broken.to_string()).unwrap();
-    let run = plan(&path, "-q --target-bpw 6").exits(0);
+    let page = folder.path().join("plan.html");
     let words = "integrity.non-finite (wte.weight: 3 values are NaN), and one more";
-    assert!(run.err.contains(words), "{}", run.err);
+    for line in ["-q --target-bpw 6".to_owned(), format!("--target-bpw 6 -o {}", page.display())] {
+        plan(&path, &line).exits(0).says(words);
+    }
+    assert!(fs::read_to_string(&page).unwrap().contains(words));
+    let shown = plan(&path, "--target-bpw 6").exits(0).out;
+    let second = shown.lines().nth(1).unwrap();
+    assert!(second.starts_with("critical findings, and a plan mends none of them"), "{shown}");
+
+    broken["findings"][1]["code"] = "integrity.damaged".into();
+    fs::write(&path, broken.to_string()).unwrap();
+    let refused = plan(&path, "-q --target-bpw 6").exits(4);
+    let words =
+        "before this is mended: integrity.damaged (wpe.weight: 3 values are NaN), and one more";
+    assert!(refused.err.contains(words) && refused.err.contains("--force"), "{}", refused.err);
+    plan(&path, "-q --target-bpw 6 --force").exits(0).says("integrity.damaged (wpe.weight");
+}
+
+#[test]
+fn a_plan_is_for_a_tool_unless_any_is_asked_for() {
+    let folder = folder();
+    let report = report(folder.path());
+    let shown = |line: &str| plan(&report, line).exits(0).out;
+    let usual = shown("--target-bpw 6");
+    assert!(usual.contains("llama.cpp: its files mix types freely"), "{usual}");
+    assert!(!usual.contains("int8_channel") && !usual.contains("loads a mixture"), "{usual}");
+    let any = shown("--target-bpw 6 --for any");
+    assert!(any.contains("no program: none loads a mixture of these schemes"), "{any}");
+    assert!(any.contains("nf4_b64"), "{any}");
+    let by_scheme = shown("--target-bpw 6 --schemes nf4_b64");
+    assert!(by_scheme.contains("bitsandbytes: it has the schemes asked for"), "{by_scheme}");
+    assert!(usual.contains("badly which weight"), "{usual}");
 }
 
 #[test]
@@ -154,6 +184,8 @@ fn slips_are_usage() {
     usage("--target-bpw 4 --rule norm", "write WHAT=HOW");
     usage("--target-bpw 4 -o plan.yaml", "a plan is written as .json, .html or .txt");
     usage("--target-bpw 4 --write plan.sh", "--for");
+    usage("--target-bpw 4 --for any --write plan.sh", "--for any is for none");
+    usage("--target-bpw 4 --schemes nf4_b64,gguf_q4_0", "--for any has every scheme");
     usage("--target-bpw 4 --for llama.cpp --write plan.yaml", "ends with .sh or .txt");
     usage("--target-bpw 4 -o x.json -o x.json", "two files cannot have one name");
     let onto = format!("--target-bpw 6 -o {}", report.display());

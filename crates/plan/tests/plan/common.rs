@@ -175,7 +175,14 @@ pub(crate) fn layers(blocks: u32) -> Model {
 }
 
 pub(crate) fn request(goal: Goal) -> Request {
-    Request { goal, target: None, schemes: vec![], rules: vec![] }
+    Request {
+        goal,
+        target: None,
+        target_reason: String::new(),
+        schemes: vec![],
+        rules: vec![],
+        force: false,
+    }
 }
 
 /// The error of a plan, from the ratios in the report.

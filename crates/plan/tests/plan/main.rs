@@ -1,6 +1,7 @@
 //! Plans of small reports that are built here.
 
 mod common;
+mod targets;
 
 use common::{Model, error_of, layers, request};
 use proptest::prelude::*;
@@ -35,7 +36,7 @@ fn a_budget_that_cannot_be_met_says_what_holds_it() {
     let error = plan(&layers(4).report(), &wanted).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("embeddings are kept by rule `embedding=keep`: "), "{text}");
-    let PlanError::Budget { budget, least, held } = error else { panic!("{error}") };
+    let PlanError::Budget { budget, least, held, .. } = error else { panic!("{error}") };
     assert_eq!(held.iter().map(|held| held.bytes).sum::<u64>(), least);
     assert!(least > budget);
     // What it names as the smallest can be reached.
@@ -182,6 +183,10 @@ fn wishes_that_make_no_sense() {
     wanted.schemes = vec![Scheme::Nf4B64];
     let error = plan(&report, &wanted).unwrap_err().to_string();
     assert!(error.starts_with("llama.cpp cannot store nf4_b64; it has f16"), "{error}");
+    // A rule is held to the same.
+    wanted.schemes.clear();
+    wanted.rules = vec!["matrix=nf4_b64".parse().unwrap()];
+    assert!(matches!(plan(&report, &wanted), Err(PlanError::Scheme { .. })));
 }
 
 #[test]
