@@ -26,6 +26,8 @@ pub(crate) const METRICS: [&str; 12] = [
 const ROUNDED: f64 = 1.5;
 /// Share of B's norm that cannot be told from nothing in sums of squares.
 const RESOLVED: f64 = 2e-7;
+/// Multiple of the square of that below which nothing is said to be a conversion.
+const SEEN: f64 = 100.0;
 /// Share of a squared change that a conversion must explain where the rest is more than rounding, and the largest rest
 /// as a share of B's norm.
 const EXPLAINED: f64 = 0.99;
@@ -160,6 +162,10 @@ fn find(
         of_b,
         is_large: change >= LARGE * LARGE * of_a.min(of_b),
     };
+    if change <= SEEN * RESOLVED * RESOLVED * of_b {
+        // Sums of squares cannot tell what explains so little.
+        return Ok(None);
+    }
     let mut direct = families(probe);
     let is_vector = probe.size().into_iter().min() <= Some(1);
     if is_vector && !line.is_large {

@@ -727,6 +727,9 @@ impl<'a> Context<'a> {
     }
 }
 
+/// Relative L2 below which a cast to a type of 16 bits or less rounds nothing but what is below its range.
+const ENDS: f64 = 1e-6;
+
 /// How a weight came to another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Recast {
@@ -783,16 +786,21 @@ impl Recast {
             Self::Cast => {
                 let relative = relative_of(members.iter().copied()).unwrap_or(0.0);
                 let because = match ratio("above_floor") {
+                    // So little is lost where a type ends, and nowhere else.
+                    _ if relative > 0.0 && relative < ENDS => format!(
+                        "only values below {to}'s smallest lost digits: relative L2 {}",
+                        number(relative)
+                    ),
                     Some(ratio) => format!(
-                        "the difference is the rounding (relative L2 {}, {ratio:.3} times the floor)",
+                        "the difference is the rounding: relative L2 {}, {ratio:.3} times the floor",
                         number(relative)
                     ),
                     None if relative > 0.0 => {
-                        format!("the difference is the rounding (relative L2 {})", number(relative))
+                        format!("the difference is the rounding: relative L2 {}", number(relative))
                     }
                     None => "nothing is lost".to_owned(),
                 };
-                format!("recast: {count} from {from} to {to}; {because}")
+                format!("recast from {from} to {to}: {count} ({because})")
             }
         }
     }

@@ -130,7 +130,8 @@ impl Probe {
         arrangement: &Arrangement,
     ) -> Result<Self, AnalyzeError> {
         let grids = [base.storage_grid()?, tuned.storage_grid()?];
-        let formats = grids.map(Format::of);
+        let [of_base, of_tuned] = grids;
+        let formats = [Format::of(of_base, base.dtype()?), Format::of(of_tuned, tuned.dtype()?)];
         let along = arrangement.along(tuned);
         let [rows, columns] = base.size();
         let size = if along == Axis::Rows { [rows, columns] } else { [columns, rows] };
@@ -209,19 +210,24 @@ struct Format {
     roundoff: f64,
     /// Exponent of its smallest normal number, as `f64` stores it.
     least: u64,
+    /// Half of the smallest step of the type that the values are stored in, which may end before.
+    smallest: f64,
 }
 
 impl Format {
-    /// `None` for integers, and for codes with factors.
-    fn of(grid: StorageGrid) -> Option<Self> {
+    /// The coarsest format that holds the values of a weight, and the type that it is stored in; `None` for integers,
+    /// and for codes with factors.
+    fn of(grid: StorageGrid, stored: DType) -> Option<Self> {
         let dtype: DType = grid.dtype()?;
         let normal = dtype.min_positive_normal()?;
-        Some(Self { roundoff: dtype.unit_roundoff()?, least: exponent(normal) })
+        let smallest = stored.min_positive_normal()? * stored.unit_roundoff()?;
+        Some(Self { roundoff: dtype.unit_roundoff()?, least: exponent(normal), smallest })
     }
 
     /// Half of the step at `x`.
     fn half_step(self, x: f64) -> f64 {
-        self.roundoff * f64::from_bits(exponent(x).max(self.least) << 52)
+        let step = self.roundoff * f64::from_bits(exponent(x).max(self.least) << 52);
+        step.max(self.smallest)
     }
 }
 
