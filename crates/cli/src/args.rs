@@ -66,7 +66,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ScanArgs {
-    /// A .safetensors or .gguf file, a model folder, or the shards of one checkpoint
+    /// A file (.safetensors, .gguf, or PyTorch's .bin, .pt, .pth, .ckpt), a model folder, or the shards of one checkpoint
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
@@ -202,7 +202,7 @@ impl RunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// A .safetensors or .gguf file, a model folder, or the shards of one checkpoint
+    /// A file (.safetensors, .gguf, or PyTorch's .bin, .pt, .pth, .ckpt), a model folder, or the shards of one checkpoint
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Format of what is printed: table, json, markdown or csv

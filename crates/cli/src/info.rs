@@ -20,11 +20,7 @@ pub(crate) fn run(args: &InfoArgs) -> Exit {
         }
     };
     let metadata = opened.checkpoint.metadata();
-    let source = SourceRecord {
-        path: metadata.path.clone(),
-        format: metadata.format.clone(),
-        files: metadata.files.clone(),
-    };
+    let source = SourceRecord::of(metadata);
     let info = Info {
         graph: &opened.graph,
         entries: opened.checkpoint.entries(),

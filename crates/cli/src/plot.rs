@@ -15,7 +15,7 @@ use crate::signals::Signals;
 
 #[derive(Debug, Args)]
 pub(crate) struct PlotArgs {
-    /// A .safetensors or .gguf file, a model folder, or the shards of one checkpoint
+    /// A file (.safetensors, .gguf, or PyTorch's .bin, .pt, .pth, .ckpt), a model folder, or the shards of one checkpoint
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 

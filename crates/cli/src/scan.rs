@@ -362,7 +362,7 @@ fn rejected(request: &Request, tool: ToolRecord, error: &LoadError) -> Report {
         code: Key::Borrowed(error.code()),
         message: error.to_string(),
     };
-    let source = |path| SourceRecord { path, format: String::new(), files: Vec::new() };
+    let source = |path| SourceRecord { path, ..SourceRecord::default() };
     Report {
         schema: SchemaRecord::default(),
         tool,

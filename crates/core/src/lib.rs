@@ -44,11 +44,11 @@ pub use mlp::{InputNorm, Mlp};
 pub use pair::PairSource;
 pub use parameters::{ParameterSpec, Parameters};
 pub use report::{
-    AdapterRecord, CategoryRecord, ErrorRecord, ErrorScope, FileRecord, FindingCounts, IgnoreRule,
-    ModelSummary, NotMeasured, Report, ReportKind, SCHEMA_MAJOR, SCHEMA_MINOR, SCHEMA_NAME,
-    SchemaRecord, SeriesDetail, Settings, ShapeMismatch, SourceRecord, Status, StoredRecord,
-    StoredShare, Timings, ToolRecord, Totals, TowerRecord, WeightRecord, WeightStatus,
-    WrapperRecord,
+    AdapterRecord, CategoryRecord, Danger, ErrorRecord, ErrorScope, FileRecord, FindingCounts,
+    GlobalRecord, IgnoreRule, ModelSummary, NotMeasured, Report, ReportKind, SCHEMA_MAJOR,
+    SCHEMA_MINOR, SCHEMA_NAME, SchemaRecord, SeriesDetail, Settings, ShapeMismatch, SourceRecord,
+    Status, StoredRecord, StoredShare, Timings, ToolRecord, Totals, TowerRecord, WeightRecord,
+    WeightStatus, WrapperRecord,
 };
 pub use role::{Category, Kind, Part, Role, Stack};
 pub use siblings::{

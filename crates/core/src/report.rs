@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Category, Conclusion, Confidence, DType, Figure, Finding, Heads, Key, Kind, Metrics,
+    Category, Conclusion, Confidence, DType, Figure, Finding, Heads, Key, Kind, Metadata, Metrics,
     Parameters, Part, Role, Severity, Stack, Value,
 };
 
@@ -122,7 +122,7 @@ impl Status {
 }
 
 /// One input.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourceRecord {
     /// As the user typed it.
@@ -131,6 +131,56 @@ pub struct SourceRecord {
     pub format: String,
     /// Its files.
     pub files: Vec<FileRecord>,
+    /// What its pickles would import and call; nothing of it was run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub globals: Vec<GlobalRecord>,
+    /// What was chosen to be read, and what else lies there and was not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl SourceRecord {
+    /// What a report says of a checkpoint.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            path: metadata.path.clone(),
+            format: metadata.format.clone(),
+            files: metadata.files.clone(),
+            globals: metadata.globals.clone(),
+            notes: metadata.notes.clone(),
+        }
+    }
+}
+
+/// Something that a pickle would import in the program that loads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct GlobalRecord {
+    /// Python module.
+    pub module: String,
+    /// Name in it.
+    pub name: String,
+    /// What it could do.
+    pub danger: Danger,
+    /// How often it is imported.
+    pub count: u64,
+    /// The file.
+    pub file: String,
+    /// The part of the file: `data.pkl`.
+    pub place: String,
+}
+
+/// What importing and calling something could do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Danger {
+    /// Nothing but hold values: scalars of NumPy, paths, dates, settings.
+    Inert,
+    /// Nobody here knows.
+    Unknown,
+    /// Run programs, reach files or networks, or lead to what does.
+    Runs,
 }
 
 /// One file of an input.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::report::stored_type;
-use crate::{DType, ErrorRecord, FileRecord, Value, element_count};
+use crate::{DType, ErrorRecord, FileRecord, GlobalRecord, Value, element_count};
 
 /// Index of a tensor in [`TensorSource::entries`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +114,12 @@ pub struct Metadata {
     pub config: Option<Value>,
     /// What was wrong with shards and side files.
     pub errors: Vec<ErrorRecord>,
+    /// What the files would import and call in a program that unpickles them; nothing of it was run.
+    pub globals: Vec<GlobalRecord>,
+    /// What was chosen to be read, and what else lies there and was not: one sentence each.
+    pub notes: Vec<String>,
+    /// Tensors that are the same bytes of a file under two names: (copy, original).
+    pub shared: Vec<(String, String)>,
     /// Identifies the state of the files (sizes, modification times, header hashes), for resuming.
     pub fingerprint: String,
 }

@@ -183,11 +183,6 @@ impl<'a> Measured<'a> {
                 errors.extend(finished.errors);
             }
         }
-        let record = |metadata: &&Metadata| SourceRecord {
-            path: metadata.path.clone(),
-            format: metadata.format.clone(),
-            files: metadata.files.clone(),
-        };
         let mut models = vec![self.graph.summary.clone()];
         models.extend(pairing.map(|pairing| pairing.tuned.clone()));
         let mut report = Report {
@@ -195,7 +190,7 @@ impl<'a> Measured<'a> {
             tool: options.tool.clone(),
             kind: if pairing.is_some() { ReportKind::Compare } else { ReportKind::Scan },
             status: Status::Complete,
-            sources: sources.iter().map(record).collect(),
+            sources: sources.iter().map(|metadata| SourceRecord::of(metadata)).collect(),
             models,
             settings,
             weights,

@@ -95,7 +95,8 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
         }
     }
 
-    let mut summary = summary::summarize(in_order, &model, &names, config, &sizes);
+    let mut summary =
+        summary::summarize(in_order, &model, &names, config, &sizes, &metadata.shared);
     summary.towers = tower::towers(entries, &names, &found, &sizes);
     if config.is_of_model() {
         summary.missing_towers = tower::missing(config, &names);

@@ -21,9 +21,11 @@ pub(crate) fn summarize(
     names: &Names,
     config: Config<'_>,
     sizes: &Towers<'_>,
+    shared: &[(String, String)],
 ) -> ModelSummary {
     let tie = config.ties_embeddings(model.family());
-    let tied = tied(tensors, model, tie == Some(true));
+    let mut tied = tied(tensors, model, tie == Some(true));
+    add_shared(&mut tied, tensors, shared);
     let copies: HashSet<usize> = tied.iter().map(|(copy, _)| *copy).collect();
 
     let heads = sizes.common(|sizes| sizes.heads);
@@ -197,6 +199,25 @@ fn tied(tensors: InOrder<'_>, model: &Model, embeddings: bool) -> Vec<(usize, us
         }
     }
     pairs
+}
+
+/// Adds what is one parameter because its bytes are shared, whatever the configuration says.
+fn add_shared(tied: &mut Vec<(usize, usize)>, tensors: InOrder<'_>, shared: &[(String, String)]) {
+    if shared.is_empty() {
+        return;
+    }
+    let by_name: HashMap<&str, usize> =
+        tensors.iter().map(|(index, entry, _)| (entry.name.as_str(), index)).collect();
+    let mut copies: HashSet<usize> = tied.iter().map(|(copy, _)| *copy).collect();
+    for (copy, original) in shared {
+        let pair = by_name.get(copy.as_str()).zip(by_name.get(original.as_str()));
+        let Some((copy, original)) = pair else { continue };
+        // The configuration may call the other one of the two the copy.
+        let is_known = copies.contains(copy) || tied.contains(&(*original, *copy));
+        if !is_known && copies.insert(*copy) {
+            tied.push((*copy, *original));
+        }
+    }
 }
 
 fn is_language_model_head(entry: &TensorEntry, found: &Found) -> bool {

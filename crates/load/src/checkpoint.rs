@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use weightscope_core::{
-    EntryId, ErrorScope, Key, Metadata, SourceError, TensorEntry, TensorSource, Value,
+    EntryId, ErrorScope, GlobalRecord, Key, Metadata, SourceError, TensorEntry, TensorSource, Value,
 };
 
 use crate::blob::Access;
@@ -105,7 +105,12 @@ fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError>
                 )
             }
         }
-        _ => (listed(paths, &mut log), parent(first)),
+        _ => {
+            let plan = listed(paths, &mut log);
+            let names: Vec<String> = plan.files.iter().map(|path| file_name(path)).collect();
+            folder::torch::check_slices(first, names.iter().map(String::as_str))?;
+            (plan, parent(first))
+        }
     };
     let (files, contents) = open_files(&plan.files, access, &mut log, first)?;
     // A file that describes its model is not of the model that config.json beside it may describe.
@@ -124,6 +129,8 @@ fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError>
         ..Metadata::default()
     };
     shards::check_splits(&files, &contents, &mut log);
+    tell_contents(&files, &contents, &mut metadata);
+    metadata.notes.append(&mut plan.notes);
     let mut stored = collect(contents, &files, &mut log);
     if let Some(file) = files.get(0) {
         file.container.finish(&mut stored, &mut own);
@@ -133,10 +140,38 @@ fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError>
     }
     metadata.config = own.or(config);
     let quantization = metadata.config.as_ref().and_then(quantization_of).or(aside.as_ref());
+    metadata.shared = shared(&stored);
     let claims = packing::claims(&Tensors::new(&stored, &files, quantization));
     let (entries, places) = place::entries(&stored, claims);
     metadata.errors = log.finish();
     Ok(Checkpoint { entries, places, stored, files, metadata })
+}
+
+/// What the files say of themselves beside their tensors.
+fn tell_contents(files: &Files, contents: &[StoredFile], metadata: &mut Metadata) {
+    for (file, stored) in files.iter().zip(contents) {
+        let globals = stored.globals.iter();
+        metadata.globals.extend(
+            globals.map(|global| GlobalRecord { file: file.name.clone(), ..global.clone() }),
+        );
+        let notes = stored.notes.iter();
+        metadata.notes.extend(notes.map(|note| format!("{}: {note}", escaped(&file.name))));
+    }
+}
+
+/// Tensors that are the same bytes as an earlier one.
+fn shared(stored: &[StoredTensor]) -> Vec<(String, String)> {
+    let mut first: HashMap<_, &str> = HashMap::with_capacity(stored.len());
+    let mut pairs = Vec::new();
+    for tensor in stored.iter().filter(|tensor| tensor.bytes > 0) {
+        let place = (tensor.file, tensor.start, &tensor.type_name, &tensor.shape, &tensor.view);
+        if let Some(original) = first.get(&place) {
+            pairs.push((tensor.name.clone(), (*original).to_owned()));
+        } else {
+            first.insert(place, &tensor.name);
+        }
+    }
+    pairs
 }
 
 /// What the configuration says of the way weights are stored, its own or that of its text part.
@@ -170,7 +205,7 @@ fn listed(paths: &[PathBuf], log: &mut ErrorLog) -> Plan {
         let names: Vec<String> = files.iter().map(|path| file_name(path)).collect();
         shards::report_missing(&names.iter().map(String::as_str).collect::<Vec<_>>(), log);
     }
-    Plan { files, index: None, side_files: Vec::new() }
+    Plan { files, ..Plan::default() }
 }
 
 fn typed(paths: &[PathBuf]) -> String {

@@ -35,21 +35,36 @@ pub enum LoadError {
         cause: io::Error,
     },
     /// The folder has no file with weights.
-    #[error("{}: there is no .safetensors or .gguf file in this folder", shown(.path))]
+    #[error("{}: there is no model in this folder (.safetensors, .gguf, or .bin, .pt, .pth, .ckpt of PyTorch)", shown(.path))]
     NoWeights {
         /// The folder.
         path: PathBuf,
     },
     /// The folder has several models of which one must be named.
     #[error(
-        "{}: holds {} GGUF models: {}; name one of them",
+        "{}: holds {} {format} models: {}; name one of them",
         shown(.path), files.len(), listed(.files)
     )]
     SeveralModels {
         /// The folder.
         path: PathBuf,
+        /// Their format.
+        format: &'static str,
         /// Their files and the bytes of each, of a split model of all its parts under the name of the first.
         files: Vec<(String, u64)>,
+    },
+    /// Parts of one model that repeat the names of its tensors and have a piece of each.
+    #[error(
+        "{}: {} files are each a piece of every tensor of one model ({}): {advice}",
+        shown(.path), files.len(), named(.files)
+    )]
+    Slices {
+        /// The folder.
+        path: PathBuf,
+        /// Their files.
+        files: Vec<String>,
+        /// What to do.
+        advice: &'static str,
     },
     /// The folder has weights, but only in another format.
     #[error(
@@ -84,7 +99,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Stable kebab-case code: `no-input`, `not-found`, `unreadable`, `no-weights`, `several-models`,
+    /// Stable kebab-case code: `no-input`, `not-found`, `unreadable`, `no-weights`, `several-models`, `slices`,
     /// `unsupported-format`, `nothing-usable`, or the [`FileError::code`] of the only file.
     pub fn code(&self) -> &'static str {
         match self {
@@ -93,6 +108,7 @@ impl LoadError {
             Self::Unreadable { .. } => "unreadable",
             Self::NoWeights { .. } => "no-weights",
             Self::SeveralModels { .. } => "several-models",
+            Self::Slices { .. } => "slices",
             Self::UnsupportedFormat { .. } => "unsupported-format",
             Self::File { cause, .. } => cause.code(),
             Self::NothingUsable { .. } => "nothing-usable",
@@ -107,6 +123,7 @@ impl LoadError {
             | Self::Unreadable { path, .. }
             | Self::NoWeights { path }
             | Self::SeveralModels { path, .. }
+            | Self::Slices { path, .. }
             | Self::UnsupportedFormat { path, .. }
             | Self::File { path, .. }
             | Self::NothingUsable { path, .. } => Some(path),
@@ -114,22 +131,43 @@ impl LoadError {
     }
 }
 
+/// Where unpickling would not be harmless, what it would run.
+fn would_call(calls: &[String]) -> String {
+    match calls {
+        [] => String::new(),
+        calls => format!(
+            "; do not load it with anything else: it would import {} before it comes that far",
+            calls.join(", ")
+        ),
+    }
+}
+
 fn shown(path: &Path) -> String {
     escaped(&path.to_string_lossy())
+}
+
+fn named(files: &[String]) -> String {
+    let mut names: Vec<String> = files.iter().take(NAMED).map(|name| quoted(name)).collect();
+    if let Some(more) = files.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        names.push(format!("and {more} more"));
+    }
+    names.join(", ")
 }
 
 /// So many models of a folder are named.
 const NAMED: usize = 20;
 
+/// `1.5 GB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    let unit = units.into_iter().find(|(unit, _)| bytes as f64 >= *unit);
+    unit.map_or_else(
+        || format!("{bytes} bytes"),
+        |(unit, name)| format!("{:.1} {name}", bytes as f64 / unit),
+    )
+}
+
 fn listed(files: &[(String, u64)]) -> String {
-    let size = |bytes: u64| {
-        let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
-        let unit = units.into_iter().find(|(unit, _)| bytes as f64 >= *unit);
-        unit.map_or_else(
-            || format!("{bytes} bytes"),
-            |(unit, name)| format!("{:.1} {name}", bytes as f64 / unit),
-        )
-    };
     let mut names: Vec<String> = files
         .iter()
         .take(NAMED)
@@ -216,6 +254,28 @@ pub enum FileError {
         bytes: u64,
         /// End of the header.
         needs: u64,
+    },
+    /// A zip archive without its directory, which stands at the end.
+    #[error(
+        "file begins like a zip archive, and its {bytes} bytes do not end like one: an incomplete download?"
+    )]
+    NoZipDirectory {
+        /// Size of the file.
+        bytes: u64,
+    },
+    /// A pickle that cannot be read to its end.
+    #[error("its pickle cannot be read: {reason}{}", would_call(.calls))]
+    BrokenPickle {
+        /// What does not fit.
+        reason: String,
+        /// What a program that unpickles it would have called by then, and what could do harm.
+        calls: Vec<String>,
+    },
+    /// A file of values without a model.
+    #[error("holds {found}")]
+    NoTensors {
+        /// What it holds instead.
+        found: String,
     },
     /// The file ends before the tensors do.
     #[error(
@@ -369,7 +429,11 @@ impl FileError {
             Self::UnsupportedFormat { .. } => "unsupported-format",
             Self::WrongMagic { .. } => "wrong-magic",
             Self::UnsupportedVersion { .. } => "unsupported-version",
-            Self::HeaderTruncated { .. } | Self::DataTruncated { .. } => "truncated",
+            Self::HeaderTruncated { .. }
+            | Self::NoZipDirectory { .. }
+            | Self::DataTruncated { .. } => "truncated",
+            Self::BrokenPickle { .. } => "broken-pickle",
+            Self::NoTensors { .. } => "no-tensors",
             Self::HeaderTooLarge { .. } => "header-too-large",
             Self::InvalidHeader { .. } => "invalid-header",
             Self::TooManyTensors { .. } => "too-many-tensors",

@@ -1,5 +1,7 @@
 //! The opened files of a checkpoint, for reading stored tensors.
 
+use std::cell::RefCell;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,13 +9,16 @@ use weightscope_core::{FileRecord, SourceError};
 
 use crate::FileError;
 use crate::blob::{Access, Blob, FileBlob};
-use crate::container::{self, Container, StoredFile, StoredTensor, gguf};
+use crate::container::{self, Container, StoredFile, StoredTensor, gguf, pytorch};
 use crate::foreign;
+use crate::view::Tiles;
 
 /// The files, in the order in which stored tensors number them.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     files: Vec<OpenFile>,
+    /// Of tensors whose elements do not lie one after the other.
+    tiles: Tiles,
 }
 
 /// One opened file.
@@ -49,6 +54,9 @@ impl OpenFile {
                 None if !is_told && is_gguf(path) && !has_magic(&blob) => {
                     FileError::WrongMagic { format: "GGUF" }
                 }
+                None if !is_told && is_torch(path) && !is_torch_file(&blob) => {
+                    FileError::WrongMagic { format: "PyTorch" }
+                }
                 _ => fault,
             }
         })?;
@@ -69,6 +77,21 @@ pub(crate) fn is_gguf(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }
 
+/// Whether a path is named like a file of torch.save.
+pub(crate) fn is_torch(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| {
+        ["bin", "pt", "pth", "ckpt"].iter().any(|other| extension.eq_ignore_ascii_case(other))
+    })
+}
+
+/// Whether a file begins like one of torch.save.
+pub(crate) fn is_torch_file(blob: &dyn Blob) -> bool {
+    let mut head = [0; 16];
+    blob.read_at(0, &mut head)
+        .is_ok_and(|filled| pytorch::PyTorch.claims(head.get(..filled).unwrap_or_default()))
+}
+
 /// Whether a file begins like a GGUF.
 fn has_magic(blob: &dyn Blob) -> bool {
     let mut head = [0; 4];
@@ -82,7 +105,7 @@ pub(crate) fn file_name(path: &Path) -> String {
 
 impl Files {
     pub(crate) fn new(files: Vec<OpenFile>) -> Self {
-        Self { files }
+        Self { files, tiles: Tiles::default() }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &OpenFile> {
@@ -109,6 +132,32 @@ impl Files {
                 size: tensor.bytes,
             });
         };
+        let Some(view) = &tensor.view else { return Self::read_plain(file, tensor, start, into) };
+        // Why a piece could not be had; the tile that lacks it is only told that it failed.
+        let fault = RefCell::new(None);
+        let read = |at: u64, into: &mut [u8]| {
+            Self::read_plain(file, tensor, at, into).map_err(|cause| {
+                fault.replace(Some(cause));
+                io::Error::other("a part could not be read")
+            })
+        };
+        let result = self.tiles.read(view, tensor.file, tensor.start, start, into, &read);
+        result.map_err(|cause| {
+            fault.take().unwrap_or_else(|| SourceError::Read {
+                tensor: tensor.name.clone(),
+                file: file.name.clone(),
+                cause: Arc::new(cause),
+            })
+        })
+    }
+
+    /// Copies bytes of the file from byte `start` after the beginning of a tensor on.
+    fn read_plain(
+        file: &OpenFile,
+        tensor: &StoredTensor,
+        start: u64,
+        into: &mut [u8],
+    ) -> Result<(), SourceError> {
         let offset = tensor.start.saturating_add(start);
         let copied = file.blob.read_at(offset, into).map_err(|cause| SourceError::Read {
             tensor: tensor.name.clone(),
@@ -120,7 +169,7 @@ impl Files {
                 tensor: tensor.name.clone(),
                 file: file.name.clone(),
                 end: offset.saturating_add(copied as u64),
-                needs: tensor.start.saturating_add(end),
+                needs: offset.saturating_add(into.len() as u64),
             });
         }
         Ok(())

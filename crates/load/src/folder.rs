@@ -1,5 +1,7 @@
 //! Which files of a folder are the checkpoint.
 
+pub(crate) mod torch;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
@@ -14,17 +16,30 @@ use crate::quoted::quoted;
 use crate::regular::{self, FileState};
 use crate::{LoadError, foreign, json, shards};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+/// What a model of one format is called in its folder.
+#[derive(Debug)]
+struct Naming {
+    /// The file, when it is one.
+    single: &'static str,
+    /// The index of several.
+    index: &'static str,
+}
+
+const SAFETENSORS: Naming =
+    Naming { single: "model.safetensors", index: "model.safetensors.index.json" };
+const PYTORCH: Naming =
+    Naming { single: "pytorch_model.bin", index: "pytorch_model.bin.index.json" };
 
 /// The files to read, and what an index says of them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// Files with weights, by name.
     pub(crate) files: Vec<PathBuf>,
     pub(crate) index: Option<Index>,
     /// Side files that were read, for the fingerprint.
     pub(crate) side_files: Vec<SideFile>,
+    /// Other weights in the folder that are not read.
+    pub(crate) notes: Vec<String>,
 }
 
 /// What the fingerprint says of a side file.
@@ -56,61 +71,76 @@ impl Index {
     }
 }
 
-/// Looks for a model in `folder`: a single `model.safetensors`, else the shards of its index, else every
-/// safetensors file; else for a GGUF model.
+/// Looks for a model in `folder`: a single `model.safetensors`, else the shards of its index, else every safetensors
+/// file; else the same of `pytorch_model.bin`; else for a GGUF model, and then for the only file of torch.save.
 pub(crate) fn plan(folder: &Path, log: &mut ErrorLog) -> Result<Plan, LoadError> {
     let names = file_names(folder)?;
-    let has = |name: &str| names.contains(name);
-    let mut plan = Plan { files: Vec::new(), index: None, side_files: Vec::new() };
+    let mut plan = Plan::default();
+    if !by_name(&SAFETENSORS, folder, &names, &mut plan, log) {
+        let all = |names: Vec<&str>| names.into_iter().map(|name| folder.join(name)).collect();
+        let found: Vec<&str> =
+            names.iter().map(String::as_str).filter(|n| is_safetensors(n)).collect();
+        if !found.is_empty() {
+            shards::report_missing(&found, log);
+            plan.files = all(found);
+        } else if !by_name(&PYTORCH, folder, &names, &mut plan, log) {
+            let found = match gguf_model(folder, &names)? {
+                Some(found) => found,
+                None => torch::model(folder, &names)?.ok_or_else(|| no_weights(folder, &names))?,
+            };
+            shards::report_missing(&found, log);
+            plan.files = all(found);
+        }
+    }
+    plan.notes.extend(torch::not_read(folder, &names, &plan));
+    Ok(plan)
+}
 
-    if has(INDEX) {
-        match read_index(&folder.join(INDEX)) {
+/// Takes the shards of the index, or the single file; whether there is one of the two.
+fn by_name(
+    naming: &Naming,
+    folder: &Path,
+    names: &BTreeSet<String>,
+    plan: &mut Plan,
+    log: &mut ErrorLog,
+) -> bool {
+    let Naming { single, index } = *naming;
+    let has = |name: &str| names.contains(name);
+    if has(index) {
+        match read_index(folder, index) {
             Ok((weight_map, repeated, side_file)) => {
                 plan.side_files.push(side_file);
-                let shards = listed_shards(&weight_map, log);
-                if has(SINGLE) && !shards.contains_key(SINGLE) {
+                let shards = listed_shards(index, &weight_map, log);
+                if has(single) && !shards.contains_key(single) {
                     // What loaders read in such a folder is the single file.
-                    log.add(ErrorScope::SideFile, INDEX, "unused-index", || {
+                    log.add(ErrorScope::SideFile, index, "unused-index", || {
                         format!(
                             "{} is read; it is not among the files of the index",
-                            quoted(SINGLE)
+                            quoted(single)
                         )
                     });
                 } else {
                     for name in repeated {
                         log.add(ErrorScope::Tensor, &name, "duplicate-name", || {
-                            format!("tensor {}: twice in {INDEX}; the first is used", quoted(&name))
+                            format!("tensor {}: twice in {index}; the first is used", quoted(&name))
                         });
                     }
-                    plan.files = select_shards(folder, &names, &shards, log);
+                    plan.files = select_shards(folder, names, index, &shards, log);
                     plan.index = Some(Index { weight_map });
-                    return Ok(plan);
+                    return true;
                 }
             }
             Err(reason) => {
-                log.add(ErrorScope::SideFile, INDEX, "broken-index", || {
+                log.add(ErrorScope::SideFile, index, "broken-index", || {
                     format!("{reason}; the folder is read without it")
                 });
             }
         }
     }
-
-    if has(SINGLE) {
-        plan.files.push(folder.join(SINGLE));
-        return Ok(plan);
+    if has(single) {
+        plan.files.push(folder.join(single));
     }
-    let found: Vec<&str> = names.iter().map(String::as_str).filter(|n| is_safetensors(n)).collect();
-    if found.is_empty() {
-        let Some(found) = gguf_model(folder, &names)? else {
-            return Err(no_weights(folder, &names));
-        };
-        shards::report_missing(&found, log);
-        plan.files = found.into_iter().map(|name| folder.join(name)).collect();
-        return Ok(plan);
-    }
-    shards::report_missing(&found, log);
-    plan.files = found.into_iter().map(|name| folder.join(name)).collect();
-    Ok(plan)
+    has(single)
 }
 
 /// All parts of the split GGUF that `path` is one of; `None` when it is none.
@@ -121,7 +151,7 @@ pub(crate) fn parts(path: &Path, folder: &Path, log: &mut ErrorLog) -> Option<Pl
     let parts = shards::set_of(name, &names)?;
     shards::report_missing(&parts, log);
     let files = parts.into_iter().map(|name| folder.join(name)).collect();
-    Some(Plan { files, index: None, side_files: Vec::new() })
+    Some(Plan { files, ..Plan::default() })
 }
 
 /// The files of the one GGUF model in a folder; `None` when there is none. Quantisations of a model are several models,
@@ -153,15 +183,18 @@ fn gguf_model<'a>(
     if candidates.len() <= 1 {
         return Ok(candidates.pop());
     }
+    let files = sizes(folder, &candidates);
+    Err(LoadError::SeveralModels { path: folder.to_owned(), format: "GGUF", files })
+}
+
+/// The first file of each model, and the bytes of all its files.
+fn sizes(folder: &Path, models: &[Vec<&str>]) -> Vec<(String, u64)> {
     let bytes = |name: &&str| std::fs::metadata(folder.join(name)).map_or(0, |file| file.len());
-    let files = candidates
-        .iter()
-        .filter_map(|parts| {
-            let bytes = parts.iter().map(bytes).fold(0, u64::saturating_add);
-            Some(((*parts.first()?).to_owned(), bytes))
-        })
-        .collect();
-    Err(LoadError::SeveralModels { path: folder.to_owned(), files })
+    let named = models.iter().filter_map(|parts| {
+        let bytes = parts.iter().map(bytes).fold(0, u64::saturating_add);
+        Some(((*parts.first()?).to_owned(), bytes))
+    });
+    named.collect()
 }
 
 /// Names in the folder, sorted; hidden files (such as the `._` companions that macOS leaves on foreign
@@ -191,8 +224,11 @@ fn no_weights(folder: &Path, names: &BTreeSet<String>) -> LoadError {
 }
 
 /// The `weight_map`, the names that came again in it, and the file itself.
-fn read_index(path: &Path) -> Result<(Metrics, Vec<String>, SideFile), String> {
-    let (bytes, state) = regular::read_side_file(path).map_err(|e| e.to_string())?;
+fn read_index(
+    folder: &Path,
+    name: &'static str,
+) -> Result<(Metrics, Vec<String>, SideFile), String> {
+    let (bytes, state) = regular::read_side_file(&folder.join(name)).map_err(|e| e.to_string())?;
     let document = json::parse(&bytes)?;
     let Value::Map(mut entries) = document.value else { return Err("is not an object".to_owned()) };
     match entries.swap_remove("weight_map") {
@@ -200,7 +236,7 @@ fn read_index(path: &Path) -> Result<(Metrics, Vec<String>, SideFile), String> {
             // A key repeated elsewhere in the file is none of the tensors'.
             let mut repeated = document.repeated;
             repeated.retain(|key| map.contains_key(key.as_str()));
-            Ok((map, repeated, SideFile::new(INDEX, state, &bytes)))
+            Ok((map, repeated, SideFile::new(name, state, &bytes)))
         }
         Some(Value::Map(_)) => Err("its \"weight_map\" is empty".to_owned()),
         Some(_) => Err("its \"weight_map\" is not an object".to_owned()),
@@ -209,7 +245,7 @@ fn read_index(path: &Path) -> Result<(Metrics, Vec<String>, SideFile), String> {
 }
 
 /// The files of an index with the number of tensors it places in each.
-fn listed_shards(weight_map: &Metrics, log: &mut ErrorLog) -> BTreeMap<String, u64> {
+fn listed_shards(index: &str, weight_map: &Metrics, log: &mut ErrorLog) -> BTreeMap<String, u64> {
     let mut shards = BTreeMap::new();
     for (tensor, file) in weight_map {
         if let Some(file) = file.as_str() {
@@ -217,7 +253,7 @@ fn listed_shards(weight_map: &Metrics, log: &mut ErrorLog) -> BTreeMap<String, u
             *count = count.saturating_add(1);
         } else {
             log.add(ErrorScope::Tensor, tensor, "broken-index", || {
-                format!("tensor {}: its file in {INDEX} is not a text", quoted(tensor))
+                format!("tensor {}: its file in {index} is not a text", quoted(tensor))
             });
         }
     }
@@ -228,6 +264,7 @@ fn listed_shards(weight_map: &Metrics, log: &mut ErrorLog) -> BTreeMap<String, u
 fn select_shards(
     folder: &Path,
     names: &BTreeSet<String>,
+    index: &str,
     shards: &BTreeMap<String, u64>,
     log: &mut ErrorLog,
 ) -> Vec<PathBuf> {
@@ -235,20 +272,20 @@ fn select_shards(
     for (name, tensors) in shards {
         if !is_plain(name) {
             log.add(ErrorScope::Shard, name, "unsafe-path", || {
-                format!("{} in {INDEX} is not a plain file name and is not opened", quoted(name))
+                format!("{} in {index} is not a plain file name and is not opened", quoted(name))
             });
         } else if names.contains(name) {
             files.push(folder.join(name));
         } else {
             log.add(ErrorScope::Shard, name, "missing-shard", || {
-                format!("the file is not there; {INDEX} places {tensors} tensors in it")
+                format!("the file is not there; {index} places {tensors} tensors in it")
             });
         }
     }
     for name in shards::unlisted(names, shards) {
         log.add(ErrorScope::Shard, name, "unlisted-shard", || {
             format!(
-                "is named like a shard of this model, but {INDEX} does not list it; it is not read"
+                "is named like a shard of this model, but {index} does not list it; it is not read"
             )
         });
     }

@@ -4,13 +4,10 @@ use std::path::Path;
 
 use crate::FileError;
 
-const PYTORCH: &str = "a PyTorch pickle checkpoint";
-
 /// The format that a file's extension stands for, when it is one of weights that no container reads.
 pub(crate) fn by_extension(path: &Path) -> Option<&'static str> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     Some(match extension.as_str() {
-        "bin" | "pt" | "pth" | "ckpt" => PYTORCH,
         "npz" | "npy" => "a NumPy array file",
         "h5" => "HDF5",
         "onnx" => "ONNX",
@@ -20,8 +17,6 @@ pub(crate) fn by_extension(path: &Path) -> Option<&'static str> {
 }
 
 /// What the first bytes of a file that has no valid safetensors header are.
-///
-/// To be asked only then: 0x80, the first byte of a pickle, is also that of a header of 128 bytes.
 pub(crate) fn by_content(head: &[u8]) -> Option<FileError> {
     let text = head.trim_ascii_start();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
@@ -34,8 +29,6 @@ pub(crate) fn by_content(head: &[u8]) -> Option<FileError> {
         return Some(FileError::HtmlPage);
     }
     let format = match head {
-        [b'P', b'K', 3, 4, ..] => "a zip archive (PyTorch or NumPy)",
-        [0x80, 1..=5, ..] => PYTORCH,
         [0x89, b'H', b'D', b'F', ..] => "HDF5",
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a NumPy array file",
         _ => return None,

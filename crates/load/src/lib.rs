@@ -66,6 +66,7 @@ mod quoted;
 mod regular;
 mod row_order;
 mod shards;
+mod view;
 
 pub use checkpoint::{Checkpoint, open, open_mapped};
 pub use error::{FileError, LoadError};

@@ -1,4 +1,4 @@
-//! The naming of shards: `model-00001-of-00003.safetensors`, and `.gguf`.
+//! The naming of shards: `model-00001-of-00003.safetensors`, also `.gguf` and `.bin`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ struct Set<'a> {
     extension: &'static str,
 }
 
-const EXTENSIONS: [&str; 2] = [".safetensors", ".gguf"];
+const EXTENSIONS: [&str; 3] = [".safetensors", ".gguf", ".bin"];
 
 /// The set and the number of a shard name.
 fn parse(name: &str) -> Option<(Set<'_>, u64)> {
@@ -54,6 +54,11 @@ pub(crate) fn report_missing(names: &[&str], log: &mut ErrorLog) {
             });
         }
     }
+}
+
+/// Whether a name is that of a shard.
+pub(crate) fn is_shard(name: &str) -> bool {
+    parse(name).is_some()
 }
 
 /// The names among `names` that belong to the set of `name`, its own included; `None` when it is named like no shard.
@@ -140,7 +145,7 @@ mod tests {
             "model-00001-of-999999999.safetensors",
             "model-0000a-of-00002.safetensors",
             "model--of-.safetensors",
-            "model-00001-of-00002.bin",
+            "model-00001-of-00002.pt",
         ] {
             assert_eq!(parse(name), None, "{name}");
         }

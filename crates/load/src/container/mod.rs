@@ -4,15 +4,17 @@
 //! numbers before they are compared with the bytes that are there; it touches no values.
 
 pub(crate) mod gguf;
+pub(crate) mod pytorch;
 pub(crate) mod safetensors;
 
 use std::fmt;
 
 use weightscope_codec::BlockFormat;
-use weightscope_core::{DType, Orientation, Value, element_count};
+use weightscope_core::{DType, GlobalRecord, Orientation, Value, element_count};
 
 use crate::blob::Blob;
 use crate::row_order::RowOrder;
+pub(crate) use crate::view::View;
 use crate::{FileError, foreign};
 
 /// Most tensors of one checkpoint.
@@ -45,7 +47,7 @@ pub(crate) trait Container: fmt::Debug + Sync {
 }
 
 /// Every format, those with a magic first; the last one takes what is left.
-static CONTAINERS: &[&dyn Container] = &[&gguf::Gguf, &safetensors::Safetensors];
+static CONTAINERS: &[&dyn Container] = &[&gguf::Gguf, &pytorch::PyTorch, &safetensors::Safetensors];
 
 /// What one file holds.
 #[derive(Debug, Default)]
@@ -60,6 +62,10 @@ pub(crate) struct StoredFile {
     pub(crate) split: Option<Split>,
     /// What it is for, when it is no model.
     pub(crate) purpose: Option<&'static str>,
+    /// What it would import in a program that unpickles it.
+    pub(crate) globals: Vec<GlobalRecord>,
+    /// What of it was chosen, and what it holds beside.
+    pub(crate) notes: Vec<String>,
     /// Fingerprint of the table of contents.
     pub(crate) hash: u128,
 }
@@ -99,12 +105,14 @@ pub(crate) struct StoredTensor {
     pub(crate) shape: Vec<u64>,
     /// Their checked product.
     pub(crate) elements: u64,
-    /// Stored bytes.
+    /// Stored bytes; of elements that share some, as if they did not.
     pub(crate) bytes: u64,
     /// Index of its file.
     pub(crate) file: usize,
     /// First byte in the file.
     pub(crate) start: u64,
+    /// How its elements lie from there on, unless one after the other.
+    pub(crate) view: Option<Box<View>>,
     /// Which dimension holds output units, where the format fixes it.
     pub(crate) orientation: Option<Orientation>,
     /// Where its rows lie, unless one after the other.

@@ -191,6 +191,7 @@ fn check_entry(name: &str, raw: &RawValue) -> Result<(StoredTensor, u64, u64), F
         start: 0,
         orientation: None,
         row_order: None,
+        view: None,
     };
     Ok((stored, begin, end))
 }

@@ -66,6 +66,8 @@ fn a_sound_folder() {
     let metadata = checkpoint.metadata();
     assert_eq!(metadata.config.as_ref().unwrap().get("n"), Some(&Value::Integer(3)));
     assert_eq!(metadata.path, folder.path().to_str().unwrap());
+    let note = "beside \"model-00001-of-00003.safetensors\" and its shards in the folder and not read: \"pytorch_model.bin\"";
+    assert_eq!(metadata.notes, [note]);
     let files: Vec<_> = metadata.files.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(
         files,
@@ -232,11 +234,11 @@ fn inputs_without_anything_usable() {
     assert_eq!(code(&[folder.path().to_owned()]).0, "no-weights");
     put(folder.path(), "README.md", "text");
     assert_eq!(code(&[folder.path().to_owned()]).0, "no-weights");
-    let bin = put(folder.path(), "pytorch_model.bin", b"\x80\x02");
+    let bin = put(folder.path(), "pytorch_model.bin", b"\x80\x02\0\0\0\0\0\0");
     let (found, message) = code(&[folder.path().to_owned()]);
-    assert_eq!(found, "unsupported-format");
-    assert!(message.contains("pytorch_model.bin") && message.contains("not read yet"), "{message}");
-    assert_eq!(code(std::slice::from_ref(&bin)).0, "unsupported-format");
+    assert_eq!(found, "wrong-magic");
+    assert!(message.contains("pytorch_model.bin") && message.contains("PyTorch"), "{message}");
+    assert_eq!(code(std::slice::from_ref(&bin)).0, "wrong-magic");
 
     // A folder that is named like a file.
     let odd = folder.path().join("x.safetensors");

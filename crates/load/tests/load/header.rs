@@ -277,8 +277,8 @@ fn what_is_not_safetensors_is_named() {
     check(pointer, "git-lfs-pointer", "git lfs pull");
     check("<!DOCTYPE html><html><body>Sign in</body>", "html-page", "download");
     check("\n <HTML>", "html-page", "HTML page");
-    check(b"PK\x03\x04\x00\x00\x08\x08\x00\x00\x00\x00", "unsupported-format", "zip archive");
-    check(b"\x80\x02}q\x00X\x01\x00\x00\x00a", "unsupported-format", "pickle");
+    check(b"PK\x03\x04\x00\x00\x08\x08\x00\x00\x00\x00", "truncated", "zip archive");
+    check(b"\x80\x02}q\x00X\x01\x00\x00\x00a", "broken-pickle", "ends too early");
     check(b"\x89HDF\r\n\x1a\n\0\0\0\0", "unsupported-format", "HDF5");
     check("secret: hunter2, and some more text", "header-too-large", "not a safetensors file?");
     assert!(!rejected("secret: hunter2, and some more text").1.contains("hunter2"));
@@ -289,11 +289,14 @@ fn what_is_not_safetensors_is_named() {
 
     // A name tells the format where the bytes do not; the bytes decide where they are sound.
     let folder = tempfile::tempdir().unwrap();
-    for name in
-        ["a.bin", "a.pt", "a.pth", "a.ckpt", "a.npz", "a.npy", "a.h5", "a.onnx", "a.MSGPACK"]
-    {
-        let error = open(&[put(folder.path(), name, b"no magic in this one")]).unwrap_err();
-        assert_eq!(error.code(), "unsupported-format", "{name}");
+    for (code, names) in [
+        ("wrong-magic", &["a.bin", "a.pt", "a.pth", "a.CKPT"][..]),
+        ("unsupported-format", &["a.npz", "a.npy", "a.h5", "a.onnx", "a.MSGPACK"]),
+    ] {
+        for name in names {
+            let error = open(&[put(folder.path(), name, b"no magic in this one")]).unwrap_err();
+            assert_eq!(error.code(), code, "{name}");
+        }
     }
     assert!(open(&[put(folder.path(), "blob", raw_file("{}", b""))]).is_ok());
 }

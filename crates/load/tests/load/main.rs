@@ -14,3 +14,4 @@ mod header;
 mod hostile;
 mod packings_a;
 mod packings_b;
+mod pytorch;

@@ -91,7 +91,7 @@ impl Model {
             sources: vec![SourceRecord {
                 path: "model".to_owned(),
                 format: "safetensors".to_owned(),
-                files: vec![],
+                ..SourceRecord::default()
             }],
             models: vec![model],
             settings: Settings::default(),

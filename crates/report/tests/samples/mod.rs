@@ -253,7 +253,12 @@ fn gpt2_summary() -> ModelSummary {
 fn source(path: &str, files: &[(&str, u64)]) -> SourceRecord {
     let files =
         files.iter().map(|(name, bytes)| FileRecord { name: (*name).to_owned(), bytes: *bytes });
-    SourceRecord { path: path.to_owned(), format: "safetensors".to_owned(), files: files.collect() }
+    SourceRecord {
+        path: path.to_owned(),
+        format: "safetensors".to_owned(),
+        files: files.collect(),
+        ..SourceRecord::default()
+    }
 }
 
 /// A report of nothing.
@@ -517,7 +522,7 @@ pub(crate) fn named(names: &[String]) -> Report {
         report.sources.push(SourceRecord {
             path: name.clone(),
             format: name.clone(),
-            files: vec![],
+            ..SourceRecord::default()
         });
         record.stored = Some(StoredRecord {
             scheme: name.clone(),

@@ -269,7 +269,7 @@ pub(super) fn report() -> Report {
         sources: vec![SourceRecord {
             path: "models/sample\u{1b}]0;x\u{7}".to_owned(),
             format: "safetensors".to_owned(),
-            files: Vec::new(),
+            ..SourceRecord::default()
         }],
         models: vec![model],
         status: Status::Partial,

@@ -81,6 +81,7 @@ impl Container for Gguf {
             split: split(&pairs),
             purpose: Purpose::of(&pairs).name(),
             hash: header.finish(),
+            ..StoredFile::default()
         })
     }
 
@@ -339,6 +340,7 @@ fn once(infos: Vec<Info>, data_start: u64, faults: &mut Vec<Fault>) -> Vec<Store
             start: data_start.saturating_add(info.offset),
             orientation,
             row_order: None,
+            view: None,
             shape: info.shape,
         });
     }
