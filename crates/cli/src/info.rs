@@ -1,7 +1,7 @@
 //! `ws-cli info`: what a checkpoint is, from its headers.
 
 use weightscope::report::{Format, Info, render_info};
-use weightscope::{SourceRecord, TensorSource, WalkOptions, open};
+use weightscope::{SourceRecord, TensorSource, WalkOptions, open, open_parts};
 
 use crate::args::InfoArgs;
 use crate::exit::Exit;
@@ -12,35 +12,53 @@ pub(crate) fn run(args: &InfoArgs) -> Exit {
         output::complain(&message);
         return Exit::Usage;
     }
-    let opened = match open(&args.paths, WalkOptions::default(), false) {
+    let opened = match &args.paths[..] {
+        [path] => open_parts(path, WalkOptions::default(), false),
+        paths => open(paths, WalkOptions::default(), false).map(|one| vec![(String::new(), one)]),
+    };
+    let opened = match opened {
         Ok(opened) => opened,
         Err(error) => {
             output::complain(&error.to_string());
             return Exit::Rejected;
         }
     };
-    let metadata = opened.checkpoint.metadata();
-    let source = SourceRecord::of(metadata);
-    let info = Info {
-        graph: &opened.graph,
-        entries: opened.checkpoint.entries(),
-        source: &source,
-        errors: &metadata.errors,
-        parts: args.verbose,
-    };
     let options = output::render_options(args.color.color, usize::MAX, &[]);
-    let status = if metadata.errors.is_empty() { Exit::Complete } else { Exit::Partial };
-    if args.quiet || args.format != Format::Table {
-        output::complain_of(&metadata.errors);
+    let mut status = Exit::Complete;
+    let mut texts = Vec::new();
+    for (_, opened) in &opened {
+        let metadata = opened.checkpoint.metadata();
+        let source = SourceRecord::of(metadata);
+        let info = Info {
+            graph: &opened.graph,
+            entries: opened.checkpoint.entries(),
+            source: &source,
+            errors: &metadata.errors,
+            parts: args.verbose,
+        };
+        if !metadata.errors.is_empty() {
+            status = Exit::Partial;
+        }
+        if args.quiet || args.format != Format::Table {
+            output::complain_of(&metadata.errors);
+        }
+        match render_info(&info, args.format, &options) {
+            Ok(text) => texts.push(text),
+            Err(error) => {
+                output::complain(&error.to_string());
+                return Exit::Unwritten;
+            }
+        }
     }
     if args.quiet {
         return status;
     }
-    match render_info(&info, args.format, &options) {
-        Ok(text) => status.max(output::print(&text)),
-        Err(error) => {
-            output::complain(&error.to_string());
-            Exit::Unwritten
+    let text = match &texts[..] {
+        [_, _, ..] if args.format == Format::Json => {
+            let parts: Vec<&str> = texts.iter().map(|text| text.trim_end()).collect();
+            format!("[\n{}\n]\n", parts.join(",\n"))
         }
-    }
+        _ => texts.join("\n"),
+    };
+    status.max(output::print(&text))
 }

@@ -158,6 +158,9 @@ pub(crate) fn run(job: Job, registry: Registry) -> Exit {
     // The journal is for going on: a finished run with written reports needs it no more.
     if let Some(journal) = journal {
         if report.status != Status::Interrupted && written == Exit::Complete {
+            for part in report.sources.iter().filter_map(|source| source.part.as_deref()) {
+                let _ = fs::remove_file(journal.of_part(part).path);
+            }
             let _ = fs::remove_file(journal.path);
         } else if written != Exit::Complete && journal.path.exists() {
             let path = journal.path.display();

@@ -137,6 +137,12 @@ pub struct SourceRecord {
     /// What was chosen to be read, and what else lies there and was not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Files with weights in the folder and below it that were not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<FileRecord>,
+    /// Which part of a model of several it is: its folder below that of the model, empty for the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
 }
 
 impl SourceRecord {
@@ -148,6 +154,8 @@ impl SourceRecord {
             files: metadata.files.clone(),
             globals: metadata.globals.clone(),
             notes: metadata.notes.clone(),
+            unread: metadata.unread.clone(),
+            part: None,
         }
     }
 }
@@ -405,6 +413,9 @@ pub struct WeightRecord {
     pub other: Option<String>,
     /// The stored tensor it lies in.
     pub source_tensor: String,
+    /// Which of [`Report::models`] it belongs to, where a model has several parts.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub model: u32,
     /// What it does.
     pub role: Role,
     /// Which part of its module it is.
@@ -441,6 +452,11 @@ pub struct WeightRecord {
     pub analyses: IndexMap<Key, Metrics>,
     /// Why a metric has no value, by `analyzer.metric`.
     pub undefined: IndexMap<Key, String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_first(model: &u32) -> bool {
+    *model == 0
 }
 
 /// How a weight is stored that is not plain elements of one type: in blocks with their scales, or as codes with factors

@@ -118,6 +118,8 @@ pub struct Metadata {
     pub globals: Vec<GlobalRecord>,
     /// What was chosen to be read, and what else lies there and was not: one sentence each.
     pub notes: Vec<String>,
+    /// Files with weights in the folder and below it that are not read.
+    pub unread: Vec<FileRecord>,
     /// Tensors that are the same bytes of a file under two names: (copy, original).
     pub shared: Vec<(String, String)>,
     /// Identifies the state of the files (sizes, modification times, header hashes), for resuming.

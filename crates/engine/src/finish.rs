@@ -15,6 +15,7 @@ use weightscope_core::{
 use crate::RunOptions;
 use crate::causes;
 use crate::journal::Finished;
+use crate::parts;
 use crate::plan::Plan;
 use crate::scan::{panic_text, record_of, tensor_error};
 
@@ -218,6 +219,16 @@ impl<'a> Measured<'a> {
 /// the whole model and their totals are replaced.
 pub fn rejudge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
     report.errors.retain(|error| error.scope != ErrorScope::Analyzer);
+    if let Some(parts) = parts::split(report) {
+        let judged = parts.into_iter().map(|(name, mut part)| {
+            judge(&mut part, analyzers);
+            (name, part)
+        });
+        if let Some(joined) = parts::join(judged.collect()) {
+            *report = joined;
+        }
+        return;
+    }
     judge(report, analyzers);
     report.totals = totals(report);
 }
@@ -262,12 +273,21 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
     ignore(&mut findings, &report.settings);
     ignore(&mut facts, &report.settings);
     causes::fold(analyzers, &mut findings, &mut facts);
+    report.findings = findings;
+    report.facts = facts;
+    sort(report);
+    report.conclusions = conclusions;
+}
+
+/// Puts findings and facts in order: by severity, code, weight order and metric.
+pub(crate) fn sort(report: &mut Report) {
+    let Report { weights, findings, facts, .. } = report;
     let order: BTreeMap<&str, usize> =
-        report.weights.iter().enumerate().map(|(index, w)| (w.name.as_str(), index)).collect();
+        weights.iter().enumerate().map(|(index, w)| (w.name.as_str(), index)).collect();
     let place = |f: &Finding| {
         f.weight.as_deref().map(|name| order.get(name).copied().unwrap_or(usize::MAX))
     };
-    for list in [&mut findings, &mut facts] {
+    for list in [findings, facts] {
         list.sort_by(|a, b| {
             let by_severity = b.severity.cmp(&a.severity);
             by_severity
@@ -276,9 +296,6 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
                 .then_with(|| a.metric.cmp(&b.metric))
         });
     }
-    report.findings = findings;
-    report.facts = facts;
-    report.conclusions = conclusions;
 }
 
 /// Drops figures of weights that have no findings and are not shown whole, where the report is to be small. Once: a report that is judged anew
@@ -326,7 +343,7 @@ fn unreadable(entry: Option<&TensorEntry>, dtype: &str) -> (&'static str, String
     )
 }
 
-fn totals(report: &Report) -> Totals {
+pub(crate) fn totals(report: &Report) -> Totals {
     let count = |status| {
         report.weights.iter().filter(|w: &&WeightRecord| w.status == status).count() as u64
     };

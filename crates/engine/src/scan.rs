@@ -65,6 +65,20 @@ pub struct JournalFile {
     pub resume: bool,
 }
 
+impl JournalFile {
+    /// The journal of a part of a model of several: beside this one, with the part in its name.
+    #[must_use]
+    pub fn of_part(&self, part: &str) -> Self {
+        if part.is_empty() {
+            return self.clone();
+        }
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".");
+        name.push(part.replace(['/', '\\'], "."));
+        Self { path: self.path.with_file_name(name), resume: self.resume }
+    }
+}
+
 /// Why a scan could not run at all.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -574,6 +588,7 @@ pub(crate) fn record_of(
         name: weight.name.clone(),
         other: partner.map(|partner| partner.name.clone()),
         source_tensor: weight.source_tensor.clone(),
+        model: 0,
         role: weight.role,
         part: weight.part,
         stack: weight.stack,

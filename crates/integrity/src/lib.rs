@@ -215,6 +215,18 @@ static DESCRIPTOR: Descriptor = Descriptor {
             advice: "look at one of the two alone with --include or --exclude",
         },
         FindingSpec {
+            code: "integrity.stale-index",
+            severities: &[Severity::Critical],
+            doc: "The index names files of which none is there, while another complete set of shards is. These are read; loaders that follow the index find nothing.",
+            advice: "write the index of the files that are there, or remove it",
+        },
+        FindingSpec {
+            code: "integrity.unread-file",
+            severities: &[Severity::Info],
+            doc: "Files with weights lie under the given path and were not read: variants, other formats, adapters, folders that no list makes part of the model.",
+            advice: "name the file or its folder to look at it",
+        },
+        FindingSpec {
             code: "integrity.wrapped",
             severities: &[Severity::Info],
             doc: "Names carry what wrappers of training tools put into them (torch.compile, data-parallel and fully sharded training, activation checkpointing, PEFT). They are read without these, and plain loaders will not find them. An adapter that lies unmerged on the weights, and modules that were trained apart, are told with their size.",

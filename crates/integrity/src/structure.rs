@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weightscope_core::{
-    ErrorScope, Finding, Report, ReportKind, Severity, ShapeMismatch, Verdicts, WeightRecord,
-    without_numbers,
+    ErrorScope, FileRecord, Finding, Report, ReportKind, Severity, ShapeMismatch, Verdicts,
+    WeightRecord, without_numbers,
 };
 
 /// Faults of a shard that leave all of its tensors readable.
@@ -26,6 +26,7 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     unexpected(report, out);
     second_copy(report, out);
     wrapped(report, out);
+    unread(report, out);
 }
 
 /// Empty tensors that are enough without full siblings.
@@ -60,6 +61,51 @@ fn empty<'a>(report: &'a Report, out: &mut Verdicts) -> BTreeSet<&'a str> {
             .advice("save it again with gathered weights (stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py on the optimizer's shards)"),
     );
     names.collect()
+}
+
+/// Files that are named in a sentence.
+const NAMED: usize = 3;
+
+/// Files with weights that were not looked at.
+fn unread(report: &Report, out: &mut Verdicts) {
+    let files: Vec<&FileRecord> = report.sources.iter().flat_map(|source| &source.unread).collect();
+    if report.kind != ReportKind::Scan || files.is_empty() {
+        return;
+    }
+    let bytes = files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.bytes));
+    let mut names: Vec<String> = files
+        .iter()
+        .take(NAMED)
+        .map(|file| format!("{} ({})", file.name, size(file.bytes)))
+        .collect();
+    if files.len() > NAMED {
+        names.push(format!("{} more", files.len() - NAMED));
+    }
+    let (noun, are) = if files.len() == 1 { ("file", "is") } else { ("files", "are") };
+    let message = format!(
+        "{} {noun} with weights {are} under this path and not read: {}",
+        files.len(),
+        names.join(", ")
+    );
+    out.push(
+        Finding::new("integrity.unread-file", Severity::Info, None, message)
+            .metric("bytes", bytes as f64)
+            .advice("name the file or its folder to look at it"),
+    );
+}
+
+/// `1.5 GB`.
+fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut unit = "B";
+    for next in ["kB", "MB", "GB", "TB"] {
+        if value < 1000.0 {
+            break;
+        }
+        value /= 1000.0;
+        unit = next;
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{value:.3} {unit}") }
 }
 
 /// Names that wrappers of training tools have changed, and what these left beside the weights.
@@ -243,18 +289,26 @@ fn shards(report: &Report, out: &mut Verdicts) -> bool {
     for error in &report.errors {
         let (code, metric) = match (error.scope, &*error.code) {
             (_, "truncated") => ("integrity.truncated", "truncated"),
+            (_, "stale-index") => ("integrity.stale-index", "index"),
             (ErrorScope::Shard, _) => ("integrity.shard", "shard"),
             _ => continue,
         };
         absent |= error.scope == ErrorScope::Shard && !HARMLESS.contains(&&*error.code);
-        let advice = if error.code == "unlisted-shard" {
-            "repair the index, or remove the file"
-        } else {
-            "download or export the file again"
+        let advice = match &*error.code {
+            "unlisted-shard" => "repair the index, or remove the file",
+            "stale-index" => {
+                "write the index of these files, or remove it: loaders that follow it find nothing"
+            }
+            _ => "download or export the file again",
         };
         // A truncated tensor is a weight; a shard is not.
         let weight = (error.scope == ErrorScope::Tensor).then_some(error.name.as_str());
-        let finding = Finding::new(code, Severity::Critical, weight, error.message.clone());
+        let message = if error.code == "stale-index" {
+            format!("{}: {}", error.name, error.message)
+        } else {
+            error.message.clone()
+        };
+        let finding = Finding::new(code, Severity::Critical, weight, message);
         out.push(finding.metric(metric, 1.0).advice(advice));
     }
     absent

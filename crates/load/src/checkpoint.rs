@@ -99,7 +99,7 @@ fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError>
             } else {
                 let folder = parent(path);
                 (
-                    folder::parts(path, &folder, &mut log)
+                    folder::split_parts(path, &folder, &mut log)
                         .unwrap_or_else(|| listed(paths, &mut log)),
                     folder,
                 )
@@ -130,13 +130,16 @@ fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError>
     };
     shards::check_splits(&files, &contents, &mut log);
     tell_contents(&files, &contents, &mut metadata);
-    metadata.notes.append(&mut plan.notes);
+    metadata.unread.append(&mut plan.unread);
     let mut stored = collect(contents, &files, &mut log);
     if let Some(file) = files.get(0) {
         file.container.finish(&mut stored, &mut own);
     }
     if let Some(index) = &plan.index {
         compare_with(index, &stored, &files, &mut log);
+    }
+    if let Some((name, index)) = &plan.stale {
+        stale(name, index, &stored, &files, &mut log);
     }
     metadata.config = own.or(config);
     let quantization = metadata.config.as_ref().and_then(quantization_of).or(aside.as_ref());
@@ -380,6 +383,23 @@ fn collect(contents: Vec<StoredFile>, files: &Files, log: &mut ErrorLog) -> Vec<
         }
     }
     stored
+}
+
+/// Reports an index in whose stead other shards are read.
+fn stale(name: &str, index: &Index, stored: &[StoredTensor], files: &Files, log: &mut ErrorLog) {
+    let named: BTreeSet<&str> = index.weight_map.values().filter_map(Value::as_str).collect();
+    let held = stored.iter().filter(|tensor| index.shard_of(&tensor.name).is_some()).count();
+    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let (first, last) = (names.first().unwrap_or(&""), names.last().unwrap_or(&""));
+    log.add(ErrorScope::SideFile, name, "stale-index", || {
+        format!(
+            "it names {} files and none is here; the folder holds {} to {}, which are complete and are read in their stead ({held} of the index's {} tensors)",
+            named.len(),
+            quoted(first),
+            quoted(last),
+            index.weight_map.len()
+        )
+    });
 }
 
 /// Reports where the files and the index disagree.

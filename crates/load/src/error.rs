@@ -53,6 +53,17 @@ pub enum LoadError {
         /// Their files and the bytes of each, of a split model of all its parts under the name of the first.
         files: Vec<(String, u64)>,
     },
+    /// The folder holds a model of several parts where one is wanted.
+    #[error(
+        "{}: holds a model of {} parts ({}); name the folder of one",
+        shown(.path), names.len(), named(.names)
+    )]
+    SeveralParts {
+        /// The folder.
+        path: PathBuf,
+        /// Their folders below it; empty for the model's own files.
+        names: Vec<String>,
+    },
     /// Parts of one model that repeat the names of its tensors and have a piece of each.
     #[error(
         "{}: {} files are each a piece of every tensor of one model ({}): {advice}",
@@ -99,7 +110,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Stable kebab-case code: `no-input`, `not-found`, `unreadable`, `no-weights`, `several-models`, `slices`,
+    /// Stable kebab-case code: `no-input`, `not-found`, `unreadable`, `no-weights`, `several-models`, `several-parts`, `slices`,
     /// `unsupported-format`, `nothing-usable`, or the [`FileError::code`] of the only file.
     pub fn code(&self) -> &'static str {
         match self {
@@ -108,6 +119,7 @@ impl LoadError {
             Self::Unreadable { .. } => "unreadable",
             Self::NoWeights { .. } => "no-weights",
             Self::SeveralModels { .. } => "several-models",
+            Self::SeveralParts { .. } => "several-parts",
             Self::Slices { .. } => "slices",
             Self::UnsupportedFormat { .. } => "unsupported-format",
             Self::File { cause, .. } => cause.code(),
@@ -123,6 +135,7 @@ impl LoadError {
             | Self::Unreadable { path, .. }
             | Self::NoWeights { path }
             | Self::SeveralModels { path, .. }
+            | Self::SeveralParts { path, .. }
             | Self::Slices { path, .. }
             | Self::UnsupportedFormat { path, .. }
             | Self::File { path, .. }

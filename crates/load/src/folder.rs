@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use weightscope_core::stats::ContentHasher;
-use weightscope_core::{ErrorScope, Metrics, Value};
+use weightscope_core::{ErrorScope, FileRecord, Metrics, Value};
 
 use crate::blob::{Access, FileBlob};
 use crate::container::gguf::{self, Purpose};
@@ -14,7 +14,7 @@ use crate::files::is_gguf;
 use crate::log::ErrorLog;
 use crate::quoted::quoted;
 use crate::regular::{self, FileState};
-use crate::{LoadError, foreign, json, shards};
+use crate::{LoadError, foreign, json, parts, shards};
 
 /// What a model of one format is called in its folder.
 #[derive(Debug)]
@@ -27,6 +27,10 @@ struct Naming {
 
 const SAFETENSORS: Naming =
     Naming { single: "model.safetensors", index: "model.safetensors.index.json" };
+const DIFFUSERS: Naming = Naming {
+    single: "diffusion_pytorch_model.safetensors",
+    index: "diffusion_pytorch_model.safetensors.index.json",
+};
 const PYTORCH: Naming =
     Naming { single: "pytorch_model.bin", index: "pytorch_model.bin.index.json" };
 
@@ -38,8 +42,10 @@ pub(crate) struct Plan {
     pub(crate) index: Option<Index>,
     /// Side files that were read, for the fingerprint.
     pub(crate) side_files: Vec<SideFile>,
-    /// Other weights in the folder that are not read.
-    pub(crate) notes: Vec<String>,
+    /// An index that names none of the files that are read in its stead.
+    pub(crate) stale: Option<(&'static str, Index)>,
+    /// Other files with weights in the folder and below it.
+    pub(crate) unread: Vec<FileRecord>,
 }
 
 /// What the fingerprint says of a side file.
@@ -76,10 +82,14 @@ impl Index {
 pub(crate) fn plan(folder: &Path, log: &mut ErrorLog) -> Result<Plan, LoadError> {
     let names = file_names(folder)?;
     let mut plan = Plan::default();
-    if !by_name(&SAFETENSORS, folder, &names, &mut plan, log) {
+    let is_named = [&SAFETENSORS, &DIFFUSERS]
+        .into_iter()
+        .any(|naming| by_name(naming, folder, &names, &mut plan, log));
+    if !is_named {
         let all = |names: Vec<&str>| names.into_iter().map(|name| folder.join(name)).collect();
-        let found: Vec<&str> =
-            names.iter().map(String::as_str).filter(|n| is_safetensors(n)).collect();
+        let found = of_one_model(
+            names.iter().map(String::as_str).filter(|name| is_safetensors(name)).collect(),
+        );
         if !found.is_empty() {
             shards::report_missing(&found, log);
             plan.files = all(found);
@@ -92,8 +102,36 @@ pub(crate) fn plan(folder: &Path, log: &mut ErrorLog) -> Result<Plan, LoadError>
             plan.files = all(found);
         }
     }
-    plan.notes.extend(torch::not_read(folder, &names, &plan));
+    plan.unread = parts::unread(folder, &plan.files);
+    // A shard that the index does not list is told with the index.
+    if plan.index.is_some() {
+        plan.unread.retain(|file| !log.names(&file.name));
+    }
     Ok(plan)
+}
+
+/// Words between the name of a model's file and its extension that make a variant of it.
+const VARIANTS: &[&str] = &["fp16", "bf16", "fp32", "fp8", "non_ema", "ema"];
+
+/// Of all safetensors files of a folder those of one model: no variant of a file that is there, and neither adapters nor
+/// another layout of the same weights beside them.
+fn of_one_model(mut names: Vec<&str>) -> Vec<&str> {
+    let leave = |names: &mut Vec<&str>, is_beside: &dyn Fn(&str) -> bool| {
+        if names.iter().any(|name| !is_beside(name)) {
+            names.retain(|name| !is_beside(name));
+        }
+    };
+    leave(&mut names, &|name| name.starts_with("consolidated"));
+    leave(&mut names, &|name| name.starts_with("adapter"));
+    let plain: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    names.retain(|name| {
+        let without = VARIANTS.iter().find_map(|variant| {
+            let (before, after) = name.split_once(&format!(".{variant}"))?;
+            Some(format!("{before}{after}"))
+        });
+        without.is_none_or(|other| !plain.contains(&other))
+    });
+    names
 }
 
 /// Takes the shards of the index, or the single file; whether there is one of the two.
@@ -125,6 +163,14 @@ fn by_name(
                             format!("tensor {}: twice in {index}; the first is used", quoted(&name))
                         });
                     }
+                    let is_here = |name: &String| names.contains(name);
+                    if !shards.keys().any(is_here)
+                        && let Some(others) = shards::whole_set(index, names)
+                    {
+                        plan.files = others.into_iter().map(|name| folder.join(name)).collect();
+                        plan.stale = Some((index, Index { weight_map }));
+                        return true;
+                    }
                     plan.files = select_shards(folder, names, index, &shards, log);
                     plan.index = Some(Index { weight_map });
                     return true;
@@ -144,7 +190,7 @@ fn by_name(
 }
 
 /// All parts of the split GGUF that `path` is one of; `None` when it is none.
-pub(crate) fn parts(path: &Path, folder: &Path, log: &mut ErrorLog) -> Option<Plan> {
+pub(crate) fn split_parts(path: &Path, folder: &Path, log: &mut ErrorLog) -> Option<Plan> {
     let name = path.file_name()?.to_str().filter(|name| is_gguf(Path::new(name)))?;
     let names = file_names(folder).ok()?;
     // Links into a store of blobs: the set lies beside the link.

@@ -61,6 +61,7 @@ mod json;
 mod log;
 mod map;
 mod packing;
+mod parts;
 mod place;
 mod quoted;
 mod regular;
@@ -70,4 +71,5 @@ mod view;
 
 pub use checkpoint::{Checkpoint, open, open_mapped};
 pub use error::{FileError, LoadError};
+pub use parts::{Part, parts};
 pub use quoted::quoted;

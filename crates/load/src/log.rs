@@ -37,6 +37,11 @@ impl ErrorLog {
         }
     }
 
+    /// Whether something was listed of what has this name.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.records.iter().any(|record| record.name == name)
+    }
+
     /// Whether nothing was added.
     pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty()

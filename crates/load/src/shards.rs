@@ -56,16 +56,26 @@ pub(crate) fn report_missing(names: &[&str], log: &mut ErrorLog) {
     }
 }
 
-/// Whether a name is that of a shard.
-pub(crate) fn is_shard(name: &str) -> bool {
-    parse(name).is_some()
-}
-
 /// The names among `names` that belong to the set of `name`, its own included; `None` when it is named like no shard.
 pub(crate) fn set_of<'a>(name: &str, names: &'a BTreeSet<String>) -> Option<Vec<&'a str>> {
     let (set, _) = parse(name)?;
     let members = names.iter().map(String::as_str);
     Some(members.filter(|other| parse(other).is_some_and(|(of, _)| of == set)).collect())
+}
+
+/// The only complete set of shards among `names` that are named as those of `index` would be; `None` where there is none,
+/// or more than one.
+pub(crate) fn whole_set<'a>(index: &str, names: &'a BTreeSet<String>) -> Option<Vec<&'a str>> {
+    let extension = EXTENSIONS.into_iter().find(|e| index.contains(&format!("{e}.")))?;
+    let mut sets: BTreeMap<Set<'_>, Vec<&str>> = BTreeMap::new();
+    for name in names {
+        if let Some((set, _)) = parse(name).filter(|(set, _)| set.extension == extension) {
+            sets.entry(set).or_default().push(name);
+        }
+    }
+    sets.retain(|set, members| members.len() as u64 == set.count);
+    let only = sets.len() == 1;
+    sets.into_values().next().filter(|_| only)
 }
 
 /// Reports where the parts of a split model contradict each other: numbers, and tensors in all.

@@ -131,6 +131,10 @@ fn status(page: &mut Page, report: &Report) {
 
 /// What was read: a line for each path, and the facts of the model. Of two models what they have in common is said once.
 fn header(page: &mut Page, report: &Report) {
+    if report.kind == ReportKind::Scan && report.models.len() > 1 {
+        parts(page, report);
+        return;
+    }
     // Of two checkpoints the scope is a matter of the pair, so it stands above both.
     let is_one = report.sources.len() == 1;
     if !is_one {
@@ -153,6 +157,31 @@ fn header(page: &mut Page, report: &Report) {
     fact(page, "parameters", &each(&|_, model| overview::parameters(model)));
     fact(page, "layout", &each(&|_, model| overview::architecture(model)));
     fact(page, "stored as", &each(&|i, _| stored_as(report, i)));
+}
+
+/// The parts of a model of several, each with its own facts.
+fn parts(page: &mut Page, report: &Report) {
+    let first = report.sources.first();
+    let root = first.map_or("", |source| {
+        let part = source.part.as_deref().unwrap_or("");
+        source.path.strip_suffix(part).unwrap_or(&source.path).trim_end_matches('/')
+    });
+    let count = report.sources.len();
+    page.title(&terminal(root), &[dim(format!("a model of {count} parts"))]);
+    for (i, (source, model)) in report.sources.iter().zip(&report.models).enumerate() {
+        let facts = [
+            overview::family(model),
+            format!("{} parameters", overview::parameters(model)),
+            overview::architecture(model),
+            stored_as(report, i),
+            overview::source_facts(source),
+        ];
+        let facts: Vec<String> = facts.into_iter().filter(|fact| !fact.is_empty()).collect();
+        let name = source.part.as_deref().filter(|name| !name.is_empty()).unwrap_or("model");
+        fact(page, &terminal(name), &facts.join("; "));
+    }
+    page.blank();
+    scope(page, report);
 }
 
 /// What was not measured, before anything is said of what was.

@@ -25,7 +25,7 @@ mod scan;
 
 pub use plot::{MOST_EXACT, PlotError, PlotRequest, plot};
 pub use registry::{Companion, Registry, RegistryError, builtin_registry};
-pub use scan::{Compare, One, Opened, Run, Scan, ScanError, Two, open};
+pub use scan::{Compare, One, Opened, Run, Scan, ScanError, Two, open, open_parts};
 
 pub use weightscope_core::*;
 pub use weightscope_engine::{

@@ -1,14 +1,14 @@
 //! From paths to a report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use weightscope_core::{
-    Analyzer, Event, Key, ModelGraph, PairSource, Report, ReportKind, SeriesDetail, Settings,
-    Stack, TensorSource,
+    Analyzer, ErrorRecord, ErrorScope, Event, Key, ModelGraph, PairSource, Report, ReportKind,
+    SeriesDetail, Settings, Stack, Status, TensorSource,
 };
-use weightscope_engine::{EngineError, RunOptions};
+use weightscope_engine::{EngineError, RunOptions, join};
 use weightscope_graph::{WalkOptions, pair, regrouping, walk};
-use weightscope_load::{Checkpoint, LoadError};
+use weightscope_load::{Checkpoint, LoadError, Part, parts};
 
 use crate::{Registry, RegistryError, builtin_registry};
 
@@ -21,11 +21,37 @@ pub struct Opened {
     pub graph: ModelGraph,
 }
 
-/// Opens a checkpoint and walks its graph. Reads headers only.
+/// Opens a checkpoint and walks its graph. Reads headers only. A folder whose only part lies in a folder below is that
+/// part.
 ///
 /// # Errors
-/// [`LoadError`] when nothing can be used.
+/// [`LoadError`] when nothing can be used, or when a folder holds several parts, see [`open_parts`].
 pub fn open(paths: &[PathBuf], options: WalkOptions, mapped: bool) -> Result<Opened, LoadError> {
+    let [path] = paths else { return open_files(paths, options, mapped) };
+    let found = parts(path)?;
+    match &found[..] {
+        [part] => open_files(std::slice::from_ref(&part.path), options, mapped),
+        _ => Err(LoadError::SeveralParts {
+            path: path.clone(),
+            names: found.into_iter().map(|part| part.name).collect(),
+        }),
+    }
+}
+
+/// Opens every part of a model, see [`parts`](weightscope_load::parts), with the name of each.
+///
+/// # Errors
+/// [`LoadError`] when one of them cannot be used.
+pub fn open_parts(
+    path: &Path,
+    options: WalkOptions,
+    mapped: bool,
+) -> Result<Vec<(String, Opened)>, LoadError> {
+    let open = |part: Part| Ok((part.name, open_files(&[part.path], options, mapped)?));
+    parts(path)?.into_iter().map(open).collect()
+}
+
+fn open_files(paths: &[PathBuf], options: WalkOptions, mapped: bool) -> Result<Opened, LoadError> {
     let checkpoint =
         if mapped { weightscope_load::open_mapped(paths)? } else { weightscope_load::open(paths)? };
     let graph = walk(checkpoint.entries(), checkpoint.metadata(), &options);
@@ -104,8 +130,55 @@ impl Run<One> {
     /// As [`Scan::run`].
     pub fn run_with(self, observe: &mut dyn FnMut(Event<'_>)) -> Result<Report, ScanError> {
         self.registry.choose(ReportKind::Scan, &self.choice)?;
+        let parts = match &self.input.0[..] {
+            [path] => parts(path)?,
+            _ => Vec::new(),
+        };
+        if let [_, _, ..] = &parts[..] {
+            return self.scan_parts(parts, observe);
+        }
         let opened = self.open(&self.input.0)?;
         self.measure(ReportKind::Scan, &opened.checkpoint, &opened.graph, observe)
+    }
+
+    /// Scans one part after the other. One that cannot be used is an error of the report; the others stay.
+    fn scan_parts(
+        &self,
+        parts: Vec<Part>,
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Report, ScanError> {
+        let mut reports = Vec::new();
+        let mut rejected = Vec::new();
+        for Part { name, path } in parts {
+            let opened = match open_files(&[path], self.walk_options(), self.mapped) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    rejected.push((name, error));
+                    continue;
+                }
+            };
+            let own = self.options.journal.as_ref().map(|journal| journal.of_part(&name));
+            let options = RunOptions { journal: own, ..self.options.clone() };
+            let scan = (&opened.checkpoint as &dyn TensorSource, &opened.graph);
+            reports.push((name, self.measure_with(ReportKind::Scan, scan, &options, observe)?));
+            if self.options.cancel.is_cancelled() {
+                break;
+            }
+        }
+        let Some(mut report) = join(reports) else {
+            let error = rejected.into_iter().next().map(|(_, error)| error);
+            return Err(error.unwrap_or(LoadError::NoInput).into());
+        };
+        for (name, error) in rejected {
+            let message = error.to_string();
+            let code = Key::Borrowed(error.code());
+            let (scope, analyzer) = (ErrorScope::Shard, None);
+            report.errors.push(ErrorRecord { scope, name, analyzer, code, message });
+            if report.status == Status::Complete {
+                report.status = Status::Partial;
+            }
+        }
+        Ok(report)
     }
 }
 
@@ -219,10 +292,12 @@ impl<Input> Run<Input> {
         self
     }
 
+    fn walk_options(&self) -> WalkOptions {
+        WalkOptions { split_fused: self.settings.split_fused, ..WalkOptions::default() }
+    }
+
     fn open(&self, paths: &[PathBuf]) -> Result<Opened, LoadError> {
-        let options =
-            WalkOptions { split_fused: self.settings.split_fused, ..WalkOptions::default() };
-        open(paths, options, self.mapped)
+        open(paths, self.walk_options(), self.mapped)
     }
 
     fn measure(
@@ -232,6 +307,16 @@ impl<Input> Run<Input> {
         graph: &ModelGraph,
         observe: &mut dyn FnMut(Event<'_>),
     ) -> Result<Report, ScanError> {
+        self.measure_with(kind, (source, graph), &self.options, observe)
+    }
+
+    fn measure_with(
+        &self,
+        kind: ReportKind,
+        (source, graph): (&dyn TensorSource, &ModelGraph),
+        options: &RunOptions,
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Report, ScanError> {
         let mut analyzers = self.registry.choose(kind, &self.choice)?;
         let companions = self.registry.companions(&analyzers);
         analyzers.extend(companions.iter().map(|companion| companion as &dyn Analyzer));
@@ -239,7 +324,6 @@ impl<Input> Run<Input> {
         let automatic = if many { SeriesDetail::Summary } else { SeriesDetail::Full };
         let mut settings = self.settings.clone();
         settings.series = self.series.unwrap_or(automatic);
-        let options = &self.options;
         let mut report =
             weightscope_engine::scan(source, graph, &analyzers, &settings, options, observe)?;
         // They judged nothing, and judged anew they shall not either.

@@ -1,13 +1,12 @@
 //! Which files of torch.save in a folder are its model.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Plan, sizes};
+use super::sizes;
 use crate::LoadError;
 use crate::blob::{Access, FileBlob};
-use crate::files::{file_name, is_torch, is_torch_file};
-use crate::quoted::quoted;
+use crate::files::{is_torch, is_torch_file};
 use crate::shards;
 
 /// Beginnings of names of what a training run keeps beside the model.
@@ -30,7 +29,7 @@ const SCATTERED: &str =
     "DeepSpeed's ZeRO-3 scatters parameters; join them with the zero_to_fp32.py beside them";
 
 /// Whether a name is that of weights: of torch.save, and not of what a training run keeps beside them.
-fn is_candidate(name: &str) -> bool {
+pub(crate) fn is_candidate(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     is_torch(Path::new(name))
         && !TRAINING.iter().any(|begin| lower.starts_with(begin))
@@ -96,31 +95,6 @@ pub(super) fn model<'a>(
     }
     let files = sizes(folder, &models);
     Err(LoadError::SeveralModels { path: folder.to_owned(), format: "PyTorch", files })
-}
-
-/// So many files are named.
-const NAMED: usize = 8;
-
-/// Says which weights of torch.save lie beside those that are read.
-pub(super) fn not_read(folder: &Path, names: &BTreeSet<String>, plan: &Plan) -> Option<String> {
-    let read = |name: &str| plan.files.iter().any(|path: &PathBuf| file_name(path) == name);
-    // A shard that the index does not list is told with the index.
-    let has_sets = plan.index.is_some() && plan.files.iter().any(|path| is_torch(path));
-    let mut others: Vec<String> = names
-        .iter()
-        .filter(|name| is_candidate(name) && !read(name) && !(has_sets && shards::is_shard(name)))
-        .filter(|name| has_weights(folder, name))
-        .map(|name| quoted(name))
-        .collect();
-    let first = plan.files.first().map(|path| quoted(&file_name(path)))?;
-    let more = others.len().saturating_sub(NAMED);
-    others.truncate(NAMED);
-    if more > 0 {
-        others.push(format!("{more} more"));
-    }
-    let what = if plan.files.len() > 1 { format!("{first} and its shards") } else { first };
-    (!others.is_empty())
-        .then(|| format!("beside {what} in the folder and not read: {}", others.join(", ")))
 }
 
 #[cfg(test)]

@@ -113,6 +113,7 @@ fn record(name: &str, role: Role, part: Part, shape: &[u64]) -> WeightRecord {
         name: name.to_owned(),
         other: None,
         source_tensor: name.to_owned(),
+        model: 0,
         role,
         part,
         stack: None,

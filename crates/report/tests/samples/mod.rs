@@ -148,6 +148,7 @@ pub(crate) fn weight(name: &str, role: Role, block: Option<u32>, shape: &[u64]) 
         name: name.to_owned(),
         other: None,
         source_tensor: name.to_owned(),
+        model: 0,
         role,
         part,
         stack: Some(Stack::Decoder),

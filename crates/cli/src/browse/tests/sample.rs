@@ -86,6 +86,7 @@ fn weight(name: &str, role: Role, block: Option<u32>, seed: u64) -> WeightRecord
         name: name.to_owned(),
         other: None,
         source_tensor: name.to_owned(),
+        model: 0,
         role,
         part: Part::Weight,
         stack: block.map(|_| Stack::Decoder),
