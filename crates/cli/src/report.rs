@@ -128,7 +128,13 @@ fn set(report: &mut Report, registry: &Registry, wanted: &Settings) -> Result<()
 
 /// Judges `report` anew by its settings.
 fn judge(report: &mut Report, registry: &Registry) -> Result<(), String> {
-    let analyzers = analyzers_of(report, registry)?;
+    let mut analyzers = analyzers_of(report, registry)?;
+    let companions = registry.companions(&analyzers);
+    // Those that had come along have parameters without being named.
+    let came = |id: &str| report.settings.parameters.0.contains_key(id);
+    let came: Vec<&dyn Analyzer> =
+        companions.iter().map(|c| c as &dyn Analyzer).filter(|c| came(c.descriptor().id)).collect();
+    analyzers.extend(came);
     let before = std::mem::take(&mut report.findings);
     rejudge(report, &analyzers);
     let known: Vec<Finding> = before.into_iter().filter(|finding| finding.known).collect();

@@ -133,6 +133,9 @@ pub struct Descriptor {
     /// Ids of other analyzers whose metrics its judging reads. They are measured with it, so that what it finds does not
     /// depend on what else was asked for.
     pub reads: &'static [&'static str],
+    /// Whether it came along only because another analyzer needs it: then its findings are told where they are causes of
+    /// another's, and nowhere else.
+    pub companion: bool,
 }
 
 impl Descriptor {
@@ -147,6 +150,7 @@ impl Descriptor {
         findings: &[],
         causes: &[],
         reads: &[],
+        companion: false,
     };
 
     /// The metric with this key.
@@ -215,6 +219,16 @@ pub struct CauseSpec {
     pub explains: &'static [&'static str],
     /// Whose findings it explains.
     pub reach: Reach,
+}
+
+impl CauseSpec {
+    /// Whether findings with this code may follow from it.
+    pub fn covers(&self, code: &str) -> bool {
+        self.explains.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => code.starts_with(start),
+            None => code == *pattern,
+        })
+    }
 }
 
 /// How far a cause reaches.

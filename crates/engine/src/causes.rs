@@ -1,6 +1,8 @@
 //! Causes before consequences: findings that follow from another one are folded into it.
 
-use weightscope_core::{Analyzer, CauseSpec, CausedBy, Finding, Reach};
+use std::collections::BTreeSet;
+
+use weightscope_core::{Analyzer, CauseSpec, CausedBy, Finding, Key, Reach};
 
 /// Moves what follows from a cause from `findings` to `facts`, and counts it there. The causes of all analyzers in
 /// their order, strongest first: a cause that follows from a stronger one explains nothing itself, and what both
@@ -46,11 +48,7 @@ pub(crate) fn fold(
 
 /// Whether `other` follows from the cause.
 fn follows((spec, cause): (&CauseSpec, &Finding), other: &Finding) -> bool {
-    let covered = |pattern: &&str| match pattern.strip_suffix('*') {
-        Some(start) => other.code.starts_with(start),
-        None => other.code == **pattern,
-    };
-    if !spec.explains.iter().any(covered) {
+    if !spec.covers(&other.code) {
         return false;
     }
     let names = || other.weight.iter().chain(&other.weights);
@@ -61,6 +59,27 @@ fn follows((spec, cause): (&CauseSpec, &Finding), other: &Finding) -> bool {
             names().next().is_some() && names().all(|name| cause.is_about(name))
         }
     }
+}
+
+/// Leaves of what companions found, `theirs`, the causes of what others found.
+pub(crate) fn keep_needed(
+    theirs: &BTreeSet<Key>,
+    findings: &mut Vec<Finding>,
+    facts: &mut Vec<Finding>,
+) {
+    facts.retain(|fact| !theirs.contains(&fact.code));
+    findings.retain_mut(|finding| {
+        if !theirs.contains(&finding.code) {
+            return true;
+        }
+        let follows = |fact: &&Finding| {
+            fact.caused_by
+                .as_ref()
+                .is_some_and(|cause| cause.code == finding.code && cause.weight == finding.weight)
+        };
+        finding.explains = facts.iter().filter(follows).count() as u64;
+        finding.explains > 0
+    });
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! From finished weights to a judged report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use globset::GlobMatcher;
 use indexmap::IndexMap;
 use weightscope_core::{
-    Analyzer, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, Metadata, ModelGraph,
-    NotMeasured, PORTRAITS, Report, ReportKind, SchemaRecord, SeriesDetail, Settings, SourceRecord,
-    Status, TensorEntry, TensorSource, Totals, Unpaired, Verdicts, Weight, WeightId, WeightRecord,
-    WeightStatus, architecture_figures, judge_siblings, portraits, trend_figures,
+    Analyzer, Descriptor, ErrorRecord, ErrorScope, Figure, Finding, FindingCounts, Key, Metadata,
+    ModelGraph, NotMeasured, PORTRAITS, Report, ReportKind, SchemaRecord, SeriesDetail, Settings,
+    SourceRecord, Status, TensorEntry, TensorSource, Totals, Unpaired, Verdicts, Weight, WeightId,
+    WeightRecord, WeightStatus, architecture_figures, judge_siblings, portraits, trend_figures,
 };
 
 use crate::RunOptions;
@@ -238,14 +238,19 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
     // Figures of the whole model are all made here.
     report.figures.retain(|figure| figure.weight.is_some());
     let mut verdicts = Verdicts::default();
+    let mut theirs = BTreeSet::new();
     for analyzer in analyzers {
-        let id = analyzer.descriptor().id;
+        let Descriptor { id, companion, .. } = *analyzer.descriptor();
         let judged = catch_unwind(AssertUnwindSafe(|| {
             let mut own = Verdicts::default();
             analyzer.judge(report, &mut own);
             own
         }));
         match judged {
+            Ok(own) if companion => {
+                theirs.extend(own.findings.iter().map(|finding| finding.code.clone()));
+                verdicts.findings.extend(own.findings);
+            }
             Ok(own) => {
                 verdicts.findings.extend(own.findings);
                 verdicts.facts.extend(own.facts);
@@ -273,6 +278,7 @@ fn judge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
     ignore(&mut findings, &report.settings);
     ignore(&mut facts, &report.settings);
     causes::fold(analyzers, &mut findings, &mut facts);
+    causes::keep_needed(&theirs, &mut findings, &mut facts);
     report.findings = findings;
     report.facts = facts;
     sort(report);
@@ -304,7 +310,7 @@ fn thin(report: &mut Report) {
     if report.settings.series == SeriesDetail::Summary {
         let found = report.findings.iter().filter_map(|f| f.weight.clone());
         let shown = portraits(report, PORTRAITS).into_iter().map(|w| w.name.clone());
-        let told: std::collections::BTreeSet<String> = found.chain(shown).collect();
+        let told: BTreeSet<String> = found.chain(shown).collect();
         report.figures.retain(|figure: &Figure| {
             figure.weight.as_ref().is_none_or(|name| told.contains(name))
         });

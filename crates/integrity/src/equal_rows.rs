@@ -146,6 +146,11 @@ fn equal(weight: &WeightRecord) -> Option<Finding> {
         let [first, last] = [range.items().first()?.as_u64()?, range.items().get(1)?.as_u64()?];
         Some(if first == last { first.to_string() } else { format!("{first} to {last}") })
     };
+    // Sets of positions apart from each other are copies of blocks, which the analyzer of positions tells as such.
+    let is_copied = |range: &Value| range.items().first() == range.items().get(1);
+    if weight.kind() == Kind::Position && ranges.iter().all(is_copied) {
+        return None;
+    }
     let places: Vec<String> = ranges.iter().take(3).filter_map(range).collect();
     let more = if ranges.len() > places.len() { ", ..." } else { "" };
     let mean = largest.get("is_mean").and_then(Value::as_bool) == Some(true);

@@ -235,7 +235,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "integrity.equal-rows",
             severities: &[Severity::Info],
-            doc: "At least 4 rows of an embedding, head or position table hold the same values, which are not zero.",
+            doc: "At least 4 rows of an embedding, head or position table hold the same values, which are not zero. Of positions those side by side: copies at a distance are `position.repeats`.",
             advice: "train them before their tokens are used, or leave those tokens out",
         },
         FindingSpec {
@@ -338,6 +338,9 @@ static DESCRIPTOR: Descriptor = Descriptor {
             reach: Reach::Weights,
         },
     ],
+    // Damage, lost scales and gains are judged by sizes. The spectrum, which looks only initialised values up, takes too
+    // long to come along: without it nothing is said of them.
+    reads: &["distribution"],
     ..Descriptor::EMPTY
 };
 

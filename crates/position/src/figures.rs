@@ -3,6 +3,7 @@
 use weightscope_core::{Axes, Figure, FigureData, Key, Output, Series};
 
 use crate::measure::{Measured, Table};
+use crate::periods::Line;
 
 pub(crate) fn draw(table: &Table<'_>, measured: &Measured, out: &mut Output) {
     let trace = |(name, index): (&str, usize)| {
@@ -44,11 +45,24 @@ pub(crate) fn draw(table: &Table<'_>, measured: &Measured, out: &mut Output) {
     let axes = Axes { log_y: true, ..Axes::new("dimension", "variance") };
     out.figure(figure("position.dimension_variance", title, axes, line(vec![variances])));
 
-    let periods = series("period".to_owned(), measured.periods.iter().copied());
-    let title = "Dominant period of every dimension";
+    // Period of the strongest line, apart for waves and for what is none.
+    let rows = measured.neighbours.len() as f64 + 1.0;
+    let others = measured.lines.iter().map(|line| match line {
+        Line::Trend(frequency) | Line::Chance(frequency) => rows / *frequency as f64,
+        Line::Wave(_) | Line::None => f64::NAN,
+    });
+    let periods = vec![
+        series("wave".to_owned(), measured.periods()),
+        series("trend or chance, no wave".to_owned(), others),
+    ];
+    let waves = measured.periods().filter(|period| period.is_finite()).count();
+    let title = match waves {
+        0 => format!("Strongest period of every dimension: a wave in none of {width}"),
+        _ => format!("Strongest period of every dimension: a wave in {waves} of {width}"),
+    };
     let axes = Axes { log_y: true, ..Axes::new("dimension", "positions") };
-    let data = FigureData::Scatter { series: vec![periods] };
-    out.figure(figure("position.dominant_period", title, axes, data));
+    let data = FigureData::Scatter { series: periods };
+    out.figure(figure("position.dominant_period", &title, axes, data));
 }
 
 fn series(name: String, values: impl Iterator<Item = f64>) -> Series {

@@ -3,6 +3,9 @@
 use realfft::RealFftPlanner;
 use weightscope_core::{Output, Value, stats};
 
+use crate::copies::{Copies, between, copies};
+use crate::periods::{Line, strongest_line};
+
 /// A table in memory: positions of `width` values each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Table<'a> {
@@ -17,11 +20,15 @@ pub(crate) struct Measured {
     pub(crate) variances: Vec<f64>,
     /// Dimensions by variance, smallest first.
     pub(crate) order: Vec<usize>,
-    pub(crate) periods: Vec<f64>,
+    /// The strongest line of every dimension's periodogram.
+    pub(crate) lines: Vec<Line>,
     dominant_share: f64,
     toeplitz_r2: f64,
     effective_rank: f64,
     tail: (u64, u64),
+    copies: Copies,
+    /// Positions between others; None where rounding is not known.
+    between: Option<u64>,
 }
 
 /// Correlations below this many standard errors are none.
@@ -39,8 +46,8 @@ impl Table<'_> {
         self.values.iter().skip(index).step_by(self.width).copied()
     }
 
-    /// Everything, given the singular values.
-    pub(crate) fn measure(&self, sigma: &[f64]) -> Measured {
+    /// Everything, given the singular values and the unit roundoff of the storage.
+    pub(crate) fn measure(&self, sigma: &[f64], roundoff: Option<f64>) -> Measured {
         let n = self.rows().len();
         let rows: Vec<&[f64]> = self.rows().collect();
         let neighbours: Vec<f64> = rows.windows(2).map(|pair| pearson(pair[0], pair[1])).collect();
@@ -57,8 +64,10 @@ impl Table<'_> {
             order,
             toeplitz_r2: self.toeplitz_r2(sigma, &waves.autocorrelation),
             variances: waves.variances,
-            periods: waves.periods,
+            lines: waves.lines,
             dominant_share: waves.dominant_energy / all,
+            copies: copies(self),
+            between: roundoff.map(|roundoff| between(self, roundoff)),
             effective_rank: if whole > 0.0 { entropy.exp() } else { f64::NAN },
         }
     }
@@ -96,17 +105,17 @@ impl Table<'_> {
             let transformed = plain.process(&mut signal, &mut spectrum).is_ok()
                 && padded.process(&mut long, &mut power).is_ok();
             if !transformed {
+                waves.lines.push(Line::None);
                 continue;
             }
-            let strongest = (1..spectrum.len())
-                .map(|frequency| (frequency, spectrum[frequency].norm_sqr()))
-                .fold((0, 0.0), |best, next| if next.1 > best.1 { next } else { best });
-            let has_wave = strongest.0 > 0;
-            waves.periods.push(if has_wave { n as f64 / strongest.0 as f64 } else { f64::NAN });
-            // A frequency stands for itself and its mirror image, but for the highest of an even length.
-            let mirrored = if 2 * strongest.0 == n { 1.0 } else { 2.0 };
-            if has_wave {
-                waves.dominant_energy += mirrored * strongest.1 / (n as f64).powi(2);
+            let powers: Vec<f64> =
+                spectrum.iter().map(realfft::num_complex::Complex::norm_sqr).collect();
+            let line = strongest_line(&powers, self.width);
+            waves.lines.push(line);
+            if let Line::Wave(frequency) = line {
+                // A frequency stands for itself and its mirror image, but for the highest of an even length.
+                let mirrored = if 2 * frequency == n { 1.0 } else { 2.0 };
+                waves.dominant_energy += mirrored * powers[frequency] / (n as f64).powi(2);
             }
             for (total, value) in total.iter_mut().zip(&power) {
                 total.re += value.norm_sqr();
@@ -141,7 +150,7 @@ impl Table<'_> {
 #[derive(Debug, Default)]
 struct Waves {
     variances: Vec<f64>,
-    periods: Vec<f64>,
+    lines: Vec<Line>,
     /// Variance at the dominant periods, summed over dimensions.
     dominant_energy: f64,
     /// Inner products of positions at every distance, summed over positions and dimensions.
@@ -162,15 +171,22 @@ fn pearson(a: &[f64], b: &[f64]) -> f64 {
     (ab / (aa.sqrt() * bb.sqrt())).clamp(-1.0, 1.0)
 }
 
-/// How many positions at the end, and from where on: those beyond the last correlation above `line`. None
-/// unless at least half of the correlations are above it: then the whole table looks untrained.
+/// How many positions at the end, and from where on: those beyond the last correlation above `line`, the noise of one,
+/// where all of them together are zero within theirs. None unless at least half of the correlations are above it: then
+/// the whole table looks untrained.
 fn untrained_tail(neighbours: &[f64], line: f64, rows: usize) -> (u64, u64) {
     let is_alike = |r: &f64| r.abs() > line;
     let alike = neighbours.iter().filter(|r| is_alike(r)).count();
     let last = neighbours.iter().rposition(is_alike);
+    let behind = last.map_or(&[][..], |last| &neighbours[last + 1..]);
+    let known: Vec<f64> = behind.iter().copied().filter(|r| r.is_finite()).collect();
+    // In a narrow table correlations of 0.7 are noise one by one, and none as a rule.
+    let is_noise = known.iter().sum::<f64>().abs() <= line * (known.len() as f64).sqrt();
     // Correlation i ties position i to i + 1.
     match last {
-        Some(last) if 2 * alike >= neighbours.len() => ((rows - last - 2) as u64, last as u64 + 2),
+        Some(last) if 2 * alike >= neighbours.len() && is_noise => {
+            ((rows - last - 2) as u64, last as u64 + 2)
+        }
         _ => (0, rows as u64),
     }
 }
@@ -197,7 +213,7 @@ impl Measured {
             ("values", list(&self.variances)),
         ]);
         out.metric("dimension_variance", variances);
-        out.metric("dominant_period", list(&self.periods));
+        self.record_waves(out);
         let number = |x: f64| Some(x).filter(|x| x.is_finite());
         out.metric_or("dominant_share", number(self.dominant_share), "all positions are equal");
         out.metric_or("toeplitz_r2", number(self.toeplitz_r2), "all inner products are equal");
@@ -205,5 +221,41 @@ impl Measured {
         let (count, first) = self.tail;
         let tail = Value::map([("count", count.into()), ("first", first.into())]);
         out.metric("untrained_tail", tail);
+        let Copies { count, first, distance } = self.copies;
+        let numbers = [("count", count), ("first", first), ("distance", distance)];
+        out.metric("copies", Value::map(numbers.map(|(key, n)| (key, (n as u64).into()))));
+        let between = self.between.map(|count| count as f64);
+        out.metric_or("between", between, "what rounding leaves is not known of this stored form");
+    }
+
+    /// The period of every dimension that has a wave.
+    pub(crate) fn periods(&self) -> impl Iterator<Item = f64> {
+        let rows = self.neighbours.len() as f64 + 1.0;
+        self.lines.iter().map(move |line| match line {
+            Line::Wave(frequency) => rows / *frequency as f64,
+            Line::Trend(_) | Line::Chance(_) | Line::None => f64::NAN,
+        })
+    }
+
+    fn record_waves(&self, out: &mut Output) {
+        let count = |is_it: fn(&Line) -> bool| self.lines.iter().filter(|line| is_it(line)).count();
+        let waves = count(|line| matches!(line, Line::Wave(_)));
+        let trends = count(|line| matches!(line, Line::Trend(_)));
+        let chance = count(|line| matches!(line, Line::Chance(_)));
+        let constant = count(|line| matches!(line, Line::None));
+        let kinds =
+            [("waves", waves), ("trends", trends), ("chance", chance), ("constant", constant)];
+        out.metric("strongest_line", Value::map(kinds.map(|(key, n)| (key, (n as u64).into()))));
+        if waves > 0 {
+            return out.metric("dominant_period", self.periods().collect::<Value>());
+        }
+        let why = if constant == self.lines.len() {
+            "all positions are equal".to_owned()
+        } else {
+            format!(
+                "no dimension has a wave: {trends} are trends, less than two waves over all positions, and in {chance} no period stands out"
+            )
+        };
+        out.undefined("dominant_period", why);
     }
 }

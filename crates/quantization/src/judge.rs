@@ -27,13 +27,14 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
         return;
     }
     for weight in &judged {
-        let columns = context.outlier_columns(weight);
+        let value = context.super_weight(weight);
+        let columns = context.outlier_columns(weight, value.is_some());
         out.findings.extend(context.int8(weight));
         if columns.is_none() {
             out.findings.extend(context.outliers(weight));
         }
         out.findings.extend(columns);
-        out.findings.extend(context.super_weight(weight));
+        out.findings.extend(value);
     }
     context.spikes(&judged, out);
     context.per_tensor(&judged, out);
@@ -151,7 +152,8 @@ impl Context<'_> {
         Some(finding.reference(ReferenceKind::Gaussian, 2.3e-6))
     }
 
-    fn outlier_columns(&self, weight: &WeightRecord) -> Option<Finding> {
+    /// Columns far larger than the others; `is_told` says that the largest value is a finding already.
+    fn outlier_columns(&self, weight: &WeightRecord, is_told: bool) -> Option<Finding> {
         let columns = weight.metric(ID, "outlier_columns")?;
         let largest = columns.get("largest")?;
         let number = |key: &str| largest.get(key).and_then(Value::as_f64);
@@ -169,6 +171,9 @@ impl Context<'_> {
         let count = columns.get("count").and_then(Value::as_u64).unwrap_or(1).max(1);
         // A column that one value alone makes large is no massive feature, but as much in the way.
         let is_one_value = count == 1 && without_largest(weight, column, ratio) <= line;
+        if is_one_value && is_told {
+            return None;
+        }
         let others = match count {
             1 => String::new(),
             2 => ", and one more above 8 x".to_owned(),
@@ -184,7 +189,8 @@ impl Context<'_> {
             format!("column {column} has {ratio:.1} x the median norm{others}: {meaning}");
         let plural = if count == 1 { "column" } else { "columns" };
         let advice = if is_one_value {
-            "hold that value or its column out at 8 or more bits".to_owned()
+            "hold it out where the tensor has one scale; scales for rows or groups hardly notice it"
+                .to_owned()
         } else {
             format!("rotate, or hold the {count} {plural} out at 8 or more bits")
         };

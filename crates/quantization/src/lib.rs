@@ -64,7 +64,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "quantization.outlier-columns",
             severities: &[Severity::Warning, Severity::Info],
-            doc: "A column norm is above 8 times the median, at most 5 % of the columns are above 3 times, and chance makes none as large (1e-3 over all columns of all judged matrices, with half as much again of room). Info where one value alone makes the column large. No model that it fired on has been studied with a forward pass. Random weights stay below a ratio of 1.67.",
+            doc: "A column norm is above 8 times the median, at most 5 % of the columns are above 3 times, and chance makes none as large (1e-3 over all columns of all judged matrices, with half as much again of room). Info where one value alone makes the column large, and nothing where that value is told as `quantization.super-weight`. No model that it fired on has been studied with a forward pass. Random weights stay below a ratio of 1.67.",
             advice: "rotate, or hold those columns out at 8 or more bits",
         },
         FindingSpec {

@@ -59,12 +59,6 @@ fn a_super_weight() {
         [
             [
                 "info",
-                "quantization.outlier-columns",
-                "column 31 has 17.7 x the median norm: one value of it makes up nearly all of that",
-                "hold that value or its column out at 8 or more bits"
-            ],
-            [
-                "info",
                 "quantization.super-weight",
                 "w[100, 31] is the largest value, 134 rms and 8.0 x the next one: it sets the scale of per-tensor formats",
                 "hold it out there; scales for rows or groups hardly notice it"

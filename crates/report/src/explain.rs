@@ -73,7 +73,10 @@ impl<'a> Topic<'a> {
         }
         let short: Vec<Self> = topics.iter().copied().filter(|t| t.short_name() == name).collect();
         if !short.is_empty() {
-            return Ok(short);
+            // A finding has a code of its own: what shares its last word with a metric or a parameter is not meant.
+            let is_other = |topic: &Self| !matches!(topic, Self::Finding(..));
+            let others: Vec<Self> = short.iter().copied().filter(is_other).collect();
+            return Ok(if others.is_empty() { short } else { others });
         }
         let names: Vec<String> = topics.iter().map(Self::name).collect();
         let mut candidates: Vec<(&str, &String)> = Vec::new();

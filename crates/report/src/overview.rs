@@ -281,6 +281,19 @@ pub(crate) fn status_sentence(report: &Report) -> String {
     }
 }
 
+/// What a reader of the last line alone has to know: that this is not the whole checkpoint. A word to put before
+/// the verdict, and what to put behind it where the verdict does not say it itself.
+pub(crate) fn missing(report: &Report) -> [String; 2] {
+    let missed = scope::scope(report).into_iter().next();
+    let word = status_word(report.status).or(missed.as_ref().map(|_| "PARTIAL"));
+    let missed = missed.filter(|_| !report.findings.is_empty());
+    let missed = missed.as_deref().and_then(|line| line.split_once(": ")).map(|(share, _)| share);
+    [
+        word.map_or_else(String::new, |word| format!("{word}: ")),
+        missed.map_or_else(String::new, |share| format!("; {share}")),
+    ]
+}
+
 /// How many findings of each severity there are, worst first, and how many of all are known.
 pub(crate) fn severity_counts(report: &Report) -> (Vec<(Severity, String)>, u64) {
     let count = |severity| report.findings.iter().filter(|f| f.severity == severity).count() as u64;

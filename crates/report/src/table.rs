@@ -76,10 +76,10 @@ fn compose(report: &Report, options: &RenderOptions<'_>, detail: Detail) -> Stri
         page.blank();
         if verdict.severity.is_some() {
             let counts = Verdict { matter: String::new(), ..overview::verdict(report) };
-            verdict_line(&mut page, &counts);
+            verdict_line(&mut page, &counts, "");
         }
     } else {
-        verdict_line(&mut page, &verdict);
+        verdict_line(&mut page, &verdict, "");
     }
     findings(&mut page, report, options, detail);
     error_section(&mut page, &report.errors, detail.entries);
@@ -100,7 +100,9 @@ fn compose(report: &Report, options: &RenderOptions<'_>, detail: Detail) -> Stri
         }
     }
     footer(&mut page, report, options);
-    verdict_line(&mut page, &verdict);
+    let [word, missed] = overview::missing(report);
+    let last = Verdict { matter: [verdict.matter.as_str(), &missed].concat(), ..verdict };
+    verdict_line(&mut page, &last, &word);
     page.finish()
 }
 
@@ -203,8 +205,8 @@ pub(crate) fn fact(page: &mut Page, name: &str, value: &str) {
     }
 }
 
-/// How it stands, in one sentence.
-fn verdict_line(page: &mut Page, verdict: &Verdict) {
+/// How it stands, in one sentence; `word` says that this is not all.
+fn verdict_line(page: &mut Page, verdict: &Verdict, word: &str) {
     let (style, symbol) = match verdict.severity {
         Some(severity) => (severity_style(severity), severity_symbol(severity)),
         None if verdict.is_good => (Style::Green, "✓"),
@@ -214,6 +216,9 @@ fn verdict_line(page: &mut Page, verdict: &Verdict) {
     let mut line = Vec::new();
     if !symbol.is_empty() {
         line.push(Span::new(style, format!("{symbol} ")));
+    }
+    if !word.is_empty() {
+        line.push(Span::new(Style::Red, word));
     }
     line.push(Span::new(style, lead));
     if !verdict.matter.is_empty() {

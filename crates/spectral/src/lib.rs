@@ -111,7 +111,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "spectral.dominant-direction",
             severities: &[Severity::Warning, Severity::Info],
-            doc: "The stable rank is below 2 % (info: 5 %) of a random matrix's: one direction holds most of the energy. Random matrices have at least 86 %.",
+            doc: "The stable rank is below 2 % (info: 5 %) of a random matrix's: one direction holds far more of the energy than chance gives it. Random matrices have at least 86 %.",
             advice: "keep the direction (often a mean) in higher precision, or subtract it before quantising",
         },
         FindingSpec {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use weightscope_core::{
-    AnalyzeError, Analyzer, Cost, Descriptor, ModelGraph, Output, ParameterSpec, ReportKind,
-    SIBLINGS, Unit, UnitSpec,
+    AnalyzeError, Analyzer, Cost, Descriptor, Finding, FindingSpec, ModelGraph, Output,
+    ParameterSpec, Report, ReportKind, SIBLINGS, Unit, UnitSpec, Verdicts, WeightId,
 };
 
 /// Analyzers by id, in the order they run and report.
@@ -152,17 +152,34 @@ impl Registry {
         }
     }
 
-    /// Those whose numbers the judging of `chosen` reads without their being chosen, see [`Descriptor::reads`]. They
-    /// measure, and say and draw nothing: run with the others, they make every verdict what it is in a full scan.
-    pub fn companions(&self, chosen: &[&dyn Analyzer]) -> Vec<Companion<'_>> {
-        let ids: BTreeSet<&str> = chosen.iter().map(|analyzer| analyzer.descriptor().id).collect();
-        let read: BTreeSet<&str> = chosen
-            .iter()
-            .flat_map(|analyzer| analyzer.descriptor().reads.iter().copied())
-            .collect();
-        let is_read = |id: &str| read.contains(id) && !ids.contains(id);
+    /// Those that the judging of `chosen` needs without their being chosen: whose numbers it reads
+    /// ([`Descriptor::reads`]), and whose findings may be the causes of its own ([`Descriptor::causes`]). They measure,
+    /// draw nothing, and say a cause only where it explains something: run with the others, they make every verdict
+    /// what it is in a full scan.
+    ///
+    /// Where their numbers are not read, they measure the weights alone that the others measure.
+    pub fn companions<'a>(&'a self, others: &[&'a dyn Analyzer]) -> Vec<Companion<'a>> {
+        let chosen: Vec<&Descriptor> =
+            others.iter().map(|analyzer| analyzer.descriptor()).collect();
+        let explains = |other: &Descriptor| {
+            let may_cause =
+                |finding: &FindingSpec| other.causes.iter().any(|cause| cause.covers(finding.code));
+            chosen
+                .iter()
+                .any(|own| own.compares == other.compares && own.findings.iter().any(may_cause))
+        };
+        // All that judge.
+        let mut judging = chosen.clone();
+        judging.extend(self.descriptors().into_iter().filter(|other| explains(other)));
+        let is_needed = |id: &str| {
+            let reads = |own: &&Descriptor| own.id == id || own.reads.contains(&id);
+            judging.iter().any(reads) && chosen.iter().all(|own| own.id != id)
+        };
         let all = self.analyzers.iter().map(AsRef::as_ref);
-        all.filter(|a| is_read(a.descriptor().id)).map(Companion::of).collect()
+        let is_read = |id: &str| chosen.iter().any(|own| own.reads.contains(&id));
+        all.filter(|a| is_needed(a.descriptor().id))
+            .map(|a| Companion::of(a, if is_read(a.descriptor().id) { &[] } else { others }))
+            .collect()
     }
 
     fn index(&self, id: &str) -> Result<usize, RegistryError> {
@@ -193,18 +210,20 @@ impl Registry {
     }
 }
 
-/// An analyzer that measures what others read, see [`Registry::companions`].
+/// An analyzer that measures what others need, see [`Registry::companions`].
 #[derive(Debug)]
 pub struct Companion<'a> {
     analyzer: &'a dyn Analyzer,
     descriptor: Descriptor,
+    /// It measures what they measure; everything where there are none.
+    others: Vec<&'a dyn Analyzer>,
 }
 
 impl<'a> Companion<'a> {
-    fn of(analyzer: &'a dyn Analyzer) -> Self {
+    fn of(analyzer: &'a dyn Analyzer, others: &[&'a dyn Analyzer]) -> Self {
         let descriptor =
-            Descriptor { metrics: &[], findings: &[], causes: &[], ..*analyzer.descriptor() };
-        Self { analyzer, descriptor }
+            Descriptor { metrics: &[], findings: &[], companion: true, ..*analyzer.descriptor() };
+        Self { analyzer, descriptor, others: others.to_vec() }
     }
 }
 
@@ -220,7 +239,13 @@ impl Analyzer for Companion<'_> {
     }
 
     fn units(&self, graph: &ModelGraph) -> Vec<UnitSpec> {
-        self.analyzer.units(graph)
+        let mut units = self.analyzer.units(graph);
+        if !self.others.is_empty() {
+            let theirs = self.others.iter().flat_map(|other| other.units(graph));
+            let theirs: BTreeSet<WeightId> = theirs.flat_map(|unit| unit.weights).collect();
+            units.retain(|unit| unit.weights.iter().all(|id| theirs.contains(id)));
+        }
+        units
     }
 
     fn cost(&self, unit: &UnitSpec, graph: &ModelGraph) -> Cost {
@@ -229,6 +254,17 @@ impl Analyzer for Companion<'_> {
 
     fn measuring_parameters(&self) -> &'static [&'static str] {
         self.analyzer.measuring_parameters()
+    }
+
+    fn judge(&self, report: &Report, out: &mut Verdicts) {
+        let causes = self.descriptor.causes;
+        if !causes.is_empty() {
+            let mut all = Verdicts::default();
+            self.analyzer.judge(report, &mut all);
+            let is_cause =
+                |f: &Finding| causes.iter().any(|c| c.code == f.code && f.severity >= c.from);
+            out.findings.extend(all.findings.into_iter().filter(is_cause));
+        }
     }
 }
 
@@ -284,7 +320,11 @@ mod tests {
         assert_eq!(companions(&["spectral"]), ["integrity", "distribution", "sparsity"]);
         assert_eq!(companions(&["spectral", "sparsity"]), ["integrity", "distribution"]);
         assert_eq!(companions(&["-sparsity"]), ["sparsity"]);
+        // What pca concludes has no cause; findings of the others may follow from what integrity finds.
         assert_eq!(companions(&["pca"]), Vec::<&str>::new());
+        assert_eq!(companions(&["position"]), ["integrity", "distribution"]);
+        assert_eq!(companions(&["-integrity"]), ["integrity"]);
+        assert_eq!(companions(&["integrity"]), ["distribution"]);
         // Nothing is read that there is not.
         let known: Vec<&str> = registry.descriptors().iter().map(|d| d.id).collect();
         for descriptor in registry.descriptors() {

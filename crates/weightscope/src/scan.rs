@@ -326,7 +326,7 @@ impl<Input> Run<Input> {
         settings.series = self.series.unwrap_or(automatic);
         let mut report =
             weightscope_engine::scan(source, graph, &analyzers, &settings, options, observe)?;
-        // They judged nothing, and judged anew they shall not either.
+        // They were not asked for.
         for companion in &companions {
             let id = companion.descriptor().id;
             report.settings.analyzers.shift_remove(id);

@@ -3,7 +3,9 @@
 use std::fs;
 
 use weightscope::Severity::{Critical, Info, Warning};
-use weightscope::{DType, Report, Scan, Severity, Status, builtin_registry};
+use weightscope::{
+    Analyzer, DType, Finding, Report, ReportKind, Scan, Severity, Status, builtin_registry, rejudge,
+};
 use weightscope_testkit::models::{
     Architecture, Model, ModelSpec, ModelTensor, with_singular_values,
 };
@@ -791,12 +793,15 @@ fn laplacian_weights_are_no_defect() {
     }
 }
 
-/// Findings and facts of some analyzers, as they read, without what the reports have beside them.
-fn said_by(report: &Report, prefix: &str) -> Vec<(Severity, String, Option<String>, String)> {
+/// Findings and facts of some analyzers, as they read, with their causes, without what the reports have beside them.
+fn said_by(report: &Report, prefix: &str) -> Vec<String> {
     let all = report.findings.iter().chain(&report.facts);
     // Siblings are held against each other in the metrics of all that were asked for.
     let own = all.filter(|f| f.code.starts_with(prefix) && !f.code.ends_with("unlike-siblings"));
-    own.map(|f| (f.severity, f.code.to_string(), f.weight.clone(), f.message.clone())).collect()
+    own.map(|f| {
+        format!("{:?} {} {:?}: {}, {:?}", f.severity, f.code, f.weight, f.message, f.caused_by)
+    })
+    .collect()
 }
 
 #[test]
@@ -808,6 +813,9 @@ fn verdicts_do_not_depend_on_which_others_were_asked_for() {
     }
     model.tensor_mut(&at(BERT.up, 2)).values[77] = 60.0;
     plant_spectrum(&mut model, &at(BERT.down, 5), |share| 1.0 - 0.8 * share, 0.25);
+    // One value of 1,000 times the others makes a spectrum of one direction, and scales that serve nothing else.
+    let huge = at(BERT.down, 1);
+    model.tensor_mut(&huge).values[99] = 2000.0;
     let folder = tempfile::tempdir().unwrap();
     model.to_checkpoint().write(folder.path()).unwrap();
     let scan = |choice: &[&str]| {
@@ -819,14 +827,63 @@ fn verdicts_do_not_depend_on_which_others_were_asked_for() {
         let alone = scan(&[id]);
         let prefix = format!("{id}.");
         assert_eq!(said_by(&alone, &prefix), said_by(&full, &prefix), "{id}");
-        // Those that came along say nothing, and are not among those that were asked for.
+        // Those that came along say what explains something, and are not among those that were asked for.
         let is_own = |code: &str| code.starts_with(&prefix) || code.starts_with("tokens.");
-        assert!(alone.findings.iter().all(|f| is_own(&f.code)), "{:#?}", alone.findings);
+        for finding in alone.findings.iter().filter(|f| !is_own(&f.code)) {
+            let follow =
+                |f: &&Finding| f.caused_by.as_ref().is_some_and(|c| c.code == finding.code);
+            let facts: Vec<&Finding> = alone.facts.iter().filter(follow).collect();
+            assert!(!facts.is_empty() && finding.explains == facts.len() as u64, "{finding:#?}");
+            assert!(facts.iter().all(|f| is_own(&f.code)), "{facts:#?}");
+        }
+        assert!(alone.facts.iter().all(|f| is_own(&f.code)), "{:#?}", alone.facts);
         assert!(alone.conclusions.iter().all(|c| c.analyzer == id), "{:#?}", alone.conclusions);
         let ids: Vec<&str> = alone.settings.analyzers.keys().map(AsRef::as_ref).collect();
         assert_eq!(ids, [id]);
     }
     assert!(said_by(&scan(&["-sparsity"]), "sparsity.").is_empty());
+    // For the sake of a position table not everything is measured.
+    let measured = |report: &Report| report.totals.measured;
+    assert_eq!((measured(&scan(&["position"])), measured(&scan(&["sparsity"])) > 1), (1, true));
+    // What a damaged value explains is told as its consequence by one analyzer alone, too.
+    for id in ["spectral", "quantization", "distribution"] {
+        let alone = scan(&[id]);
+        let about: Vec<_> = alone.findings.iter().filter(|f| f.is_about(&huge)).collect();
+        let [cause] = about.as_slice() else { panic!("{id}: {about:#?}") };
+        assert_eq!((&*cause.code, cause.explains > 0), ("integrity.damaged", true));
+        // Judged anew it is the same report.
+        let registry = builtin_registry();
+        let mut analyzers = registry.choose(ReportKind::Scan, &[id.to_owned()]).unwrap();
+        let companions = registry.companions(&analyzers);
+        analyzers.extend(companions.iter().map(|c| c as &dyn Analyzer));
+        let mut again = alone.clone();
+        rejudge(&mut again, &analyzers);
+        assert_eq!((again.findings, again.facts), (alone.findings, alone.facts), "{id}");
+    }
+}
+
+#[test]
+fn copied_positions_are_told_once() {
+    let mut model = GPT2.model();
+    let table = model.tensors.iter_mut().find(|t| t.name.ends_with("wpe.weight")).unwrap();
+    let (rows, part) = (table.shape[0], table.values.len() / 4);
+    let name = table.name.clone();
+    let first = table.values[..part].to_vec();
+    table.values = first.repeat(4);
+    let report = scan(&model);
+    let about: Vec<_> = report.findings.iter().filter(|f| f.is_about(&name)).collect();
+    let [finding] = about.as_slice() else { panic!("{about:#?}") };
+    assert_eq!(&*finding.code, "position.repeats");
+    let words = format!("positions 0 to {} of {rows} repeat after every {}:", rows - 1, rows / 4);
+    assert!(finding.message.starts_with(&words), "{}", finding.message);
+    // Equal positions side by side were filled in.
+    let table = model.tensors.iter_mut().find(|t| t.name == name).unwrap();
+    let width = table.values.len() / rows as usize;
+    for row in table.values.chunks_mut(width).skip(rows as usize - 8) {
+        row.copy_from_slice(&first[..width]);
+    }
+    let codes: Vec<String> = scan(&model).findings.iter().map(|f| f.code.to_string()).collect();
+    assert!(codes.contains(&"integrity.equal-rows".to_owned()), "{codes:?}");
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(crate) struct Data {
     undefined: Vec<(String, String, Vec<usize>)>,
     analyzers: Vec<Analyzer>,
     findings: Vec<FindingRow>,
+    /// Facts of single weights.
+    facts: Vec<FindingRow>,
     figures: Vec<Json>,
 }
 
@@ -101,6 +103,9 @@ struct FindingRow {
     advice: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     known: bool,
+    /// What a fact follows from.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    cause: String,
 }
 
 /// Where every weight stands, by name.
@@ -127,6 +132,7 @@ pub(crate) fn data(report: &Report, title: &str, options: &RenderOptions<'_>) ->
         undefined: metrics::undefined(report),
         analyzers: analyzers.collect(),
         findings: report.findings.iter().map(|f| finding(f, &places)).collect(),
+        facts: report.facts.iter().map(|f| finding(f, &places)).filter(|f| f.w.is_some()).collect(),
         figures: figures::chosen(report, &places),
     }
 }
@@ -189,6 +195,10 @@ fn finding(finding: &Finding, places: &HashMap<&str, usize>) -> FindingRow {
         message: text(&finding.message),
         advice: text(&finding.advice),
         known: finding.known,
+        cause: finding
+            .caused_by
+            .as_ref()
+            .map_or_else(String::new, |c| terminal(&c.code).into_owned()),
     }
 }
 

@@ -93,6 +93,12 @@ for (const finding of data.findings) {
   rankOf[finding.w] = Math.max(rankOf[finding.w], RANKS[finding.severity]);
 }
 
+const factsOf = new Map();
+for (const fact of data.facts) {
+  if (!factsOf.has(fact.w)) factsOf.set(fact.w, []);
+  factsOf.get(fact.w).push(fact);
+}
+
 const figuresOf = new Map();
 for (const figure of data.figures) {
   const of = figure.w === undefined ? null : figure.w;

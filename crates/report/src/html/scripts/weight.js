@@ -35,8 +35,7 @@ function facts(w) {
     el('div', {}, el('dt', {}, name), el('dd', { class: `${value}${detail}`.length > 60 ? 'long' : null }, value, detail && el('span', {}, ` ${detail}`)))));
 }
 
-function findingsList(w) {
-  const found = findingsOf.get(w) || [];
+function findingsList(found, isFact) {
   return found.map((finding) => {
     const numbers = [];
     if (finding.metric && finding.value !== undefined) numbers.push(`${finding.metric} ${shown(finding.value)}`);
@@ -44,7 +43,7 @@ function findingsList(w) {
     if (finding.reference && finding.reference[1] !== null) numbers.push(`${finding.reference[0]} ${shown(finding.reference[1])}`);
     return el('article', { class: `finding ${finding.severity}` },
       el('header', {}, el('span', { class: `mark ${finding.severity}`, 'aria-hidden': 'true' }), el('h3', {}, finding.code),
-        el('span', { class: 'severity' }, finding.severity, finding.known && ', known before')),
+        el('span', { class: 'severity' }, isFact ? (finding.cause ? `follows from ${finding.cause}` : 'fact') : finding.severity, finding.known && ', known before')),
       el('p', {}, finding.message, numbers.length > 0 && el('span', { class: 'numbers' }, numbers.join(' · '))),
       finding.advice && el('p', { class: 'advice' }, el('b', {}, 'What to do'), finding.advice));
   });
@@ -157,7 +156,8 @@ function figuresSection(w) {
 function showWeight(page, w) {
   unplot(page);
   const heading = el('h1', { tabindex: '-1' }, nameOf(w));
-  const found = findingsList(w);
+  const found = findingsList(findingsOf.get(w) || [], false);
+  const stated = findingsList(factsOf.get(w) || [], true);
   const lost = unmeasured.get(w);
   const numbers = metricSections(w);
   page.replaceChildren(...[
@@ -166,6 +166,7 @@ function showWeight(page, w) {
     facts(w),
     ...(lost ? [el('p', { class: 'status' }, el('strong', {}, lost.word), ` ${lost.reason}`)] : []),
     el('section', {}, el('h2', {}, 'Findings'), found.length ? found : el('p', { class: 'quiet' }, lost ? 'Not looked into.' : 'None.')),
+    ...(stated.length ? [el('section', {}, el('h2', {}, 'Facts'), el('p', { class: 'lead' }, 'True, and nothing to act on, or a consequence of what was found.'), stated)] : []),
     (figuresOf.get(w) || []).length > 0 && figuresSection(w),
     ...(numbers.length ? [el('section', {}, el('h2', {}, 'Measurements'), el('p', { class: 'lead' }, 'The curve beside a number is the same metric over the blocks of the model, the dot this weight. Names explain themselves.'), el('div', { class: 'metrics' }, numbers))] : []),
     (figuresOf.get(w) || []).length === 0 && figuresSection(w),
