@@ -66,8 +66,15 @@ fn a_sound_folder() {
     let metadata = checkpoint.metadata();
     assert_eq!(metadata.config.as_ref().unwrap().get("n"), Some(&Value::Integer(3)));
     assert_eq!(metadata.path, folder.path().to_str().unwrap());
-    let note = "beside \"model-00001-of-00003.safetensors\" and its shards in the folder and not read: \"pytorch_model.bin\"";
-    assert_eq!(metadata.notes, [note]);
+    let unread: Vec<&str> = metadata.unread.iter().map(|file| file.name.as_str()).collect();
+    let expected = [
+        "adapter_model.safetensors",
+        "consolidated.safetensors",
+        "model-00001-of-00002.safetensors",
+        "model.fp16-00001-of-00003.safetensors",
+        "pytorch_model.bin",
+    ];
+    assert_eq!(unread, expected);
     let files: Vec<_> = metadata.files.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(
         files,

@@ -5,6 +5,7 @@
 
 mod comparisons;
 mod composed;
+mod parts;
 
 use std::collections::BTreeMap;
 
