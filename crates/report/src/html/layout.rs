@@ -143,15 +143,16 @@ fn change(weight: &WeightRecord) -> Option<f64> {
 }
 
 fn maps(report: &Report, states: &States<'_>) -> Vec<Map> {
-    let mut towers: IndexMap<Option<Stack>, IndexMap<Row, Members<'_>>> = IndexMap::new();
+    let mut towers: IndexMap<(u32, Option<Stack>), IndexMap<Row, Members<'_>>> = IndexMap::new();
     for (index, weight) in report.weights.iter().enumerate() {
         let Some(block) = weight.block.filter(|_| weight.part.is_parameter()) else { continue };
         let pattern = without_numbers(&weight.name);
         let row = (weight.role, weight.part, weight.expert.is_some(), pattern);
-        let rows = towers.entry(weight.stack).or_default();
+        let rows = towers.entry((weight.model, weight.stack)).or_default();
         rows.entry(row).or_default().entry(block).or_default().push((index, weight));
     }
-    let maps = towers.into_iter().map(|(stack, rows)| {
+    let maps = towers.into_iter().map(|((model, stack), rows)| {
+        let part = report.sources.get(model as usize).and_then(|source| source.part.as_deref());
         let mut blocks: Vec<u32> = rows.values().flat_map(|r| r.keys().copied()).collect();
         blocks.sort_unstable();
         blocks.dedup();
@@ -184,7 +185,12 @@ fn maps(report: &Report, states: &States<'_>) -> Vec<Map> {
         let step = columns.len().div_ceil(NUMBERED).max(1);
         let numbered = columns.iter().enumerate();
         Map {
-            name: stack.map_or_else(String::new, |s| s.name().to_owned()),
+            name: part
+                .filter(|part| !part.is_empty())
+                .into_iter()
+                .chain(stack.map(Stack::name))
+                .collect::<Vec<_>>()
+                .join(" "),
             pooled,
             // One at the very edge would be cut.
             blocks: numbered

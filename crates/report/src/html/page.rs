@@ -212,7 +212,10 @@ fn models(report: &Report) -> Vec<Model> {
     let nothing = ModelSummary::default();
     let model = |(i, source): (usize, &SourceRecord)| Model {
         path: super::last_part(&source.path).to_owned(),
-        whose: super::last_part(&source.path).to_owned(),
+        whose: match source.part.as_deref() {
+            Some(part) if !part.is_empty() => part.to_owned(),
+            _ => super::last_part(&source.path).to_owned(),
+        },
         source: overview::source_facts(source),
         facts: report.models.get(i).map_or_else(Vec::new, |m| facts(m, stored_as(report, i))),
         trouble: trouble(report.models.get(i).unwrap_or(&nothing)),
