@@ -556,11 +556,15 @@ fn pairs(items: &[Id]) -> Step<Vec<(Id, Id)>> {
 
 /// A number of up to 8 bytes in two's complement; longer ones are none of a tensor's.
 fn signed<'a>(bytes: &[u8]) -> Node<'a> {
-    if bytes.len() > 8 {
+    let is_negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+    let sign = if is_negative { 0xff } else { 0 };
+    // What is longer may only repeat the sign.
+    if bytes.get(7..).is_some_and(|high| high.iter().skip(1).any(|byte| *byte != sign))
+        || bytes.len() > 8 && bytes.get(7).is_none_or(|top| (top & 0x80 != 0) != is_negative)
+    {
         return Node::Other;
     }
-    let is_negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-    let mut number = [if is_negative { 0xff } else { 0 }; 8];
+    let mut number = [sign; 8];
     for (into, byte) in number.iter_mut().zip(bytes) {
         *into = *byte;
     }
