@@ -73,7 +73,7 @@ fn finding(danger: Danger, globals: &[&GlobalRecord]) -> Finding {
         Danger::Inert => (
             Severity::Info,
             format!(
-                "{place} holds values of {shown} beside tensors, which are harmless and were not made here"
+                "{place} holds values of {shown} beside its tensors; they do nothing but hold data, and were not made here"
             ),
             "torch.load(..., weights_only=True) refuses them until they are allowed by torch.serialization.add_safe_globals",
         ),

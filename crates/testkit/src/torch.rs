@@ -51,6 +51,9 @@ impl TestTorch {
     }
 
     /// Changes the member that was added last.
+    ///
+    /// # Panics
+    /// When there is none.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut TestMember)) -> Self {
         change(self.members.last_mut().expect("there is a member"));
@@ -58,6 +61,9 @@ impl TestTorch {
     }
 
     /// The file.
+    ///
+    /// # Panics
+    /// When it would have more than 4 GB.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut file = Vec::new();
         let mut directory = Vec::new();
@@ -111,6 +117,9 @@ pub fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// The opcodes of a text.
+///
+/// # Panics
+/// When it has more than 4 GB.
 pub fn text(text: &str) -> Vec<u8> {
     let length = u32::try_from(text.len()).expect("a short text").to_le_bytes();
     [b"X", length.as_slice(), text.as_bytes()].concat()

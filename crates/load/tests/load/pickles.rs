@@ -393,15 +393,13 @@ fn files_cut_or_changed_anywhere_end_well() {
         assert!(found.is_err(), "cut at {end}");
     }
     for at in 0..file.len() {
-        for bit in 0..8 {
-            let mut changed = file.clone();
-            changed[at] ^= 1 << bit;
-            if let Ok(checkpoint) = open_torch(&changed) {
-                for (id, entry) in (0..).zip(checkpoint.entries()) {
-                    let size = entry.served_bytes().min(1 << 16);
-                    let mut bytes = vec![0; usize::try_from(size).unwrap()];
-                    checkpoint.read_at(EntryId(id), 0..size, &mut bytes).unwrap();
-                }
+        let mut changed = file.clone();
+        changed[at] ^= 1 << (at % 8);
+        if let Ok(checkpoint) = open_torch(&changed) {
+            for (id, entry) in (0..).zip(checkpoint.entries()) {
+                let size = entry.served_bytes().min(1 << 16);
+                let mut bytes = vec![0; usize::try_from(size).unwrap()];
+                checkpoint.read_at(EntryId(id), 0..size, &mut bytes).unwrap();
             }
         }
     }
