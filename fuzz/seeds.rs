@@ -1,6 +1,7 @@
-//! Writes the seeds of `gguf_header` into `corpus/gguf_header`: small sound files.
+//! Writes the seeds of `gguf_header` and `torch_file` into `corpus`: small sound files.
 
 use weightscope_testkit::gguf::{GgufValue, TestGguf};
+use weightscope_testkit::torch::{count, dict, pickle, tensor};
 
 fn main() -> std::io::Result<()> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/gguf_header");
@@ -33,6 +34,31 @@ fn main() -> std::io::Result<()> {
     for (name, file) in [("model", model), ("part", part), ("eyes", eyes)] {
         // The first byte says that the magic is there.
         std::fs::write(folder.join(name), [vec![1], file.to_bytes()].concat())?;
+    }
+    pickles()
+}
+
+/// Pickles of torch.save, each with every kind of tensor or value that the others lack.
+fn pickles() -> std::io::Result<()> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/torch_file");
+    std::fs::create_dir_all(&folder)?;
+    let weight = || tensor("FloatStorage", "0", 16, 0, &[4, 4], &[4, 1]);
+    let model = dict(&[
+        ("a", weight()),
+        ("b", tensor("FloatStorage", "0", 16, 1, &[3, 2], &[1, 4])),
+        ("c", tensor("HalfStorage", "1", 12, 0, &[2, 2, 3], &[6, 3, 1])),
+    ]);
+    let state = dict(&[
+        ("state_dict", model.clone()),
+        ("optimizer", dict(&[("state", weight())])),
+        ("epoch", count(3)),
+        ("args", b"cargparse\nNamespace\n)R}b".to_vec()),
+    ]);
+    let keys = b"\x80\x02].";
+    for (name, layout, value) in [("model", 0, &model), ("state", 1, &state), ("legacy", 2, &model)]
+    {
+        let bytes = [vec![layout], pickle(value), keys.to_vec()].concat();
+        std::fs::write(folder.join(name), bytes)?;
     }
     Ok(())
 }

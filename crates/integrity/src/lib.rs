@@ -12,6 +12,7 @@ mod equal_rows;
 mod factors;
 mod init_like;
 mod lost_scale;
+mod pickles;
 mod structure;
 mod values;
 mod vectors;
@@ -159,6 +160,12 @@ static DESCRIPTOR: Descriptor = Descriptor {
             severities: &[Severity::Critical],
             doc: "A shard is missing, broken, listed twice, or not listed in the index.",
             advice: "download the missing or broken file again, or repair the index",
+        },
+        FindingSpec {
+            code: "integrity.unsafe-pickle",
+            severities: &[Severity::Critical, Severity::Warning, Severity::Info],
+            doc: "A file of torch.save would import more than tensors are made of when it is loaded. Critical when that can run programs or reach files and networks (eval, os, subprocess, getattr ...), or when the file is made to look different to a scanner (a checksum or a flag that is wrong, a second pickle behind the first, an archive in the archive); a warning when nobody here knows what it does; info when it only holds values (scalars of NumPy, paths, argparse). Nothing of it is run, and the weights are measured. A file of weights alone has none of it.",
+            advice: "load it with torch.load(..., weights_only=True), or get the weights as safetensors from their author",
         },
         FindingSpec {
             code: "integrity.unexpected",
@@ -411,6 +418,7 @@ impl Analyzer for Integrity {
         equal_rows::judge(report, out);
         duplicates::judge(report, out);
         structure::judge(report, out);
+        pickles::judge(report, out);
         init_like::judge(report, out);
         lost_scale::judge(report, out);
     }

@@ -1,6 +1,9 @@
 //! Numbers that can be had by hand.
 
-use weightscope_core::{Analyzer, DType, Output, Report, Severity};
+use weightscope_core::{
+    Analyzer, DType, Danger, ErrorRecord, ErrorScope, GlobalRecord, Output, Report, Severity,
+    Verdicts,
+};
 use weightscope_integrity::Integrity;
 use weightscope_testkit::models::{Architecture, ModelSpec};
 use weightscope_testkit::{Random, conformance, measure, model_of, report_of};
@@ -176,4 +179,57 @@ fn missing_tensors_are_named_and_many_are_counted() {
     assert_eq!(messages.len(), 21, "{messages:#?}");
     assert!(messages[0].starts_with("missing: model.layers.0.mlp."));
     assert!(messages.contains(&"missing: 4 more"));
+}
+
+#[test]
+fn what_a_pickle_would_run_is_told_by_what_it_could_do() {
+    let global = |module: &str, name: &str, danger| GlobalRecord {
+        module: module.to_owned(),
+        name: name.to_owned(),
+        danger,
+        count: 1,
+        file: "m.pt".to_owned(),
+        place: "m/data.pkl".to_owned(),
+    };
+    let mut report =
+        report_of(&[&Integrity], &ModelSpec::new(Architecture::Gpt2).blocks(1).seed(1).build());
+    let told = |report: &Report| -> Vec<(Severity, String)> {
+        let mut out = Verdicts::default();
+        Integrity.judge(report, &mut out);
+        let found = out.findings.into_iter().filter(|f| f.code == "integrity.unsafe-pickle");
+        found.map(|f| (f.severity, f.message)).collect()
+    };
+    assert_eq!(told(&report), []);
+    report.sources[0].globals = vec![
+        global("os", "sys\u{1b}tem", Danger::Runs),
+        global("builtins", "eval", Danger::Runs),
+        global("mine", "Config", Danger::Unknown),
+        global("argparse", "Namespace", Danger::Inert),
+    ];
+    report.errors.push(ErrorRecord {
+        scope: ErrorScope::Shard,
+        name: "m.pt".to_owned(),
+        analyzer: None,
+        code: "crc-mismatch".into(),
+        message: "the checksum is wrong".to_owned(),
+    });
+    let found = told(&report);
+    let severities: Vec<Severity> = found.iter().map(|(severity, _)| *severity).collect();
+    assert_eq!(
+        severities,
+        [Severity::Critical, Severity::Warning, Severity::Info, Severity::Critical]
+    );
+    assert!(
+        found[0]
+            .1
+            .starts_with("m.pt (m/data.pkl) would import builtins.eval, os.sys\\u{1b}tem when"),
+        "{}",
+        found[0].1
+    );
+    assert!(found[1].1.contains("mine.Config"));
+    assert!(found[2].1.contains("argparse.Namespace"));
+    assert_eq!(found[3].1, "m.pt: the checksum is wrong");
+    let mut out = Verdicts::default();
+    Integrity.judge(&report, &mut out);
+    assert!(out.findings.iter().all(|f| f.code != "integrity.shard"), "told once");
 }

@@ -50,19 +50,21 @@ pub struct Checkpoint {
     metadata: Metadata,
 }
 
-/// Opens one file, the folder of a model, or the shards of one model, for positional reading. Formats are safetensors
-/// and GGUF, told by content.
+/// Opens one file, the folder of a model, or the shards of one model, for positional reading. Formats are safetensors,
+/// GGUF and PyTorch, told by content.
 ///
-/// * One file: any name; config.json is looked for beside a safetensors file. A part of a split GGUF
+/// * One file: any name; config.json is looked for beside it, unless it describes itself. A part of a split GGUF
 ///   (`name-00001-of-00003.gguf`) stands for all its parts.
 /// * A folder: `model.safetensors`, else the shards that `model.safetensors.index.json` lists, else every
-///   `*.safetensors` in it; else its GGUF model, if it is one. Symbolic links are followed to regular files.
+///   `*.safetensors` in it; else the same of `pytorch_model.bin`; else its GGUF model, if it is one, or its only file of
+///   `torch.save` that is no part of a training run's state. Symbolic links are followed to regular files.
 /// * Several files: the shards of one checkpoint, in the order of their names; the index is not consulted.
 ///
 /// A broken part among usable ones is an entry of [`Metadata::errors`] with one of these codes, beside
 /// those of [`FileError::code`]: `missing-shard`, `unlisted-shard`, `duplicate-shard`, `unsafe-path`,
 /// `missing-tensor`, `unlisted-tensor`, `duplicate-name`, `invalid-metadata`, `broken-index`, `unused-index`,
-/// `broken-config`, `duplicate-key`, `trailing-bytes`, `split-mismatch`.
+/// `broken-config`, `duplicate-key`, `trailing-bytes`, `split-mismatch`,
+/// `broken-tensor`, `crc-mismatch`, `flagged-member`, `second-pickle`, `nested-archive`.
 ///
 /// A tensor of an unknown element type is offered with `dtype: None`. Costs one read of every header and
 /// side file, and memory in proportion to them: about five times the header while it is checked.
@@ -88,29 +90,23 @@ pub fn open_mapped(paths: &[PathBuf]) -> Result<Checkpoint, LoadError> {
 fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError> {
     let first = paths.first().ok_or(LoadError::NoInput)?;
     let mut log = ErrorLog::default();
-    let (mut plan, folder) = match paths {
-        [path] => {
-            let metadata = std::fs::metadata(path).map_err(|cause| match cause.kind() {
-                io::ErrorKind::NotFound => LoadError::NotFound { path: path.clone() },
-                _ => LoadError::Unreadable { path: path.clone(), cause },
-            })?;
-            if metadata.is_dir() {
-                (folder::plan(path, &mut log)?, path.clone())
-            } else {
-                let folder = parent(path);
-                (
-                    folder::split_parts(path, &folder, &mut log)
-                        .unwrap_or_else(|| listed(paths, &mut log)),
-                    folder,
-                )
-            }
+    let (mut plan, folder) = if let [path] = paths {
+        let metadata = std::fs::metadata(path).map_err(|cause| match cause.kind() {
+            io::ErrorKind::NotFound => LoadError::NotFound { path: path.clone() },
+            _ => LoadError::Unreadable { path: path.clone(), cause },
+        })?;
+        if metadata.is_dir() {
+            (folder::plan(path, &mut log)?, path.clone())
+        } else {
+            let folder = parent(path);
+            let parts = folder::split_parts(path, &folder, &mut log);
+            (parts.unwrap_or_else(|| listed(paths, &mut log)), folder)
         }
-        _ => {
-            let plan = listed(paths, &mut log);
-            let names: Vec<String> = plan.files.iter().map(|path| file_name(path)).collect();
-            folder::torch::check_slices(first, names.iter().map(String::as_str))?;
-            (plan, parent(first))
-        }
+    } else {
+        let plan = listed(paths, &mut log);
+        let names: Vec<String> = plan.files.iter().map(|path| file_name(path)).collect();
+        folder::torch::check_slices(first, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+        (plan, parent(first))
     };
     let (files, contents) = open_files(&plan.files, access, &mut log, first)?;
     // A file that describes its model is not of the model that config.json beside it may describe.

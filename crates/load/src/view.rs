@@ -68,7 +68,7 @@ impl View {
     }
 
     /// Bytes from the first element to the end of the last one.
-    fn reach(&self) -> u64 {
+    pub(crate) fn reach(&self) -> u64 {
         let last = self
             .dimensions
             .iter()
@@ -284,8 +284,9 @@ impl Tiles {
         while !rest.is_empty() {
             let tile = view.tile(offset.checked_div(width).unwrap_or(0));
             let key = Key { file, start, first: tile.first, view: view.clone() };
-            let bytes =
-                self.get(&key).map_or_else(|| self.add(key, view.gather(&tile, read)?), Ok)?;
+            let bytes = self
+                .get(&key)
+                .map_or_else(|| Ok::<_, io::Error>(self.add(key, view.gather(&tile, read)?)), Ok)?;
             let skip = offset.saturating_sub(tile.first.saturating_mul(width));
             let skip = usize::try_from(skip).unwrap_or(usize::MAX);
             let from = bytes.get(skip..).unwrap_or_default();
@@ -309,13 +310,13 @@ impl Tiles {
         Some(bytes)
     }
 
-    fn add(&self, key: Key, bytes: Vec<u8>) -> io::Result<Arc<Vec<u8>>> {
+    fn add(&self, key: Key, bytes: Vec<u8>) -> Arc<Vec<u8>> {
         let bytes = Arc::new(bytes);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT {
             kept.remove(0);
         }
         kept.push((key, Arc::clone(&bytes)));
-        Ok(bytes)
+        bytes
     }
 }

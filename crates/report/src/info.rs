@@ -12,7 +12,7 @@ use weightscope_core::{
 use crate::escape::{markdown, markdown_block, markdown_code, terminal};
 use crate::grid::{Align, Grid, GridColumn, GridRow};
 use crate::markdown::Document;
-use crate::overview::{architecture, family, more, parameters, source_facts};
+use crate::overview::{architecture, family, imports, more, notes, parameters, source_facts};
 use crate::page::{Page, Span, Style, dim, plain};
 use crate::stored::{has_forms, model_stored_as};
 use crate::table::{error_section, fact};
@@ -211,6 +211,8 @@ fn table(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
     fact(&mut page, "size", &size(model));
     fact(&mut page, "layout", &architecture(model));
     fact(&mut page, "stored as", &model_stored_as(model));
+    fact(&mut page, "imports", &imports(info.source));
+    fact(&mut page, "files", &notes(std::slice::from_ref(info.source)));
 
     if !model.categories.is_empty() {
         page.section("Parameters by category", "");
@@ -366,6 +368,8 @@ fn document(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
         ("size", size(model)),
         ("layout", architecture(model)),
         ("stored as", model_stored_as(model)),
+        ("imports", imports(info.source)),
+        ("files", notes(std::slice::from_ref(info.source))),
     ];
     out.facts(&facts);
 

@@ -118,6 +118,7 @@ fn header(out: &mut Document, report: &Report) {
             ("layout", overview::architecture(model)),
             ("stored as", stored::stored_as(report, index)),
             ("source", overview::source_facts(source)),
+            ("files", overview::notes(std::slice::from_ref(source))),
         ];
         out.facts(&facts);
     }

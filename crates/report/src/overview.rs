@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use indexmap::{IndexMap, IndexSet};
 use weightscope_core::{
-    Conclusion, ErrorRecord, ErrorScope, Finding, ModelSummary, Report, ReportKind, Severity,
-    SourceRecord, Status, StoredShare, Timings, WeightStatus,
+    Conclusion, Danger, ErrorRecord, ErrorScope, Finding, ModelSummary, Report, ReportKind,
+    Severity, SourceRecord, Status, StoredShare, Timings, WeightStatus,
 };
 
 use crate::names;
@@ -318,6 +318,32 @@ pub(crate) fn source_facts(source: &SourceRecord) -> String {
         facts.push(bytes(size));
     }
     facts.join(", ")
+}
+
+/// What was chosen of the files, and what else lies there.
+pub(crate) fn notes(sources: &[SourceRecord]) -> String {
+    let notes = sources.iter().flat_map(|source| &source.notes);
+    notes.map(String::as_str).collect::<Vec<_>>().join("; ")
+}
+
+/// What the pickles of a checkpoint would import that is more than values.
+pub(crate) fn imports(source: &SourceRecord) -> String {
+    let name = |danger, what: &str| {
+        let globals = source.globals.iter().filter(move |global| global.danger == danger);
+        let mut names: Vec<String> =
+            globals.map(|global| format!("{}.{}", global.module, global.name)).collect();
+        names.sort();
+        names.dedup();
+        let more = names.len().saturating_sub(NAMES);
+        names.truncate(NAMES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!names.is_empty()).then(|| format!("{}{more} ({what})", names.join(", ")))
+    };
+    let told = [
+        name(Danger::Runs, "can run any program, not run here"),
+        name(Danger::Unknown, "not known what that runs, not run here"),
+    ];
+    told.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// The conclusions that a person is shown: of those that conclude nothing, none unless `all` are asked for.

@@ -124,6 +124,10 @@ pub fn facts(report: &Report) -> Vec<(&'static str, String)> {
         let about = overview::source_facts(source);
         let about = if about.is_empty() { about } else { format!("  ({about})") };
         facts.push(("source", format!("{}{about}", terminal(&source.path))));
+        let notes = overview::notes(std::slice::from_ref(source));
+        if !notes.is_empty() {
+            facts.push(("files", terminal(&notes).into_owned()));
+        }
         let Some(model) = report.models.get(i) else { continue };
         facts.push(("family", overview::family(model)));
         facts.push(("parameters", overview::parameters(model)));

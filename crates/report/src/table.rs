@@ -159,6 +159,7 @@ fn header(page: &mut Page, report: &Report) {
     fact(page, "parameters", &each(&|_, model| overview::parameters(model)));
     fact(page, "layout", &each(&|_, model| overview::architecture(model)));
     fact(page, "stored as", &each(&|i, _| stored_as(report, i)));
+    fact(page, "files", &overview::notes(&report.sources));
 }
 
 /// The parts of a model of several, each with its own facts.

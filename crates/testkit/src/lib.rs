@@ -25,6 +25,7 @@ pub mod gguf;
 mod measure;
 pub mod models;
 mod random;
+pub mod torch;
 
 pub use conformance::conformance;
 pub use measure::{

@@ -51,19 +51,17 @@ fn is_scattered(name: &str) -> bool {
 }
 
 /// Refuses several pieces of one model, which no single shape would be right for.
-pub(crate) fn check_slices<'a>(
-    path: &Path,
-    names: impl Iterator<Item = &'a str> + Clone,
-) -> Result<(), LoadError> {
-    let kinds: [(fn(&str) -> bool, _); 2] = [(is_scattered, SCATTERED), (is_slice, PARALLEL)];
-    for (is_kind, advice) in kinds {
-        let files: Vec<String> =
-            names.clone().filter(|name| is_kind(name)).map(str::to_owned).collect();
-        if files.len() > 1 {
-            return Err(LoadError::Slices { path: path.to_owned(), files, advice });
+pub(crate) fn check_slices(path: &Path, names: &[&str]) -> Result<(), LoadError> {
+    let several = |is_kind: fn(&str) -> bool, advice| {
+        let files = names.iter().filter(|name| is_kind(name)).map(|name| (*name).to_owned());
+        let files: Vec<String> = files.collect();
+        match files.len() {
+            0 | 1 => Ok(()),
+            _ => Err(LoadError::Slices { path: path.to_owned(), files, advice }),
         }
-    }
-    Ok(())
+    };
+    several(is_scattered, SCATTERED)?;
+    several(is_slice, PARALLEL)
 }
 
 fn has_weights(folder: &Path, name: &str) -> bool {
@@ -78,13 +76,14 @@ pub(super) fn model<'a>(
     folder: &Path,
     names: &'a BTreeSet<String>,
 ) -> Result<Option<Vec<&'a str>>, LoadError> {
-    let candidates = || names.iter().map(String::as_str).filter(|name| is_candidate(name));
-    check_slices(folder, candidates())?;
-    if let Some(slice) = candidates().find(|name| is_slice(name)) {
+    let candidates: Vec<&str> =
+        names.iter().map(String::as_str).filter(|name| is_candidate(name)).collect();
+    check_slices(folder, &candidates)?;
+    if let Some(slice) = candidates.iter().find(|name| is_slice(name)) {
         return Ok(Some(vec![slice]));
     }
     let mut models: Vec<Vec<&str>> = Vec::new();
-    for name in candidates() {
+    for name in candidates {
         let is_known = models.iter().any(|parts| parts.contains(&name));
         if !is_known && has_weights(folder, name) {
             models.push(shards::set_of(name, names).unwrap_or_else(|| vec![name]));

@@ -14,4 +14,5 @@ mod header;
 mod hostile;
 mod packings_a;
 mod packings_b;
+mod pickles;
 mod pytorch;

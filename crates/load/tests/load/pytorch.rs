@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::common::{faults, names};
+use crate::common::{describe, faults, names, put};
 use weightscope_core::{Danger, EntryId, TensorSource};
 use weightscope_load::{Checkpoint, LoadError, open};
+use weightscope_testkit::torch::{TestTorch, dict, pickle, tensor};
 
 fn reference(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/references/pytorch").join(name)
@@ -79,7 +80,7 @@ fn the_model_of_a_training_state_is_read_and_the_rest_named() {
     assert_eq!(
         note,
         "training.pt: the tensors under \"state_dict\" are read; not read: \"ema\" (3 tensors, 624 bytes), \
-         \"optimizer_states\" (6 tensors, 72 bytes), \"rng_state\" (1 tensors, 16 bytes), \"epoch\", \
+         \"optimizer_states\" (6 tensors, 72 bytes), \"rng_state\" (1 tensor, 16 bytes), \"epoch\", \
          \"global_step\", \"args\""
     );
     let globals = &checkpoint.metadata().globals;
@@ -122,4 +123,95 @@ fn complex_numbers_are_named_and_not_read() {
         (entry.name.as_str(), entry.dtype, entry.dtype_name.as_str()),
         ("a", None, "complex64")
     );
+}
+
+/// A file with one tensor of this name.
+fn one(name: &str) -> Vec<u8> {
+    let pickle = pickle(&dict(&[(name, tensor("ByteStorage", "0", 1, 0, &[1], &[1]))]));
+    TestTorch::new(&pickle).member("m/data/0", &[7]).to_bytes()
+}
+
+#[test]
+fn folders_and_what_is_read_of_them() {
+    let check = |files: &[(&str, &str)], read: &[&str], note: Option<&str>| {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, tensor) in files {
+            put(folder.path(), name, one(tensor));
+        }
+        let checkpoint = open_one(folder.path().to_owned()).unwrap();
+        assert_eq!(faults(&checkpoint), [""; 0], "{files:?}");
+        assert_eq!(names(&checkpoint), read, "{files:?}");
+        let notes = &checkpoint.metadata().notes;
+        assert_eq!(notes.first().map(String::as_str), note, "{files:?}");
+    };
+    check(
+        &[
+            ("pytorch_model.bin", "a"),
+            ("optimizer.pt", "b"),
+            ("training_args.bin", "c"),
+            ("rng_state_0.pth", "d"),
+        ],
+        &["a"],
+        None,
+    );
+    check(&[("best.ckpt", "a"), ("scheduler.pt", "b")], &["a"], None);
+    check(
+        &[("consolidated.00.pth", "a"), ("params.bin", "b")],
+        &["a"],
+        Some("beside \"consolidated.00.pth\" in the folder and not read: \"params.bin\""),
+    );
+    check(
+        &[("mp_rank_00_model_states.pt", "a"), ("zero_pp_rank_0_mp_rank_00_optim_states.pt", "b")],
+        &["a"],
+        None,
+    );
+    check(
+        &[("pytorch_model-00001-of-00002.bin", "a"), ("pytorch_model-00002-of-00002.bin", "b")],
+        &["a", "b"],
+        None,
+    );
+    check(
+        &[("pytorch_model.bin", "a"), ("epoch=3.ckpt", "b")],
+        &["a"],
+        Some("beside \"pytorch_model.bin\" in the folder and not read: \"epoch=3.ckpt\""),
+    );
+    // A file of another program is not asked.
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "tokenizer.bin", b"something else");
+    put(folder.path(), "model.pt", one("a"));
+    assert_eq!(names(&open_one(folder.path().to_owned()).unwrap()), ["a"]);
+
+    // An index that lists a shard that is not there.
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "pytorch_model-00001-of-00002.bin", one("a"));
+    let map = r#"{"weight_map":{"a":"pytorch_model-00001-of-00002.bin","b":"pytorch_model-00002-of-00002.bin","c":"../c.bin"}}"#;
+    put(folder.path(), "pytorch_model.bin.index.json", map);
+    let checkpoint = open_one(folder.path().to_owned()).unwrap();
+    assert_eq!(
+        faults(&checkpoint),
+        ["Shard ../c.bin unsafe-path", "Shard pytorch_model-00002-of-00002.bin missing-shard"]
+    );
+}
+
+#[test]
+fn pieces_and_choices_are_refused_with_a_sentence() {
+    let refused = |names: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> =
+            names.iter().map(|name| put(folder.path(), name, one("a"))).collect();
+        let found = describe(&open_one(folder.path().to_owned()).unwrap_err());
+        (found.0, found.1, open(&paths).map(|_| ()).map_err(|error| error.code()))
+    };
+    let (code, message, together) = refused(&["consolidated.00.pth", "consolidated.01.pth"]);
+    assert_eq!((code, together), ("slices", Err("slices")));
+    assert!(message.contains("2 files are each a piece of every tensor of one model"), "{message}");
+    let (code, message, _) = refused(&[
+        "zero_pp_rank_0_mp_rank_00_model_states.pt",
+        "zero_pp_rank_1_mp_rank_00_model_states.pt",
+    ]);
+    assert_eq!(code, "slices");
+    assert!(message.contains("zero_to_fp32.py"), "{message}");
+    let (code, message, together) = refused(&["a.pt", "b.pth"]);
+    assert_eq!((code, together), ("several-models", Ok(())));
+    assert!(message.contains("holds 2 PyTorch models"), "{message}");
 }

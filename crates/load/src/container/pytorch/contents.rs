@@ -183,7 +183,8 @@ fn note(path: &[String], left: &[(String, [u64; 2])]) -> Option<String> {
     let (mut heavy, mut plain) = (Vec::new(), Vec::new());
     for (key, [count, bytes]) in left {
         if *count > 0 {
-            heavy.push(format!("{} ({count} tensors, {})", quoted(key), size(*bytes)));
+            let s = if *count == 1 { "" } else { "s" };
+            heavy.push(format!("{} ({count} tensor{s}, {})", quoted(key), size(*bytes)));
         } else {
             plain.push(quoted(key));
         }

@@ -124,7 +124,7 @@ fn is_inert(module: &str, name: &str) -> bool {
         }
         "numpy.dtypes" => is_class && name.ends_with("DType"),
         "numpy.random._pickle" => name.ends_with("_ctor"),
-        "numpy.random" | "numpy.random.bit_generator" => is_class,
+        "numpy.random" | "numpy.random.bit_generator" | "enum" | "typing" => is_class,
         "argparse" => name == "Namespace",
         "types" => name == "SimpleNamespace",
         "pathlib" | "pathlib._local" => {
@@ -142,7 +142,6 @@ fn is_inert(module: &str, name: &str) -> bool {
         "decimal" => name == "Decimal",
         "fractions" => name == "Fraction",
         "uuid" => matches!(name, "UUID" | "SafeUUID"),
-        "enum" | "typing" => is_class,
         "collections" => matches!(name, "deque" | "UserDict" | "ChainMap"),
         "random" => name == "Random",
         "pytorch_lightning.utilities.parsing"
@@ -374,14 +373,14 @@ fn is_dangerous(module: &str, name: &str) -> bool {
         || is_hidden(name)
 }
 
-/// The element type of a storage class: `Some(None)` for bytes, whose type stands elsewhere.
-pub(super) fn storage(module: &str, name: &str) -> Option<Option<Element>> {
+/// What the elements of a storage class are; bytes, where each tensor names its type.
+pub(super) fn storage(module: &str, name: &str) -> Option<Element> {
     if !matches!(module, "torch" | "torch.cuda" | "torch.storage") {
         return None;
     }
-    let plain = |dtype| Some(Some(Element::Plain(dtype)));
+    let plain = |dtype| Some(Element::Plain(dtype));
     match name {
-        "UntypedStorage" | "_UntypedStorage" | "TypedStorage" => Some(None),
+        "UntypedStorage" | "_UntypedStorage" | "TypedStorage" => Some(Element::Other("bytes", 1)),
         "DoubleStorage" => plain(DType::F64),
         "FloatStorage" => plain(DType::F32),
         "HalfStorage" => plain(DType::F16),
@@ -392,13 +391,13 @@ pub(super) fn storage(module: &str, name: &str) -> Option<Option<Element>> {
         "CharStorage" => plain(DType::I8),
         "ByteStorage" => plain(DType::U8),
         "BoolStorage" => plain(DType::Bool),
-        "ComplexDoubleStorage" => Some(Some(Element::Other("complex128", 16))),
-        "ComplexFloatStorage" => Some(Some(Element::Other("complex64", 8))),
-        "QInt8Storage" => Some(Some(Element::Other("qint8", 1))),
-        "QUInt8Storage" => Some(Some(Element::Other("quint8", 1))),
-        "QInt32Storage" => Some(Some(Element::Other("qint32", 4))),
-        "QUInt4x2Storage" => Some(Some(Element::Other("quint4x2", 1))),
-        "QUInt2x4Storage" => Some(Some(Element::Other("quint2x4", 1))),
+        "ComplexDoubleStorage" => Some(Element::Other("complex128", 16)),
+        "ComplexFloatStorage" => Some(Element::Other("complex64", 8)),
+        "QInt8Storage" => Some(Element::Other("qint8", 1)),
+        "QUInt8Storage" => Some(Element::Other("quint8", 1)),
+        "QInt32Storage" => Some(Element::Other("qint32", 4)),
+        "QUInt4x2Storage" => Some(Element::Other("quint4x2", 1)),
+        "QUInt2x4Storage" => Some(Element::Other("quint2x4", 1)),
         _ => None,
     }
 }

@@ -76,7 +76,7 @@ fn parse(blob: &dyn Blob, bytes: &[u8]) -> Result<StoredFile, FileError> {
     let (keys, list) = next(&mut rest, &mut inside, "keys")?;
     let header = bytes.len().saturating_sub(rest.len());
 
-    let mut elements: HashMap<&str, Option<Element>> = HashMap::new();
+    let mut elements: HashMap<&str, Element> = HashMap::new();
     for storage in object.nodes().filter_map(|id| tensors::storage(&object, id)) {
         elements.insert(storage.key, storage.element);
     }
@@ -95,7 +95,7 @@ fn parse(blob: &dyn Blob, bytes: &[u8]) -> Result<StoredFile, FileError> {
         }
         // In the order of the system that wrote it.
         let count = if big_endian { u64::from_be_bytes(count) } else { u64::from_le_bytes(count) };
-        let width = elements.get(key).copied().flatten().map_or(1, Element::bytes);
+        let width = elements.get(key).map_or(1, |element| element.bytes());
         let size = count.checked_mul(width);
         let end = size.and_then(|size| start.checked_add(size)).unwrap_or(u64::MAX);
         if end > blob.len() {
@@ -120,7 +120,7 @@ fn parse(blob: &dyn Blob, bytes: &[u8]) -> Result<StoredFile, FileError> {
     let contents = contents::find(&object, found)?;
     let mut hasher = ContentHasher::default();
     hasher.update(bytes.get(..header).unwrap_or_default());
-    let mut file = inside.finish(blob, &object, contents, &storages, big_endian)?;
+    let mut file = inside.finish(blob, &object, &contents, &storages, big_endian);
     file.hash = hasher.finish();
     Ok(file)
 }

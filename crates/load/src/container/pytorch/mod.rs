@@ -122,7 +122,7 @@ fn open_zip(blob: &dyn Blob) -> Result<StoredFile, FileError> {
     let mut hasher = ContentHasher::default();
     hasher.update(&archive.directory);
     hasher.update(&bytes);
-    let mut file = inside.finish(blob, &pickle, contents, &storages, big_endian)?;
+    let mut file = inside.finish(blob, &pickle, &contents, &storages, big_endian);
     file.hash = hasher.finish();
     if is_script {
         file.purpose = Some("TorchScript");
@@ -152,12 +152,17 @@ fn root(archive: &Archive) -> Result<String, FileError> {
             quoted(&format!("{other}{PICKLE}"))
         ))),
         (None, _) => {
-            let is_numpy = archive.members.iter().any(|member| member.name.ends_with(".npy"));
+            let is_numpy =
+                archive.members.iter().any(|member| extension(&member.name) == Some("npy"));
             let format =
                 if is_numpy { "a NumPy array file" } else { "a zip archive without a model" };
             Err(FileError::UnsupportedFormat { format })
         }
     }
+}
+
+fn extension(name: &str) -> Option<&str> {
+    Some(name.rsplit_once('.')?.1)
 }
 
 /// The bytes of a member that is read whole.
@@ -275,7 +280,7 @@ impl Inside {
             let filled = blob.read_at(member.start, &mut head)?;
             let length = usize::try_from(member.bytes).unwrap_or(usize::MAX).min(filled);
             let head = head.get(..length).unwrap_or_default();
-            let is_named = [".pkl", ".pickle"].iter().any(|end| member.name.ends_with(end));
+            let is_named = matches!(extension(&member.name), Some("pkl" | "pickle"));
             if is_zip(head) {
                 self.fault(
                     "nested-archive",
@@ -302,10 +307,10 @@ impl Inside {
         mut self,
         blob: &dyn Blob,
         pickle: &Pickle<'_>,
-        contents: contents::Contents,
+        contents: &contents::Contents,
         storages: &Storages,
         big_endian: bool,
-    ) -> Result<StoredFile, FileError> {
+    ) -> StoredFile {
         let mut places: HashMap<&str, usize> = HashMap::with_capacity(contents.tensors.len());
         for (at, (name, _)) in contents.tensors.iter().enumerate() {
             if places.insert(name, at).is_some() {
@@ -346,13 +351,13 @@ impl Inside {
         let globals = self.globals.into_iter().map(|((danger, module, name, place), count)| {
             GlobalRecord { module, name, danger, count, file: String::new(), place }
         });
-        Ok(StoredFile {
+        StoredFile {
             tensors: stored,
             faults: self.faults,
             globals: globals.collect(),
-            notes: contents.note.into_iter().collect(),
+            notes: contents.note.iter().cloned().collect(),
             ..StoredFile::default()
-        })
+        }
     }
 }
 

@@ -168,7 +168,7 @@ impl<'a> Machine<'a> {
             // Stack and memo.
             b'(' => self.marks.push(self.stack.len()),
             b'0' => self.discard(),
-            b'1' => drop(self.to_mark()?),
+            b'1' => drop(self.up_to_mark()?),
             b'2' => self.stack.push(self.top()?),
             b'p' => {
                 let key = self.decimal()?;
@@ -199,7 +199,7 @@ impl<'a> Machine<'a> {
             0x80 => drop(self.take(1)?),
             0x95 => drop(self.take(8)?),
             // Plain values.
-            b'N' => self.push(Node::Other)?,
+            b'N' | 0x97 => self.push(Node::Other)?,
             0x88 => self.push(Node::Bool(true))?,
             0x89 => self.push(Node::Bool(false))?,
             b'I' => {
@@ -261,13 +261,12 @@ impl<'a> Machine<'a> {
                 let bytes = self.counted(width)?;
                 self.push(Node::Bytes(bytes))?;
             }
-            0x97 => self.push(Node::Other)?,
             0x98 => drop(self.top()?),
             // Collections.
             b')' | b']' | 0x8f => self.push(Node::List(Vec::new()))?,
             b'}' => self.push(Node::Map(Vec::new()))?,
             b't' | b'l' | 0x91 => {
-                let items = self.to_mark()?;
+                let items = self.up_to_mark()?;
                 self.push(Node::List(items))?;
             }
             0x85..=0x87 => {
@@ -278,7 +277,7 @@ impl<'a> Machine<'a> {
                 self.push(Node::List(items))?;
             }
             b'd' => {
-                let items = self.to_mark()?;
+                let items = self.up_to_mark()?;
                 self.push(Node::Map(pairs(&items)?))?;
             }
             b'a' => {
@@ -286,7 +285,7 @@ impl<'a> Machine<'a> {
                 self.extend(vec![item])?;
             }
             b'e' | 0x90 => {
-                let items = self.to_mark()?;
+                let items = self.up_to_mark()?;
                 self.extend(items)?;
             }
             b's' => {
@@ -295,7 +294,7 @@ impl<'a> Machine<'a> {
                 self.put(vec![(key, value)])?;
             }
             b'u' => {
-                let items = self.to_mark()?;
+                let items = self.up_to_mark()?;
                 self.put(pairs(&items)?)?;
             }
             // What a loader would import and call.
@@ -320,13 +319,13 @@ impl<'a> Machine<'a> {
             }
             b'i' => {
                 let (module, name) = (self.word()?, self.word()?);
-                let arguments = self.to_mark()?;
+                let arguments = self.up_to_mark()?;
                 self.import(module, name)?;
                 let callee = self.pop()?;
                 self.call(callee, arguments)?;
             }
             b'o' => {
-                let mut arguments = self.to_mark()?.into_iter();
+                let mut arguments = self.up_to_mark()?.into_iter();
                 let callee = arguments.next().ok_or(UNDERFLOW)?;
                 self.call(callee, arguments.collect())?;
             }
@@ -447,7 +446,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The values above the last mark.
-    fn to_mark(&mut self) -> Step<Vec<Id>> {
+    fn up_to_mark(&mut self) -> Step<Vec<Id>> {
         let mark = self.marks.pop().ok_or("there is no mark")?;
         if mark > self.stack.len() {
             return Err(UNDERFLOW.to_owned());
@@ -556,11 +555,15 @@ fn pairs(items: &[Id]) -> Step<Vec<(Id, Id)>> {
 
 /// A number of up to 8 bytes in two's complement; longer ones are none of a tensor's.
 fn signed<'a>(bytes: &[u8]) -> Node<'a> {
-    if bytes.len() > 8 {
+    let is_negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+    let sign = if is_negative { 0xff } else { 0 };
+    // What is longer may only repeat the sign.
+    if bytes.get(7..).is_some_and(|high| high.iter().skip(1).any(|byte| *byte != sign))
+        || bytes.len() > 8 && bytes.get(7).is_none_or(|top| (top & 0x80 != 0) != is_negative)
+    {
         return Node::Other;
     }
-    let is_negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-    let mut number = [if is_negative { 0xff } else { 0 }; 8];
+    let mut number = [sign; 8];
     for (into, byte) in number.iter_mut().zip(bytes) {
         *into = *byte;
     }

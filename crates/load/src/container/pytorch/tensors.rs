@@ -26,9 +26,8 @@ pub(super) type Storages = HashMap<String, Result<Span, String>>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Storage<'a> {
     pub(super) key: &'a str,
-    /// `None` for bytes, whose type the tensor names.
-    pub(super) element: Option<Element>,
-    /// Elements; bytes where there is no element type.
+    pub(super) element: Element,
+    /// How many there are.
     pub(super) count: u64,
     /// First element of the part that a storage of the legacy layout is of another one.
     pub(super) view: u64,
@@ -172,7 +171,7 @@ impl Parts {
                 ("torch", name) => globals::dtype(name),
                 _ => None,
             },
-            None => storage(pickle, self.storage)?.element,
+            None => storage(pickle, self.storage).map(|storage| storage.element),
         }
     }
 
@@ -206,7 +205,7 @@ impl Parts {
             .ok_or_else(|| format!("its storage {} is not in the file", quoted(storage.key)))?;
         let span = span.clone()?;
         // What the pickle says of the storage, and what is there.
-        let claimed = storage.element.map_or(1, Element::bytes).checked_mul(storage.count);
+        let claimed = storage.element.bytes().checked_mul(storage.count);
         if claimed.is_none_or(|claimed| claimed > span.bytes) {
             return Err(format!(
                 "its storage {} should have {} elements, the file has {} bytes of it",
