@@ -36,6 +36,12 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     if report.kind != ReportKind::Compare {
         return;
     }
+    // Pairs that were not compared: nobody asked for it.
+    let is_compared = |w: &WeightRecord| w.analyses.contains_key(ID);
+    let weights = &report.weights;
+    if weights.iter().any(|w| w.other.is_some()) && !weights.iter().any(is_compared) {
+        return;
+    }
     let line = |spec: &ParameterSpec| report.settings.parameters.value(ID, spec);
     let lines = Lines {
         rounding: line(&ROUNDING),

@@ -12,7 +12,7 @@ use weightscope_core::{
     Verdicts, WeightView,
 };
 use weightscope_engine::{RunOptions, scan};
-use weightscope_graph::{WalkOptions, walk};
+use weightscope_graph::{WalkOptions, pair, walk};
 
 use crate::Random;
 use crate::checkpoint::encode;
@@ -23,7 +23,8 @@ use crate::models::{Architecture, ModelSpec};
 /// Checked are its descriptor; its units, costs and output on tensors of every element type and of awkward
 /// shapes and values (empty, one value, one line, all NaN, all zero, constant, transposed); that every metric
 /// is declared, finite or explained, and the same every time, also with 1 and 3 threads; that errors of
-/// reading and cancelling come back as such; and that judging makes nothing of a report without its metrics.
+/// reading and cancelling come back as such; and that judging makes nothing of a report without its metrics. An
+/// analyzer that compares is given pairs; one that finds nothing to measure in any case has not been tried, and fails.
 ///
 /// ```
 /// use weightscope_core::{AnalyzeError, Analyzer, Descriptor, MetricSpec, Output, Unit};
@@ -55,15 +56,19 @@ use crate::models::{Architecture, ModelSpec};
 /// With a sentence on what is not kept to, and on which tensors.
 pub fn conformance(analyzer: &dyn Analyzer) {
     descriptor(analyzer);
+    let compares = analyzer.descriptor().compares;
+    let mut units = 0;
     for case in cases() {
+        let case = if compares { case.paired() } else { case };
         let contract = Contract { analyzer, case: &case };
-        contract.units();
+        units += contract.units();
         contract.analyze();
         contract.broken_source();
         contract.cancelled();
         contract.judge_without_metrics();
         contract.scan();
     }
+    assert!(units > 0, "{}: has no unit in any case", analyzer.descriptor().id);
     judge_nothing(analyzer, &empty_report(), "an empty report");
 }
 
@@ -72,6 +77,29 @@ struct Case {
     name: String,
     source: MemorySource,
     graph: ModelGraph,
+}
+
+impl Case {
+    /// The checkpoint against one that has the elements of every second tensor in reverse.
+    fn paired(self) -> Self {
+        let Self { name, source, graph } = self;
+        let mut both = MemorySource::new(source.metadata().clone());
+        for reverses in [false, true] {
+            for (index, entry) in source.entries().iter().enumerate() {
+                let mut bytes = vec![0; entry.bytes as usize];
+                let id = EntryId(index as u32);
+                source.read_at(id, 0..entry.bytes, &mut bytes).expect("the bytes are there");
+                let dtype = entry.dtype.expect("the type is known");
+                let size = dtype.bytes();
+                if reverses && index % 2 == 1 {
+                    bytes = bytes.chunks(size).rev().flatten().copied().collect();
+                }
+                both.push(&entry.name, dtype, &entry.shape, bytes).expect("the bytes fit");
+            }
+        }
+        let graph = pair(&graph, &graph, source.entries().len());
+        Self { name: format!("{name}, in pairs"), source: both, graph }
+    }
 }
 
 /// What the values of a case are.
@@ -275,7 +303,8 @@ impl Contract<'_> {
         self.calm("units", || self.analyzer.units(graph))
     }
 
-    fn units(&self) {
+    /// Returns how many there are.
+    fn units(&self) -> usize {
         let (place, graph) = (self.place(), &self.case.graph);
         let units = self.units_of(graph);
         assert_eq!(units, self.units_of(graph), "{place}: units are not the same every time");
@@ -288,11 +317,15 @@ impl Contract<'_> {
             let cost = self.calm("cost", || self.analyzer.cost(unit, graph));
             assert!(cost.work.is_finite() && cost.work >= 0.0, "{place}: the cost is {cost:?}");
         }
+        let count = units.len();
         let mut unknown = graph.clone();
         unknown.weights.iter_mut().for_each(|w| w.dtype = None);
+        // What cannot be read is no pair.
+        unknown.pairing = None;
         let units = self.units_of(&unknown);
         assert!(units.is_empty(), "{place}: units with weights of unknown element type");
         assert!(self.units_of(&ModelGraph::default()).is_empty(), "{place}: units of no weights");
+        count
     }
 
     /// Runs `f`, and names the case when it panics.
