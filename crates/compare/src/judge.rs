@@ -21,6 +21,9 @@ use crate::{ID, converted, figures, fisher, lineage};
 const ENOUGH_VALUES: u64 = 1024;
 /// Most weights that stand as evidence.
 const EVIDENCE: usize = 16;
+/// So many times the number of matrices that are the same makes more than all others: two models that share so many are
+/// no strangers.
+const RELATED: usize = 5;
 /// Multiple of the rounding floor below which a change is mostly rounding.
 const ABOVE_FLOOR: f64 = 2.0;
 /// Share of the squared change below which a kind of module is left out of a suggested adapter.
@@ -375,7 +378,7 @@ impl<'a> Context<'a> {
         let same =
             self.pairs.iter().filter(|p| !p.has_changed() && p.record.kind() == Kind::Matrix);
         // Strangers have nothing in common; relatives may have had some neurons reordered.
-        if same.count() > cosines.len() && !self.is_derived() {
+        if RELATED * same.count() > cosines.len() && !self.is_derived() {
             return None;
         }
         median(&cosines).filter(|cosine| cosine.abs() < line).map(|cosine| (cosine, cosines.len()))
@@ -416,8 +419,12 @@ impl<'a> Context<'a> {
     fn changed(&self, changed: &[&Pair<'a>], out: &mut Verdicts) {
         let (replaced, changed): (Vec<&Pair<'a>>, Vec<&Pair<'a>>) =
             changed.iter().copied().partition(|p| p.fate == Fate::Replaced);
-        if changed.is_empty() {
+        // What most of the change is leads.
+        let is_first = replaced.len() > changed.len();
+        if is_first {
             self.replaced(&replaced, out);
+        }
+        if changed.is_empty() {
             return;
         }
         let changed = &changed[..];
@@ -435,12 +442,15 @@ impl<'a> Context<'a> {
             self.adapter(&low, changed, unknown.len(), out);
         } else {
             self.fine_tuned(changed, out);
-            self.suggestion(changed, out);
+            // An adapter makes no good what holds other values.
+            if !is_first {
+                self.suggestion(changed, out);
+            }
             if self.pairs.iter().any(is_frozen) {
                 self.frozen(out);
             }
         }
-        if !replaced.is_empty() {
+        if !is_first && !replaced.is_empty() {
             self.replaced(&replaced, out);
         }
     }
@@ -460,6 +470,19 @@ impl<'a> Context<'a> {
             number(middle("relative_l2")),
             names(replaced.iter().map(|p| p.record.name.as_str()))
         );
+        let misjoined: Vec<&str> = replaced
+            .iter()
+            .filter(|p| p.text("joined") != p.text("other_joined"))
+            .map(|p| p.record.name.as_str())
+            .collect();
+        let message = if misjoined.is_empty() {
+            message
+        } else {
+            format!(
+                "{message}; {} of them are joined in one checkpoint and not in the other: look at the order in which q, k and v, or gate and up, were joined",
+                misjoined.len()
+            )
+        };
         let is_all = replaced.len() == self.pairs.iter().filter(|p| p.has_changed()).count();
         let message = if is_all { self.with_scope(message) } else { message };
         conclude(out, "compare.replaced", message, evidence_of(replaced, "cosine_similarity"));

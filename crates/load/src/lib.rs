@@ -1,4 +1,4 @@
-//! Reading checkpoints safely: one file of safetensors or GGUF, the folder of a model, or a list of shards.
+//! Reading checkpoints safely: one file of safetensors, GGUF or `torch.save`, the folder of a model, or a list of shards.
 //!
 //! [`open`] checks every header before a byte of a weight is touched, and hands out a [`Checkpoint`]: a
 //! [`TensorSource`](weightscope_core::TensorSource) that copies bytes on demand. Every byte, name and
@@ -35,7 +35,7 @@
 //! ```
 //!
 //! # Limits
-//! Header 100 MB, 1 000 000 tensors, 64 dimensions, JSON nested 64 deep, side files 32 MB. Faults of one
+//! Header 100 MB, pickle 256 MB and 10 000 000 opcodes, 1 000 000 tensors, 64 dimensions, JSON nested 64 deep, side files 32 MB. Faults of one
 //! code are listed 20 times and then counted.
 #![cfg_attr(
     not(test),
