@@ -7,6 +7,7 @@ use weightscope_core::ErrorRecord;
 
 use crate::container::safetensors::MAX_HEADER_BYTES;
 use crate::container::{MAX_DIMENSIONS, MAX_TENSORS};
+use crate::foreign::conversion;
 use crate::quoted::{escaped, quoted};
 use crate::regular::MAX_SIDE_FILE_BYTES;
 
@@ -79,8 +80,8 @@ pub enum LoadError {
     },
     /// The folder has weights, but only in another format.
     #[error(
-        "{}: the weights in this folder ({}) are recognised as {format}, which is not read yet",
-        shown(.path), quoted(.file)
+        "{}: the weights in this folder ({}) are recognised as {format}, which is not read{}",
+        shown(.path), quoted(.file), conversion(.format)
     )]
     UnsupportedFormat {
         /// The folder.
@@ -241,7 +242,7 @@ pub enum FileError {
     )]
     HtmlPage,
     /// Weights in a format that this version does not read.
-    #[error("is recognised as {format}, which is not read yet")]
+    #[error("is recognised as {format}, which is not read{}", conversion(.format))]
     UnsupportedFormat {
         /// Name of the format.
         format: &'static str,

@@ -9,7 +9,7 @@ use weightscope_core::{FileRecord, SourceError};
 
 use crate::FileError;
 use crate::blob::{Access, Blob, FileBlob};
-use crate::container::{self, Container, StoredFile, StoredTensor, gguf, pytorch};
+use crate::container::{self, Container, StoredFile, StoredTensor, gguf, numpy, pytorch};
 use crate::foreign;
 use crate::view::Tiles;
 
@@ -54,6 +54,9 @@ impl OpenFile {
                 None if !is_told && is_gguf(path) && !has_magic(&blob) => {
                     FileError::WrongMagic { format: "GGUF" }
                 }
+                None if !is_told && is_numpy(path) && !numpy::NumPy.claims(&head_of(&blob)) => {
+                    FileError::WrongMagic { format: "NumPy" }
+                }
                 None if !is_told && is_torch(path) && !is_torch_file(&blob) => {
                     FileError::WrongMagic { format: "PyTorch" }
                 }
@@ -75,6 +78,20 @@ impl OpenFile {
 /// Whether a path is named like a GGUF.
 pub(crate) fn is_gguf(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+}
+
+/// Whether a path is named like arrays of NumPy.
+fn is_numpy(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|e| ["npy", "npz"].iter().any(|other| e.eq_ignore_ascii_case(other)))
+}
+
+/// The first bytes of a file.
+fn head_of(blob: &dyn Blob) -> Vec<u8> {
+    let mut head = vec![0; 64];
+    let filled = blob.read_at(0, &mut head).unwrap_or(0);
+    head.truncate(filled);
+    head
 }
 
 /// Whether a path is named like a file of torch.save.

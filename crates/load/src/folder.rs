@@ -96,7 +96,10 @@ pub(crate) fn plan(folder: &Path, log: &mut ErrorLog) -> Result<Plan, LoadError>
         } else if !by_name(&PYTORCH, folder, &names, &mut plan, log) {
             let found = match gguf_model(folder, &names)? {
                 Some(found) => found,
-                None => torch::model(folder, &names)?.ok_or_else(|| no_weights(folder, &names))?,
+                None => match torch::model(folder, &names)? {
+                    Some(found) => found,
+                    None => only_array(&names).ok_or_else(|| no_weights(folder, &names))?,
+                },
             };
             shards::report_missing(&found, log);
             plan.files = all(found);
@@ -257,6 +260,15 @@ fn file_names(folder: &Path) -> Result<BTreeSet<String>, LoadError> {
 
 fn is_safetensors(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"))
+}
+
+/// The only archive of NumPy arrays, or the only array.
+fn only_array(names: &BTreeSet<String>) -> Option<Vec<&str>> {
+    let of = |ending: &str| {
+        let mut found = names.iter().map(String::as_str).filter(|name| name.ends_with(ending));
+        found.next().filter(|_| found.next().is_none()).map(|name| vec![name])
+    };
+    of(".npz").or_else(|| of(".npy"))
 }
 
 fn no_weights(folder: &Path, names: &BTreeSet<String>) -> LoadError {

@@ -124,7 +124,7 @@ fn is_weights(folder: &Path, name: &str) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
     let lower = extension.to_ascii_lowercase();
     match lower.as_str() {
-        "safetensors" => true,
+        "safetensors" | "npz" => true,
         "bin" | "pt" | "pth" | "ckpt" => {
             crate::folder::torch::is_candidate(name)
                 && FileBlob::open(&folder.join(name), Access::Positional, true)

@@ -277,7 +277,8 @@ fn rejected_is_4_in_one_line() {
     for (name, words) in [
         ("pytorch_model.bin", "is named like PyTorch and does not begin like it"),
         ("m.pt", "is named like PyTorch and does not begin like it"),
-        ("m.npz", "recognised as a NumPy array file, which is not read yet"),
+        ("m.npz", "is named like NumPy and does not begin like it"),
+        ("m.onnx", "recognised as ONNX, which is not read; python -c"),
     ] {
         fs::write(at(name), b"whatever").unwrap();
         for path in [&at(name), folder.path()] {

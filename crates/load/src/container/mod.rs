@@ -4,8 +4,10 @@
 //! numbers before they are compared with the bytes that are there; it touches no values.
 
 pub(crate) mod gguf;
+pub(crate) mod numpy;
 pub(crate) mod pytorch;
 pub(crate) mod safetensors;
+mod zip;
 
 use std::fmt;
 
@@ -47,7 +49,8 @@ pub(crate) trait Container: fmt::Debug + Sync {
 }
 
 /// Every format, those with a magic first; the last one takes what is left.
-static CONTAINERS: &[&dyn Container] = &[&gguf::Gguf, &pytorch::PyTorch, &safetensors::Safetensors];
+static CONTAINERS: &[&dyn Container] =
+    &[&gguf::Gguf, &numpy::NumPy, &pytorch::PyTorch, &safetensors::Safetensors];
 
 /// What one file holds.
 #[derive(Debug, Default)]

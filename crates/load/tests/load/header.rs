@@ -290,8 +290,8 @@ fn what_is_not_safetensors_is_named() {
     // A name tells the format where the bytes do not; the bytes decide where they are sound.
     let folder = tempfile::tempdir().unwrap();
     for (code, names) in [
-        ("wrong-magic", &["a.bin", "a.pt", "a.pth", "a.CKPT"][..]),
-        ("unsupported-format", &["a.npz", "a.npy", "a.h5", "a.onnx", "a.MSGPACK"]),
+        ("wrong-magic", &["a.bin", "a.pt", "a.pth", "a.CKPT", "a.npz", "a.NPY"][..]),
+        ("unsupported-format", &["a.h5", "a.onnx", "a.MSGPACK", "__0_0.distcp", "_METADATA"]),
     ] {
         for name in names {
             let error = open(&[put(folder.path(), name, b"no magic in this one")]).unwrap_err();

@@ -12,6 +12,7 @@ mod folder;
 mod gguf;
 mod header;
 mod hostile;
+mod numpy;
 mod packings_a;
 mod packings_b;
 mod pickles;

@@ -10,7 +10,6 @@ mod globals;
 mod legacy;
 mod pickle;
 mod tensors;
-mod zip;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -20,7 +19,7 @@ use weightscope_core::{Danger, GlobalRecord};
 use self::globals::{Element, Meaning};
 use self::pickle::{Global, Node, Pickle};
 use self::tensors::{Span, Storages};
-use self::zip::{Archive, Member};
+use super::zip::{self, Archive, Member};
 use super::{Container, Encoding, Fault, StoredFile, StoredTensor};
 use crate::FileError;
 use crate::blob::{self, Blob};

@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 
-use super::invalid;
 use crate::FileError;
 use crate::blob::{self, Blob};
 use crate::container::MAX_TENSORS;
@@ -32,26 +31,30 @@ const WIDE_32: u64 = 0xffff_ffff;
 /// Flags: encrypted, patched data, strongly encrypted, masked headers.
 const UNREADABLE: u64 = 1 | 1 << 5 | 1 << 6 | 1 << 13;
 
+fn invalid(reason: impl Into<String>) -> FileError {
+    FileError::InvalidHeader { reason: reason.into() }
+}
+
 /// One member.
 #[derive(Clone, Debug)]
-pub(super) struct Member {
-    pub(super) name: String,
+pub(crate) struct Member {
+    pub(crate) name: String,
     /// First byte of its data in the file.
-    pub(super) start: u64,
+    pub(crate) start: u64,
     /// Bytes in the file.
-    pub(super) bytes: u64,
-    pub(super) crc: u32,
+    pub(crate) bytes: u64,
+    pub(crate) crc: u32,
     /// Why its bytes are not what they are said to be; `None` when they are stored as they are.
-    pub(super) packed: Option<String>,
+    pub(crate) packed: Option<String>,
     /// Whether it claims to be encrypted: readers that believe it skip the member, others read it.
-    pub(super) flagged: bool,
+    pub(crate) flagged: bool,
 }
 
 /// The members of an archive, in the order of the directory, and the directory itself.
 #[derive(Debug)]
-pub(super) struct Archive {
-    pub(super) members: Vec<Member>,
-    pub(super) directory: Vec<u8>,
+pub(crate) struct Archive {
+    pub(crate) members: Vec<Member>,
+    pub(crate) directory: Vec<u8>,
 }
 
 /// A little-endian number of up to 8 bytes at `at`; 0 where there is none.
@@ -74,7 +77,7 @@ fn exactly(blob: &dyn Blob, at: u64, count: usize) -> Result<Vec<u8>, FileError>
 }
 
 /// Reads and checks the directory.
-pub(super) fn read(blob: &dyn Blob) -> Result<Archive, FileError> {
+pub(crate) fn read(blob: &dyn Blob) -> Result<Archive, FileError> {
     let (start, bytes, count) = directory(blob)?;
     let directory = exactly(blob, start, bytes)?;
     let mut members = Vec::new();
@@ -313,7 +316,7 @@ fn check_places(members: &mut [&(Member, u64)], directory: u64) -> Result<(), Fi
 }
 
 /// The checksum of zip archives (CRC-32 of ISO 3309, reflected polynomial 0xEDB88320).
-pub(super) fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     let mut table = [0_u32; 256];
     for (code, entry) in (0_u32..).zip(&mut table) {
         *entry = (0..8).fold(code, |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()));
