@@ -284,9 +284,11 @@ impl Tiles {
         while !rest.is_empty() {
             let tile = view.tile(offset.checked_div(width).unwrap_or(0));
             let key = Key { file, start, first: tile.first, view: view.clone() };
-            let bytes = self
-                .get(&key)
-                .map_or_else(|| Ok::<_, io::Error>(self.add(key, view.gather(&tile, read)?)), Ok)?;
+            let kept = self.get(&key);
+            let bytes = match kept {
+                Some(bytes) => bytes,
+                None => self.add(key, view.gather(&tile, read)?),
+            };
             let skip = offset.saturating_sub(tile.first.saturating_mul(width));
             let skip = usize::try_from(skip).unwrap_or(usize::MAX);
             let from = bytes.get(skip..).unwrap_or_default();

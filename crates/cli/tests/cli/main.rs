@@ -9,6 +9,7 @@ mod formats;
 mod hostile;
 mod plan;
 mod plot;
+mod pytorch;
 mod same_bytes;
 mod saved;
 mod settings;

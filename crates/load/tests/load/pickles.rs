@@ -346,6 +346,72 @@ fn tensors_that_do_not_fit_are_told_and_the_rest_is_read() {
     assert_eq!(checkpoint.entries()[0].shape, [2, 2]);
 }
 
+/// The pickles before the object in the legacy layout, the second and third with what is given.
+fn legacy(protocol: &[u8], system: &[u8], object: &[u8]) -> Vec<u8> {
+    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+    let keys = pickle(&[b"](".to_vec(), text("0"), b"e".to_vec()].concat());
+    let storage = [4u64.to_le_bytes().as_slice(), &BYTES].concat();
+    [magic.to_vec(), pickle(protocol), pickle(system), object.to_vec(), keys, storage].concat()
+}
+
+#[test]
+fn every_pickle_of_the_legacy_layout_is_looked_at() {
+    let version = b"M\xe9\x03";
+    let whole = legacy(version, b"}", &sound());
+    assert_eq!(told(&open_torch(&whole).unwrap()), [""; 0]);
+    let in_system = open_torch(legacy(version, &[CALL, b"0}"].concat(), &sound())).unwrap();
+    assert_eq!(told(&in_system), ["os.system in system"]);
+    let in_object = open_torch(legacy(version, b"}", &beside(CALL))).unwrap();
+    assert_eq!(told(&in_object), ["os.system in object"]);
+    let trailing = open_torch([whole.clone(), CALL.to_vec()].concat()).unwrap();
+    assert_eq!(told(&trailing), ["trailing-bytes"]);
+    let mut bytes = [0; 16];
+    in_object.read_at(EntryId(0), 0..16, &mut bytes).unwrap();
+    assert_eq!(bytes, BYTES);
+    let (code, message) = describe(&open_torch(legacy(b"K\x01", b"}", &sound())).unwrap_err());
+    assert!(code == "invalid-header" && message.contains("protocol version"), "{message}");
+    for end in 0..whole.len() {
+        let (code, message) = describe(&open_torch(&whole[..end]).expect_err("cut"));
+        let is_told = ["truncated", "broken-pickle", "wrong-magic"].contains(&code);
+        assert!(is_told, "cut at {end}: {message}");
+    }
+}
+
+#[test]
+fn changed_pickles_in_sound_archives_end_well() {
+    let state = dict(&[
+        (
+            "state_dict",
+            dict(&[("w", weight()), ("t", tensor("FloatStorage", "0", 4, 0, &[2, 2], &[1, 2]))]),
+        ),
+        ("optimizer", dict(&[("state", weight())])),
+        ("args", b"cargparse\nNamespace\n)R}b".to_vec()),
+    ]);
+    let whole = pickle(&state);
+    let mut random = weightscope_testkit::Random::new(7);
+    let mut below = |n: usize| usize::try_from(random.next_u64() % n as u64).unwrap();
+    let mut sound = 0;
+    for _ in 0..3000 {
+        let mut changed = whole.clone();
+        for _ in 0..=below(3) {
+            let at = below(changed.len());
+            match below(3) {
+                0 => changed[at] = u8::try_from(below(256)).unwrap(),
+                1 => drop(changed.remove(at)),
+                _ => changed.insert(at, u8::try_from(below(256)).unwrap()),
+            }
+        }
+        let Ok(checkpoint) = open_torch(archive(&changed).to_bytes()) else { continue };
+        sound += 1;
+        for (id, entry) in (0..).zip(checkpoint.entries()) {
+            let size = entry.served_bytes().min(1 << 12);
+            let mut bytes = vec![0; usize::try_from(size).unwrap()];
+            checkpoint.read_at(EntryId(id), 0..size, &mut bytes).unwrap();
+        }
+    }
+    assert!(sound > 300, "{sound} files were opened");
+}
+
 #[test]
 fn bytes_in_big_endian_order_are_turned() {
     let turned: Vec<u8> = BYTES.chunks(4).flat_map(|word| word.iter().rev().copied()).collect();

@@ -11,6 +11,9 @@ use std::collections::HashMap;
 /// Most opcodes of one pickle.
 const MAX_OPCODES: u64 = 10_000_000;
 
+/// Most values that a pickle may refer to again.
+const MAX_MEMO: usize = 4_000_000;
+
 /// A value by its place among all of a pickle's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Id(u32);
@@ -457,6 +460,9 @@ impl<'a> Machine<'a> {
     fn memoise(&mut self, key: u64) -> Step<()> {
         let top = self.top()?;
         self.memo.insert(key, top);
+        if self.memo.len() > MAX_MEMO {
+            return Err(format!("it keeps more than {MAX_MEMO} values in its memo"));
+        }
         Ok(())
     }
 
