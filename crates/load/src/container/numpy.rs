@@ -261,7 +261,10 @@ mod tests {
         let found = header("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }   \n");
         let expected = Header { descr: "<f4".to_owned(), fortran: false, shape: vec![3, 4] };
         assert_eq!(found, Ok(expected));
-        assert_eq!(header("{'descr':'>i2','fortran_order':True,'shape':()}").unwrap().shape, [0u64; 0]);
+        assert_eq!(
+            header("{'descr':'>i2','fortran_order':True,'shape':()}").unwrap().shape,
+            [0u64; 0]
+        );
         for text in [
             "",
             "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,)}",

@@ -80,10 +80,9 @@ const PICKLE: &str = "data.pkl";
 fn open_zip(blob: &dyn Blob) -> Result<StoredFile, FileError> {
     let archive = zip::read(blob)?;
     let root = root(&archive)?;
-    let member = |name: &str| {
-        let name = format!("{root}{name}");
-        archive.members.iter().find(move |member| member.name == name)
-    };
+    let by_name: HashMap<&str, &Member> =
+        archive.members.iter().map(|member| (member.name.as_str(), member)).collect();
+    let member = |name: &str| by_name.get(format!("{root}{name}").as_str()).copied();
     let Some(data) = member(PICKLE) else { return Err(invalid("there is no data.pkl")) };
     let bytes = read_member(blob, data)?;
     let pickle = pickle::read(&bytes);
