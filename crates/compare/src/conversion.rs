@@ -59,7 +59,11 @@ pub(crate) fn record(
     let limit = if probe.has_steps { unit.value(&STEPS) } else { ROUNDED };
     let is_rounding =
         probe.beyond == Some(0.0) || (probe.has_steps && above.is_some_and(|above| above <= limit));
-    let found = if is_rounding || of_a == 0.0 || of_b == 0.0 {
+    let found = if of_a > 0.0
+        && let Some(found) = on_grid(&probe, is_rounding)
+    {
+        Some(found)
+    } else if is_rounding || of_a == 0.0 || of_b == 0.0 {
         None
     } else {
         find(unit, [base, tuned], &probe, limit)?
@@ -69,7 +73,7 @@ pub(crate) fn record(
         METRICS.iter().skip(3).for_each(|key| out.undefined(key, why));
         return Ok(());
     };
-    let residual = (found.residual / of_b).sqrt();
+    let residual = if of_b > 0.0 { (found.residual / of_b).sqrt() } else { 0.0 };
     let why = "not of this conversion";
     out.metric("conversion", found.kind);
     // What sums cannot tell from nothing is nothing.
@@ -82,7 +86,7 @@ pub(crate) fn record(
     out.metric_or("conversion_shift", shift, why);
     out.metric_or("conversion_lines", Some(found.moved).filter(|moved| *moved > 0), why);
     let named = found.order.map(|order| format!("{} of {}", order.name, order.block));
-    out.metric_or("conversion_order", named, "no order that has a name");
+    out.metric_or("conversion_order", named.or(found.place), "no order that has a name");
     out.metric_or("conversion_order_id", found.id.map(|id| format!("{id:016x}")), why);
     Ok(())
 }
@@ -96,12 +100,84 @@ struct Found {
     moved: u64,
     order: Option<order::Order>,
     id: Option<u64>,
+    /// Which values were zeroed.
+    place: Option<String>,
 }
 
 impl Found {
+    fn new(kind: &'static str, residual: f64) -> Self {
+        Self { kind, residual, factors: None, moved: 0, order: None, id: None, place: None }
+    }
+
     fn scaled(factors: Scaled) -> Self {
-        let (kind, residual) = (factors.kind, factors.residual);
-        Self { kind, residual, factors: Some(factors), moved: 0, order: None, id: None }
+        Self { factors: Some(factors), ..Self::new(factors.kind, factors.residual) }
+    }
+}
+
+/// Relative L2 up to which values on a grid are the same ones, rounded to it.
+const ROUNDED_TO_GRID: f64 = 0.3;
+/// Share of the values that must be zeroed before it is said of a weight.
+const ZEROED: f64 = 1e-3;
+
+/// What sets values to zero or to one value, or rounds them to a few.
+fn on_grid(probe: &Probe, is_rounding: bool) -> Option<Found> {
+    let grids = &probe.grids;
+    let [of_a, of_b] = probe.whole.energies;
+    let change = probe.whole.difference;
+    let [[a_low, a_high], [b_low, b_high]] = grids.ranges;
+    if of_b == 0.0 {
+        let place = Some("all".to_owned());
+        return Some(Found { place, ..Found::new("zeroed", 0.0) });
+    }
+    if b_low == b_high && a_low != a_high {
+        let factors = Scaled { kind: "constant", residual: 0.0, range: [b_low; 2], shift: 0.0 };
+        return Some(Found::scaled(factors));
+    }
+    if is_rounding {
+        return None;
+    }
+    let count = probe.size().into_iter().product::<usize>().max(1) as f64;
+    let floor = ROUNDED * ROUNDED * probe.floor();
+    if grids.zeroed as f64 >= ZEROED * count
+        && grids.kept <= (1.0 - EXPLAINED) * change
+        && grids.kept <= floor
+    {
+        let place = Some(zeroed_place(probe));
+        return Some(Found { place, ..Found::new("zeroed", grids.kept) });
+    }
+    if grids.is_flushed() {
+        return Some(Found::new("f16-flushed", change));
+    }
+    let is_near = change <= ROUNDED_TO_GRID * ROUNDED_TO_GRID * of_a;
+    grids.rounded().filter(|_| is_near).map(|kind| Found::new(kind, change))
+}
+
+/// Which values were zeroed: rows or columns, two of four, or any.
+fn zeroed_place(probe: &Probe) -> String {
+    for (lines, noun) in [(&probe.rows, "rows"), (&probe.columns, "columns")] {
+        let gone: Vec<usize> = (0..)
+            .zip(lines)
+            .filter(|(_, line)| line.energies[0] > 0.0 && line.energies[1] == 0.0)
+            .map(|(index, _)| index)
+            .collect();
+        let energy: f64 = gone.iter().filter_map(|i| lines.get(*i)).map(|l| l.difference).sum();
+        if let [first, .., last] = gone[..]
+            && lines.len() > 1
+            && energy >= EXPLAINED * probe.whole.difference
+        {
+            return if last - first + 1 == gone.len() {
+                format!("{noun} {first} to {last}")
+            } else {
+                format!("{} {noun}", gone.len())
+            };
+        }
+    }
+    let share = 100.0 * probe.grids.zeroed as f64
+        / probe.size().into_iter().product::<usize>().max(1) as f64;
+    if probe.grids.two_of_four {
+        format!("{share:.0} % of the values, 2 of 4 in a row")
+    } else {
+        format!("{share:.0} % of the values")
     }
 }
 
@@ -195,12 +271,11 @@ fn matrix(
     let mut choices = vec![Scaled { kind: "", residual: plain, range: [1.0; 2], shift: 0.0 }];
     choices.extend(families(&found.probe));
     Ok(line.simplest(&choices).map(|choice| Found {
-        kind: found.kind(),
-        residual: choice.residual,
         factors: Some(choice).filter(|choice| !choice.kind.is_empty()),
         moved: found.arrangement.moved(),
         order: found.order,
         id: found.id,
+        ..Found::new(found.kind(), choice.residual)
     }))
 }
 
@@ -222,12 +297,9 @@ fn vector(
     let range = [if kind == Some("shifted") { shift } else { factor }; 2];
     let residual = found.residual;
     Ok(Some(Found {
-        kind: "values-permuted",
-        residual,
         factors: kind.map(|kind| Scaled { kind, residual, range, shift }),
         moved: found.moved,
-        order: None,
-        id: None,
+        ..Found::new("values-permuted", residual)
     }))
 }
 

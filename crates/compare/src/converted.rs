@@ -40,6 +40,7 @@ fn places(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> String {
     for pair in pairs {
         roles.entry(role_of(pair.record, towers)).or_default().push(pair);
     }
+    // What stands outside of blocks is in none of them.
     let blocks = |of: &mut dyn Iterator<Item = &WeightRecord>| -> BTreeSet<Option<u32>> {
         of.map(|record| record.block).collect()
     };
@@ -51,7 +52,8 @@ fn places(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> String {
         if own == every || own.iter().any(Option::is_none) {
             told.push(role.clone());
         } else {
-            told.push(format!("{role} of {} of {} blocks", own.len(), every.len()));
+            let every = every.iter().flatten().count();
+            told.push(format!("{role} of {} of {every} blocks", own.len()));
         }
     }
     format!("{} ({})", list(&told), names(pairs.iter().map(|pair| pair.record.name.as_str())))
@@ -282,6 +284,87 @@ pub(crate) fn transposed(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) ->
     )
 }
 
+/// Pairs by a metric in words, in the order of their first.
+fn by<'a, 'b>(pairs: &[&'b Pair<'a>], metric: &str) -> IndexMap<&'a str, Vec<&'b Pair<'a>>> {
+    let mut groups: IndexMap<&str, Vec<&Pair<'_>>> = IndexMap::new();
+    for pair in pairs {
+        groups.entry(pair.text(metric)).or_default().push(pair);
+    }
+    groups
+}
+
+/// What weights with values that are zero now are told as.
+pub(crate) fn zeroed(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> String {
+    let mut groups = by(pairs, "conversion_order");
+    // Many shares of one kind are one line.
+    if groups.len() > PLACES {
+        groups = IndexMap::from([("part of the values", pairs.to_vec())]);
+    }
+    let parts: Vec<String> = groups
+        .into_iter()
+        .map(|(place, members)| {
+            let names = places(&members, all, towers);
+            let are = if members.len() == 1 { "is" } else { "are" };
+            match place {
+                "all" => format!(
+                    "{names} {are} zero in TUNED and {} not in BASE",
+                    if members.len() == 1 { "was" } else { "were" }
+                ),
+                _ => format!(
+                    "{place} of {names} are zero in TUNED alone, the others are as they were"
+                ),
+            }
+        })
+        .collect();
+    format!("{}{}", parts.join("; "), rest(pairs))
+}
+
+/// Kinds of places that are told apart.
+const PLACES: usize = 4;
+
+/// Whether gains were reset to 1 and columns of matrices multiplied instead.
+pub(crate) fn is_folded(pairs: &[Pair<'_>]) -> bool {
+    let gains = of_kind(pairs, Conversion::Constant);
+    let is_one = |pair: &&Pair<'_>| {
+        pair.record.role == Role::Norm && pair.number("conversion_least") == Some(1.0)
+    };
+    let scaled = of_kind(pairs, Conversion::Scaled);
+    gains.iter().any(is_one)
+        && scaled.iter().any(|pair| pair.text("conversion_factors") == "columns-scaled")
+}
+
+/// What weights with one value everywhere are told as.
+pub(crate) fn constant(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> String {
+    let has = if pairs.len() == 1 { "has" } else { "have" };
+    let value = span(pairs, "conversion_least", "conversion_most");
+    format!("{} {has} the value {value} everywhere in TUNED: reset", places(pairs, all, towers))
+}
+
+/// What weights that were rounded and stored as before are told as.
+pub(crate) fn rounded(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> String {
+    let parts = by(pairs, "conversion").into_iter().map(|(kind, members)| {
+        let names = places(&members, all, towers);
+        let relatives: Vec<f64> = members.iter().filter_map(|p| p.relative()).collect();
+        let middle = number(median(&relatives).unwrap_or(0.0));
+        let are = if members.len() == 1 { "is" } else { "are" };
+        match kind {
+            "f16-flushed" => format!(
+                "{names} {are} BASE's recast to F16 and back: only values below its range changed (relative L2 {middle})"
+            ),
+            "rounded-to-4-bits" => format!(
+                "{names} {are} BASE's rounded to at most 16 values in each group of 32, as 4 bits have, and stored as before (relative L2 {middle} in the median)"
+            ),
+            "rounded-to-8-bit-floats" => format!(
+                "{names} {are} BASE's rounded to the 8 significands of a float of 8 bits, and stored as before (relative L2 {middle} in the median)"
+            ),
+            _ => format!(
+                "{names} {are} BASE's rounded to the 127 steps of 8 bits in each row, and stored as before (relative L2 {middle} in the median)"
+            ),
+        }
+    });
+    parts.collect::<Vec<_>>().join("; ")
+}
+
 /// What scaled weights are told as.
 pub(crate) fn scaled(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> String {
     let numbers = |metric| pairs.iter().filter_map(move |pair| pair.number(metric));
@@ -374,8 +457,9 @@ pub(crate) fn stored_turned<'a, 'b>(all: &'b [Pair<'a>]) -> Vec<&'b Pair<'a>> {
 /// What they are told as.
 pub(crate) fn turned(pairs: &[&Pair<'_>], all: &[Pair<'_>], towers: bool) -> String {
     let are = if pairs.len() == 1 { "is" } else { "are" };
+    let were = if pairs.len() == 1 { "was" } else { "were" };
     format!(
-        "{}: {} {are} stored the other way round ([in, out] against [out, in]), and were compared as they belong",
+        "{}: {} {are} stored the other way round ([in, out] against [out, in]), and {were} compared the right way round",
         counted(pairs, all),
         places(pairs, all, towers)
     )

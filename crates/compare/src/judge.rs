@@ -21,9 +21,6 @@ use crate::{ID, converted, figures, fisher, lineage};
 const ENOUGH_VALUES: u64 = 1024;
 /// Most weights that stand as evidence.
 const EVIDENCE: usize = 16;
-/// So many times the number of matrices that are the same makes more than all others: two models that share so many are
-/// no strangers.
-const RELATED: usize = 5;
 /// Multiple of the rounding floor below which a change is mostly rounding.
 const ABOVE_FLOOR: f64 = 2.0;
 /// Share of the squared change below which a kind of module is left out of a suggested adapter.
@@ -79,14 +76,18 @@ type Tell = fn(&[&Pair<'_>], &[Pair<'_>], bool) -> String;
 type RecastKind<'a> = (Recast, &'a str, String);
 
 fn conclude(out: &mut Verdicts, code: &'static str, message: String, evidence: Vec<Evidence>) {
-    out.conclude(Conclusion {
+    out.conclude(concluded(code, message, evidence));
+}
+
+fn concluded(code: &'static str, message: String, evidence: Vec<Evidence>) -> Conclusion {
+    Conclusion {
         code: Key::Borrowed(code),
         analyzer: Key::Borrowed(ID),
         scope: "model".to_owned(),
         message,
         evidence,
         nothing: false,
-    });
+    }
 }
 
 /// Relative L2 of some weights together: the root of all squared differences over all squares of BASE's.
@@ -153,7 +154,7 @@ impl<'a> Context<'a> {
         let changed: Vec<&Pair<'_>> = self.pairs.iter().filter(|p| p.has_changed()).collect();
         let recast: Vec<&Pair<'_>> = self.pairs.iter().filter(|p| p.fate == Fate::Recast).collect();
         let same = self.pairs.iter().filter(|p| p.fate == Fate::Same).count();
-        if let Some((cosine, count)) = self.low_cosine(&changed, unrelated) {
+        if let Some((cosine, count)) = self.low_cosine(unrelated) {
             if !self.is_derived() {
                 let message = format!(
                     "unrelated: the median cosine of {count} matrices is {}, as of weights trained apart",
@@ -167,10 +168,19 @@ impl<'a> Context<'a> {
         }
         self.adapter_on_top(same == self.pairs.len(), out);
         if same == self.pairs.len() {
+            // Where values are not where they were, that is the headline.
+            let turned = !converted::stored_turned(self.pairs).is_empty();
+            if turned {
+                self.layout(out);
+            }
             self.identical(out);
-            self.layout(out);
+            if !turned {
+                self.layout(out);
+            }
             return;
         }
+        self.broken(same, out);
+        self.edited(same, out);
         let reordered = self.conversions(changed.is_empty(), recast.is_empty(), out);
         if changed.is_empty() {
             if !recast.is_empty() {
@@ -185,6 +195,49 @@ impl<'a> Context<'a> {
         }
         self.rows(out);
         self.layout(out);
+    }
+
+    /// Weights with values that are not finite. `same`: how many are as they were.
+    fn broken(&self, same: usize, out: &mut Verdicts) {
+        let broken: Vec<&Pair<'_>> = self.pairs.iter().filter(|p| p.fate == Fate::Broken).collect();
+        if broken.is_empty() {
+            return;
+        }
+        let has = if broken.len() == 1 { "has" } else { "have" };
+        let message = format!(
+            "{} of {} {has} values that are NaN or infinite in TUNED and not in BASE ({}){}",
+            broken.len(),
+            weights(self.pairs.len()),
+            names(broken.iter().map(|p| p.record.name.as_str())),
+            self.others(same + broken.len()),
+        );
+        conclude(out, "compare.broken", message, evidence_of(&broken, "not_finite"));
+    }
+
+    /// Weights of which a few values differ.
+    fn edited(&self, same: usize, out: &mut Verdicts) {
+        let edited: Vec<&Pair<'_>> =
+            self.pairs.iter().filter(|p| matches!(p.fate, Fate::Edited(_))).collect();
+        if edited.is_empty() {
+            return;
+        }
+        let values: u64 =
+            edited.iter().map(|p| if let Fate::Edited(count) = p.fate { count } else { 0 }).sum();
+        let noun = if values == 1 { "1 value" } else { &format!("{values} values") };
+        let message = format!(
+            "{noun} in {} of {} {} other than in BASE ({}): an edit, or damage{}",
+            edited.len(),
+            weights(self.pairs.len()),
+            if values == 1 { "is" } else { "are" },
+            names(edited.iter().map(|p| p.record.name.as_str())),
+            self.others(same + edited.len()),
+        );
+        conclude(out, "compare.edited", message, evidence_of(&edited, "max_abs_difference"));
+    }
+
+    /// What the others are, for the end of a sentence on so many of all.
+    fn others(&self, told: usize) -> &'static str {
+        if told == self.pairs.len() { "; all others are identical" } else { "" }
     }
 
     /// An adapter that one of them has on top of its weights. `alone`: nothing else differs.
@@ -305,7 +358,10 @@ impl<'a> Context<'a> {
     /// was anything recast.
     fn conversions(&self, alone: bool, exactly: bool, out: &mut Verdicts) -> bool {
         let towers = has_towers(self.report);
-        let kinds: [(Conversion, &'static str, Tell); 4] = [
+        let kinds: [(Conversion, &'static str, Tell); 7] = [
+            (Conversion::Zeroed, "compare.zeroed", converted::zeroed),
+            (Conversion::Constant, "compare.constant", converted::constant),
+            (Conversion::Rounded, "compare.rounded", converted::rounded),
             (Conversion::Permuted, "compare.permuted", converted::permuted),
             (Conversion::Transposed, "compare.transposed", converted::transposed),
             (Conversion::Scaled, "compare.scaled", converted::scaled),
@@ -322,6 +378,9 @@ impl<'a> Context<'a> {
             reordered |= kind == Conversion::Permuted && members.iter().any(is_mlp);
             let counted = converted::counted(&members, self.pairs);
             let mut message = format!("{counted}: {}", tell(&members, self.pairs, towers));
+            if kind == Conversion::Scaled && converted::is_folded(self.pairs) {
+                message += "; the gains before them are 1 now: folded into them, which changes no function";
+            }
             if is_first && alone {
                 let others = self.pairs.len()
                     - self.pairs.iter().filter(|p| matches!(p.fate, Fate::Converted(_))).count();
@@ -368,19 +427,15 @@ impl<'a> Context<'a> {
         conclude(out, "compare.recast", message, evidence_of(recast, metric));
     }
 
-    /// The median cosine of changed matrices, where it is below `line`, and of how many.
-    fn low_cosine(&self, changed: &[&Pair<'_>], line: f64) -> Option<(f64, usize)> {
-        let tells = |p: &&&Pair<'_>| {
-            p.record.kind() == Kind::Matrix && p.record.parameters >= ENOUGH_VALUES
+    /// The median cosine of all matrices, where it is below `line`, and how many there are. What is as it was, or a known
+    /// conversion of it, counts as 1: a few matrices that were replaced make no strangers.
+    fn low_cosine(&self, line: f64) -> Option<(f64, usize)> {
+        let tells =
+            |p: &&Pair<'_>| p.record.kind() == Kind::Matrix && p.record.parameters >= ENOUGH_VALUES;
+        let cosine = |p: &Pair<'_>| {
+            if p.has_changed() { p.number("cosine_similarity") } else { Some(1.0) }
         };
-        let cosines: Vec<f64> =
-            changed.iter().filter(tells).filter_map(|p| p.number("cosine_similarity")).collect();
-        let same =
-            self.pairs.iter().filter(|p| !p.has_changed() && p.record.kind() == Kind::Matrix);
-        // Strangers have nothing in common; relatives may have had some neurons reordered.
-        if RELATED * same.count() > cosines.len() && !self.is_derived() {
-            return None;
-        }
+        let cosines: Vec<f64> = self.pairs.iter().filter(tells).filter_map(cosine).collect();
         median(&cosines).filter(|cosine| cosine.abs() < line).map(|cosine| (cosine, cosines.len()))
     }
 
@@ -412,7 +467,11 @@ impl<'a> Context<'a> {
             format!("MLP neurons of {blocks} show no common descent ({chance})")
         };
         let code = if self.is_derived() { "compare.derived" } else { "compare.not-derived" };
-        conclude(out, code, message, vec![evidence(None, "log10_p_value", log_p)]);
+        let proof = vec![evidence(None, "log10_p_value", log_p)];
+        let mut conclusion = concluded(code, message, proof);
+        // That weights which are alike have common descent is no news.
+        conclusion.nothing = self.is_derived() && !reordered;
+        out.conclude(conclusion);
     }
 
     /// Trained further, by an adapter or as a whole.
@@ -622,7 +681,9 @@ impl<'a> Context<'a> {
                 number(*least.1)
             ));
         }
-        let ratios: Vec<f64> = changed.iter().filter_map(|p| p.number("above_floor")).collect();
+        // Held against the rounding to be expected: a cast of TUNED to BASE's narrower type may well end at BASE.
+        let recast = changed.iter().filter(|p| p.number("above_floor").is_some());
+        let ratios: Vec<f64> = recast.filter_map(|p| p.number("above_storage")).collect();
         if let Some(ratio) = median(&ratios) {
             parts.push(format!(
                 "{} of them were recast as well, and moved {} times as far as that rounding makes them",

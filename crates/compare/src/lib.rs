@@ -97,7 +97,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new(
             "conversion",
             "",
-            "What makes B of A without training: scaled, rows-scaled, columns-scaled, blocks-scaled (128 x 128), groups-of-32-scaled, -64- and -128-, shifted, scaled-and-shifted, rows-permuted, columns-permuted, rows-and-columns-permuted, values-permuted (vectors), transposed, transposed-rows-permuted, transposed-columns-permuted. Found by least squares or by matching sketches of lines, and held against the values. Undefined where none is known.",
+            "What makes B of A without training: scaled, rows-scaled, columns-scaled, blocks-scaled (128 x 128), groups-of-32-scaled, -64- and -128-, shifted, scaled-and-shifted, rows-permuted, columns-permuted, rows-and-columns-permuted, values-permuted (vectors), transposed, transposed-rows-permuted, transposed-columns-permuted; zeroed (values that are zero in B alone, all others kept), constant (one value everywhere), f16-flushed (a trip through F16 below its range), rounded-to-4-bits (at most 16 values in each 32 of a row), rounded-to-8-bit-floats (at most 8 significands in each run of 128), rounded-to-8-bits (multiples of 1/127 of the largest value of a row). Found by least squares or by matching sketches of lines, and held against the values. Undefined where none is known.",
         ),
         MetricSpec::new(
             "conversion_residual",
@@ -128,7 +128,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new(
             "conversion_order",
             "",
-            "A name for their order: halves to pairs of n (rotary features of heads of n: first and second half against side by side), pairs to halves of n, whole blocks of n, within blocks of n.",
+            "A name for their order: halves to pairs of n (rotary features of heads of n: first and second half against side by side), pairs to halves of n, whole blocks of n, within blocks of n. Of zeroed values which they are.",
         ),
         MetricSpec::new(
             "conversion_order_id",
@@ -268,7 +268,7 @@ impl Analyzer for Compare {
         let why = "stored in no wider type than its values need";
         let wide = found.filter(|found| found.changed > 0 && found.not_finite == [0; 2]);
         let grid = match (wide, tuned.dtype()?) {
-            (Some(_), DType::F32 | DType::F64) if base.dtype()? == tuned.dtype()? => {
+            (Some(_), dtype) if dtype.is_float() && base.dtype()? == dtype => {
                 tuned.storage_grid()?.dtype().filter(|grid| Some(*grid) != tuned.weight().dtype)
             }
             _ => None,

@@ -21,6 +21,10 @@ pub(crate) enum Fate {
     LowRank(u64),
     /// A matrix that has nothing to do with BASE's: no training leads so far.
     Replaced,
+    /// So few values that no training did it.
+    Edited(u64),
+    /// Values that are not finite, where BASE has none.
+    Broken,
     /// Anything else, or more.
     Moved,
 }
@@ -32,6 +36,12 @@ pub(crate) enum Conversion {
     Transposed,
     Scaled,
     Shifted,
+    /// Values that are zero now, the others as they were.
+    Zeroed,
+    /// One value everywhere.
+    Constant,
+    /// Rounded to a few values and stored as before, or through F16 and back.
+    Rounded,
 }
 
 impl Conversion {
@@ -40,6 +50,10 @@ impl Conversion {
         match name {
             "shifted" => Some(Self::Shifted),
             "scaled-and-shifted" => Some(Self::Scaled),
+            "zeroed" => Some(Self::Zeroed),
+            "constant" => Some(Self::Constant),
+            "f16-flushed" => Some(Self::Rounded),
+            _ if name.starts_with("rounded") => Some(Self::Rounded),
             _ if name.starts_with("transposed") => Some(Self::Transposed),
             _ if name.ends_with("permuted") => Some(Self::Permuted),
             _ if name.ends_with("scaled") => Some(Self::Scaled),
@@ -151,6 +165,14 @@ pub(crate) fn text<'a>(record: &'a WeightRecord, metric: &str) -> &'a str {
 
 fn fate(record: &WeightRecord, lines: Lines) -> Fate {
     let number = |metric| record.number(ID, metric);
+    if text(record, "conversion") == "constant" {
+        return Fate::Converted(Conversion::Constant);
+    }
+    if number("not_finite").is_some_and(|count| count > 0.0)
+        && number("base_not_finite") == Some(0.0)
+    {
+        return Fate::Broken;
+    }
     let Some(relative) = number("relative_l2") else {
         // Not finite, or out of nothing.
         return if number("l2_distance") == Some(0.0) { Fate::Same } else { Fate::Moved };
@@ -164,11 +186,18 @@ fn fate(record: &WeightRecord, lines: Lines) -> Fate {
     {
         return Fate::Same;
     }
+    // What rounding to BASE's narrower type could hide, and is too little for it, is a small change.
+    let is_less = bits_of(other) > bits_of(&record.dtype)
+        && record.parameters >= FEW_ROUNDINGS
+        && number("above_storage").is_some_and(|above| above < LESS);
     if number("changed_beyond_rounding") == Some(0.0)
-        || number("beyond_storage") == Some(0.0)
+        || number("beyond_storage") == Some(0.0) && !is_less
         || is_quantised(record, lines.steps)
     {
         return Fate::Recast;
+    }
+    if is_less {
+        return Fate::Moved;
     }
     if let Some(conversion) = Conversion::named(text(record, "conversion")) {
         return Fate::Converted(conversion);
@@ -181,9 +210,13 @@ fn fate(record: &WeightRecord, lines: Lines) -> Fate {
         let widened =
             roundoff(&record.dtype) > roundoff(other) && bits(other) > bits(&record.dtype);
         let is_rounding = relative >= lines.rounding * roundoff(&record.dtype);
-        if !widened || relative == 0.0 || is_rounding || record.parameters < FEW {
+        if !widened || relative == 0.0 || is_rounding || record.parameters < FEW_ROUNDINGS {
             return Fate::Recast;
         }
+    }
+    let changed = number("changed_fraction").unwrap_or(0.0) * record.parameters as f64;
+    if changed.round() <= FEW_VALUES && record.parameters >= FEW {
+        return Fate::Edited(changed.round() as u64);
     }
     let [out, input] = record.matrix.unwrap_or_default();
     let (rank, gap, decay) =
@@ -207,7 +240,8 @@ fn fate(record: &WeightRecord, lines: Lines) -> Fate {
 /// Whether a matrix is so far from BASE's that no training led there. Adapters start at zero and at noise.
 fn is_replaced(record: &WeightRecord, unrelated: f64) -> bool {
     let number = |metric| record.number(ID, metric);
-    let tells = record.kind() == Kind::Matrix
+    let is_table = matches!(record.kind(), Kind::Embedding | Kind::Head);
+    let tells = (record.kind() == Kind::Matrix || is_table)
         && record.parameters >= FEW
         && !matches!(record.role, Role::AdapterA | Role::AdapterB);
     tells
@@ -215,6 +249,15 @@ fn is_replaced(record: &WeightRecord, unrelated: f64) -> bool {
             || number("cosine_similarity").is_some_and(|cosine| cosine.abs() < unrelated))
 }
 
+fn bits_of(dtype: &str) -> u32 {
+    dtype.parse::<DType>().map_or(0, DType::bits)
+}
+
+/// Multiple of the rounding to be expected below which a difference is none of it, and fewest values that tell.
+const LESS: f64 = 0.5;
+const FEW_ROUNDINGS: u64 = 64;
+/// Most values that are said one by one to differ.
+const FEW_VALUES: f64 = 16.0;
 /// Fewer values than this have no typical rounding error.
 const FEW: u64 = 1024;
 

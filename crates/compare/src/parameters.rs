@@ -39,11 +39,8 @@ pub(crate) const GAP: ParameterSpec = spec(
     2.0,
     "Factor by which the step after the last direction above the rounding exceeds the steps below it, for an exact rank.",
 );
-pub(crate) const SHARE: ParameterSpec = spec(
-    "adapter_share",
-    0.25,
-    "Largest exact rank of an adapter, as a share of the shorter side.",
-);
+pub(crate) const SHARE: ParameterSpec =
+    spec("adapter_share", 0.5, "Largest exact rank of an adapter, as a share of the shorter side.");
 pub(crate) const DERIVED: ParameterSpec =
     spec("derived_p", 1e-6, "Chance below which matching neurons show common descent.");
 

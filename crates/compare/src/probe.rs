@@ -103,6 +103,7 @@ pub(crate) struct Probe {
     pub(crate) has_steps: bool,
     /// Families of factors, from one for the tensor to one for a few values.
     scaled: Vec<Factors>,
+    pub(crate) grids: Grids,
     /// Sums of A's values and of B's, and their number.
     sums: [f64; 2],
     count: u64,
@@ -235,8 +236,142 @@ fn exponent(x: f64) -> u64 {
     x.to_bits() >> 52 & 0x7ff
 }
 
+/// What the values of B are on, where they are not as free as A's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grids {
+    /// Values that are zero in B and not in A.
+    pub(crate) zeroed: u64,
+    /// Sum of squared differences of those that are not zero in B.
+    pub(crate) kept: f64,
+    /// Whether every group of four in a row has two zeros at least.
+    pub(crate) two_of_four: bool,
+    /// Smallest and largest value of A, and of B.
+    pub(crate) ranges: [[f64; 2]; 2],
+    /// Values that differ by more than what is lost on the way through F16 below its normal range.
+    beyond_f16: u64,
+    /// Groups of 32 in a row with more than 16 values, of A and of B; all of them.
+    varied: [u64; 2],
+    groups: u64,
+    /// Rows that are no multiples of 1/127 of their largest value.
+    odd_rows: [u64; 2],
+    rows: u64,
+    /// Runs of up to 128 values of a row with more significands than floats of 8 bits have; all of them.
+    fine: [u64; 2],
+    runs: u64,
+}
+
+/// Significands of the widest float of 8 bits, E4M3: factors of a run leave their number as it is.
+const SIGNIFICANDS: usize = 8;
+/// Values of 4 bits, and steps to either side of zero of 8.
+const VALUES_OF_4_BITS: usize = 16;
+const STEPS_OF_8_BITS: f64 = 127.0;
+/// What storing a multiple of a step in 16 bits changes, as a share of it, and the least that counts.
+const STORED: f64 = 1.0 / 256.0;
+const NEAR_STEP: f64 = 0.02;
+/// Values of a row that tell that it lies on steps.
+const TELLING_ROW: usize = 64;
+
+impl Grids {
+    fn new() -> Self {
+        Self {
+            zeroed: 0,
+            kept: 0.0,
+            two_of_four: true,
+            ranges: [[f64::INFINITY, f64::NEG_INFINITY]; 2],
+            beyond_f16: 0,
+            varied: [0; 2],
+            groups: 0,
+            odd_rows: [0; 2],
+            rows: 0,
+            fine: [0; 2],
+            runs: 0,
+        }
+    }
+
+    fn row(&mut self, a: &[f64], b: &[f64]) {
+        let normal = DType::F16.min_positive_normal().unwrap_or(0.0);
+        let smallest = normal * 2.0 * DType::F16.unit_roundoff().unwrap_or(0.0);
+        for (a, b) in a.iter().zip(b) {
+            if *b == 0.0 {
+                self.zeroed += u64::from(*a != 0.0);
+            } else {
+                self.kept += (b - a) * (b - a);
+            }
+            let is_flushed = a.abs() < normal
+                && (a - b).abs() <= 0.5 * smallest
+                && (b / smallest).fract() == 0.0;
+            self.beyond_f16 += u64::from(a != b && !is_flushed);
+        }
+        for ([low, high], values) in self.ranges.iter_mut().zip([a, b]) {
+            *low = values.iter().copied().fold(*low, f64::min);
+            *high = values.iter().copied().fold(*high, f64::max);
+        }
+        self.two_of_four &=
+            b.chunks_exact(4).all(|four| four.iter().filter(|x| **x == 0.0).count() >= 2);
+        for (a, b) in a.chunks_exact(GROUPS[0]).zip(b.chunks_exact(GROUPS[0])) {
+            self.groups += 1;
+            for (varied, values) in self.varied.iter_mut().zip([a, b]) {
+                *varied += u64::from(has_more(values.iter().copied(), VALUES_OF_4_BITS));
+            }
+        }
+        for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)).filter(|(a, _)| a.len() >= TELLING_ROW) {
+            self.runs += 1;
+            for (fine, values) in self.fine.iter_mut().zip([a, b]) {
+                let significands = values.iter().filter(|x| **x != 0.0);
+                let significands = significands.map(|x| (x.to_bits() << 12) as f64);
+                *fine += u64::from(has_more(significands, SIGNIFICANDS));
+            }
+        }
+        if a.len() >= TELLING_ROW {
+            self.rows += 1;
+            for (odd, values) in self.odd_rows.iter_mut().zip([a, b]) {
+                *odd += u64::from(!is_on_steps(values));
+            }
+        }
+    }
+
+    /// Whether B is what a trip through F16 makes of A.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.beyond_f16 == 0
+    }
+
+    /// What B was rounded to and A was not, as conversions are called.
+    pub(crate) fn rounded(&self) -> Option<&'static str> {
+        let is = |[of_a, of_b]: [u64; 2], all: u64| of_b == 0 && 2 * of_a > all;
+        [
+            ("rounded-to-4-bits", is(self.varied, self.groups)),
+            ("rounded-to-8-bit-floats", is(self.fine, self.runs)),
+            ("rounded-to-8-bits", is(self.odd_rows, self.rows)),
+        ]
+        .into_iter()
+        .find_map(|(kind, is)| is.then_some(kind))
+    }
+}
+
+/// Whether there are more than `most` different values.
+fn has_more(mut values: impl Iterator<Item = f64>, most: usize) -> bool {
+    let mut seen: Vec<f64> = Vec::with_capacity(most);
+    values.any(|value| {
+        if !seen.contains(&value) {
+            seen.push(value);
+        }
+        seen.len() > most
+    })
+}
+
+/// Whether all values are multiples of the 127th part of the largest.
+fn is_on_steps(values: &[f64]) -> bool {
+    let largest = values.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+    let step = largest / STEPS_OF_8_BITS;
+    values.iter().all(|value| {
+        let at = value / step;
+        (at - at.round()).abs() <= NEAR_STEP + STORED * at.abs()
+    })
+}
+
 struct Pass {
     formats: [Option<Format>; 2],
+    grids: Grids,
     whole: Line,
     rows: Vec<Line>,
     columns: Vec<Line>,
@@ -259,6 +394,7 @@ impl Pass {
         let (rows, columns) = (rows as usize, columns as usize);
         Self {
             formats,
+            grids: Grids::new(),
             whole: Line::default(),
             rows: Vec::with_capacity(rows),
             columns: vec![Line::default(); columns],
@@ -303,6 +439,7 @@ impl Pass {
         for (block, groups) in self.blocks.iter_mut().zip(self.groups.chunks(BLOCK / GROUPS[0])) {
             block.add(&sum(groups));
         }
+        self.grids.row(a, b);
         self.whole.add(&row);
         self.rows.push(row);
         if self.rows.len().is_multiple_of(BLOCK) {
@@ -380,6 +517,7 @@ impl Pass {
             beyond: is_comparable.then(|| beyond as f64 / self.count as f64),
             has_steps: grids.iter().any(|grid| matches!(grid, StorageGrid::Steps { .. })),
             scaled,
+            grids: self.grids,
             sums: self.sums,
             count: self.count,
         }

@@ -323,8 +323,11 @@ fn common_rows(a: &Weight, b: &Weight) -> Option<u64> {
         a.role,
         Role::TokenEmbedding | Role::PositionEmbedding | Role::TypeEmbedding | Role::Head
     );
-    let fits = width == other_width && (rows == other_rows || is_table);
-    (same_dimensions && fits).then(|| rows.min(other_rows))
+    let common = rows.min(other_rows);
+    // A head of one score is not the beginning of one over tokens.
+    let is_most = is_table && common >= rows.max(other_rows) / 2;
+    let fits = width == other_width && (rows == other_rows || is_most);
+    (same_dimensions && fits).then_some(common)
 }
 
 /// The same weight with the layout of its first `rows` outputs alone.

@@ -112,8 +112,7 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
     }
     let is_comparison = report.kind == ReportKind::Compare;
     if let Some(first) = report.conclusions.first().filter(|_| is_comparison) {
-        let (clause, _) = first.message.split_once("; ").unwrap_or((&first.message, ""));
-        matter.push(clause.to_owned());
+        matter.push(first_clause(&first.message).to_owned());
     }
     let severity = counts.first().map(|(severity, _)| *severity);
     let counts: Vec<String> = counts.into_iter().map(|(_, text)| text).collect();
@@ -143,9 +142,23 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
     Verdict { severity, is_good, lead, matter: String::new() }
 }
 
+/// What stands before the first semicolon that is not in brackets.
+fn first_clause(message: &str) -> &str {
+    let mut depth = 0u32;
+    for (at, c) in message.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ';' if depth == 0 => return message.get(..at).unwrap_or(message),
+            _ => {}
+        }
+    }
+    message
+}
+
 /// The first clause of a message that stands after its code, without the words that the code says already.
 fn in_brief<'a>(code: &str, message: &'a str) -> &'a str {
-    let (clause, _) = message.split_once("; ").unwrap_or((message, ""));
+    let clause = first_clause(message);
     let condition = code.split_once('.').map_or(code, |(_, condition)| condition);
     let rest = clause.strip_prefix(condition).and_then(|rest| rest.strip_prefix(": "));
     rest.unwrap_or(clause)
