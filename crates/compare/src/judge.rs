@@ -185,7 +185,7 @@ impl<'a> Context<'a> {
         }
         let sides = ["BASE", "TUNED"].into_iter().zip(&self.report.models);
         let found =
-            sides.filter_map(|(side, model)| Some((side, model.adapter.as_ref()?))).next_back();
+            sides.filter_map(|(side, model)| Some((side, model.adapter_on_weights()?))).next_back();
         let Some((side, adapter)) = found else { return };
         let [least, most] = adapter.ranks;
         let rank = if least == most { format!("{least}") } else { format!("{least} to {most}") };

@@ -8,7 +8,7 @@ use weightscope_stats::{Spearman, mad, median, spearman};
 use crate::{
     Analyzer, Axes, Conclusion, Descriptor, Evidence, Figure, FigureData, Finding, FindingSpec,
     Key, Kind, ParameterSpec, Part, ReferenceKind, Report, Role, Series, Severity, Stack, Verdicts,
-    WeightRecord,
+    WeightRecord, WeightStatus,
 };
 
 /// Fewest judged siblings for a verdict.
@@ -130,7 +130,7 @@ pub fn without_numbers(name: &str) -> String {
 
 /// The last two words of a module's name.
 fn end_of_module(name: &str) -> String {
-    let words = name.split('.').filter(|w| !matches!(*w, "*" | "weight" | "bias"));
+    let words = name.split('.').filter(|w| !matches!(*w, "*" | "weight" | "bias" | "default"));
     let words: Vec<&str> = words.collect();
     words[words.len().saturating_sub(2)..].join(".")
 }
@@ -164,7 +164,12 @@ fn unlike_siblings(
     let judged: Vec<&WeightRecord> = members
         .iter()
         .copied()
-        .filter(|w| w.kind() == Kind::Matrix && w.is_statistical())
+        .filter(|w| match w.kind() {
+            Kind::Matrix => w.is_statistical(),
+            // What is compared is the product, however thin the factors are.
+            Kind::Factor => w.status == WeightStatus::Ok,
+            _ => false,
+        })
         .collect();
     if (judged.len() as f64) < line(&MIN_SIBLINGS) {
         return;
@@ -369,7 +374,7 @@ fn rank_correlation(correlation: &Spearman) -> Vec<Evidence> {
 }
 
 fn is_judged(members: &[&WeightRecord]) -> bool {
-    members.iter().any(|w| w.kind() == Kind::Matrix)
+    members.iter().any(|w| matches!(w.kind(), Kind::Matrix | Kind::Factor))
 }
 
 /// One line figure per `trend` metric and tower: the metric over depth, a curve per role.

@@ -112,6 +112,8 @@ pub struct Metadata {
     pub files: Vec<FileRecord>,
     /// The parsed config.json.
     pub config: Option<Value>,
+    /// The parsed adapter_config.json.
+    pub adapter_config: Option<Value>,
     /// What was wrong with shards and side files.
     pub errors: Vec<ErrorRecord>,
     /// Identifies the state of the files (sizes, modification times, header hashes), for resuming.
