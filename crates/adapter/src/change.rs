@@ -28,6 +28,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     version: 1,
     summary: "What changed between two adapters, in the products that they add",
     compares: true,
+    products: true,
     metrics: &[
         MetricSpec::new("module", "", "The module that both products are added to."),
         MetricSpec::new("rank", "", "Rank of BASE's product."),

@@ -32,6 +32,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     id: ID,
     version: 1,
     summary: "Low-rank adapters: the product scale B A that is added to each module",
+    products: true,
     metrics: &[
         MetricSpec::new("module", "", "The module that the product is added to, without what wrappers put into names."),
         MetricSpec::new("rank", "", "Rank that the tensors have: A's outputs, of each expert where a stack of them lies in one tensor."),

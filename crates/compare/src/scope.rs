@@ -1,7 +1,7 @@
 //! How much of two checkpoints was compared, and what was not: a headline speaks of the whole.
 
 use indexmap::IndexMap;
-use weightscope_core::{Report, Role, WeightRecord};
+use weightscope_core::{Report, WeightRecord};
 
 use crate::movement::Pair;
 

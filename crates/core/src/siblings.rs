@@ -178,7 +178,10 @@ fn unlike_siblings(
     for analyzer in analyzers {
         let descriptor = analyzer.descriptor();
         for spec in descriptor.metrics.iter().filter(|m| m.siblings) {
-            let value = |w: &WeightRecord| w.number(descriptor.id, spec.key).filter(|v| *v > 0.0);
+            let value = |w: &WeightRecord| {
+                let counts = w.kind() != Kind::Factor || descriptor.products;
+                w.number(descriptor.id, spec.key).filter(|v| counts && *v > 0.0)
+            };
             let logs: Vec<f64> = judged.iter().filter_map(|w| value(w)).map(f64::ln).collect();
             let Some(centre) = median(&logs).filter(|_| logs.len() as f64 >= line(&MIN_SIBLINGS))
             else {
@@ -261,7 +264,7 @@ fn trends(
     for analyzer in analyzers {
         let descriptor = analyzer.descriptor();
         for spec in descriptor.metrics.iter().filter(|m| m.trend) {
-            for group in groups.iter().filter(|group| is_judged(&group.members)) {
+            for group in groups.iter().filter(|group| is_judged(&group.members, descriptor)) {
                 let (x, y) = over_depth(&group.members, descriptor.id, spec.key);
                 if let Some(correlation) =
                     spearman(&x, &y).filter(|c| c.n as f64 >= line(&MIN_SIBLINGS))
@@ -373,8 +376,13 @@ fn rank_correlation(correlation: &Spearman) -> Vec<Evidence> {
     ]
 }
 
-fn is_judged(members: &[&WeightRecord]) -> bool {
-    members.iter().any(|w| matches!(w.kind(), Kind::Matrix | Kind::Factor))
+fn is_judged(members: &[&WeightRecord], descriptor: &Descriptor) -> bool {
+    let counts = |w: &&WeightRecord| match w.kind() {
+        Kind::Matrix => true,
+        Kind::Factor => descriptor.products,
+        _ => false,
+    };
+    members.iter().any(counts)
 }
 
 /// One line figure per `trend` metric and tower: the metric over depth, a curve per role.
@@ -387,7 +395,7 @@ pub fn trend_figures(report: &Report, analyzers: &[&dyn Analyzer]) -> Vec<Figure
             let mut towers: IndexMap<Option<Stack>, Vec<Series>> = IndexMap::new();
             for group in &groups {
                 let (x, y) = over_depth(&group.members, descriptor.id, spec.key);
-                if is_judged(&group.members) && x.len() >= 2 {
+                if is_judged(&group.members, descriptor) && x.len() >= 2 {
                     towers.entry(group.stack).or_default().push(Series {
                         name: group.within_tower(),
                         x,

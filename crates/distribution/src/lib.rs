@@ -66,7 +66,6 @@ impl Analyzer for Distribution {
     fn units(&self, graph: &ModelGraph) -> Vec<UnitSpec> {
         UnitSpec::each(graph, |weight| {
             weight.part.is_parameter()
-                && !weight.role.is_factor()
                 && weight.dtype.is_some_and(weightscope_core::DType::is_float)
         })
     }
