@@ -168,7 +168,8 @@ fn judge(report: &Report, out: &mut Verdicts) {
             tuned.targets.join(", ")
         );
     }
-    let evidence = |value: f64, metric| Evidence { weight: None, metric: Key::Borrowed(metric), value };
+    let evidence =
+        |value: f64, metric| Evidence { weight: None, metric: Key::Borrowed(metric), value };
     let mut conclude = |code, message: String, evidence| {
         out.conclude(Conclusion {
             code: Key::Borrowed(code),
@@ -180,7 +181,8 @@ fn judge(report: &Report, out: &mut Verdicts) {
         });
     };
     if modules.is_empty() {
-        let message = format!("two adapters without a module in common: nothing is compared{apart}");
+        let message =
+            format!("two adapters without a module in common: nothing is compared{apart}");
         conclude("adapter_change.apart", message, vec![evidence(all as f64, "modules")]);
         return;
     }
@@ -194,7 +196,8 @@ fn judge(report: &Report, out: &mut Verdicts) {
         conclude("adapter_change.same", message, vec![evidence(0.0, "product_relative_l2")]);
         return;
     }
-    let sum = |f: &dyn Fn(&Changed<'_>) -> f64| modules.iter().map(|m| f(m).powi(2)).sum::<f64>().sqrt();
+    let sum =
+        |f: &dyn Fn(&Changed<'_>) -> f64| modules.iter().map(|m| f(m).powi(2)).sum::<f64>().sqrt();
     let (m, n, d) = (sum(&|m| m.norms[0]), sum(&|m| m.norms[1]), sum(&|m| m.distance));
     let mut parts = vec![format!(
         "two adapters: what they add differs in {} of {} modules",
@@ -203,7 +206,10 @@ fn judge(report: &Report, out: &mut Verdicts) {
     )];
     let mut proof = Vec::new();
     if m > 0.0 {
-        parts.push(format!("by {} of its size (relative L2 of the products together)", round(d / m)));
+        parts.push(format!(
+            "by {} of its size (relative L2 of the products together)",
+            round(d / m)
+        ));
         proof.push(evidence(d / m, "product_relative_l2"));
     }
     let mut message = parts.join(" ");
@@ -216,7 +222,8 @@ fn judge(report: &Report, out: &mut Verdicts) {
         let silent: Vec<&Changed<'_>> =
             moved.iter().copied().filter(|m| m.norms.get(index) == Some(&0.0)).collect();
         if !silent.is_empty() {
-            message += &format!("; {side} adds nothing in {} of them ({})", silent.len(), kinds(&silent));
+            message +=
+                &format!("; {side} adds nothing in {} of them ({})", silent.len(), kinds(&silent));
         }
     }
     let mut movers = moved.clone();

@@ -76,20 +76,16 @@ fn untrained(products: &[&WeightRecord], out: &mut Verdicts) {
         let places = places(&zero, &measured);
         let these = if count == 1 { "this module was" } else { "these modules were" };
         let message = format!("{places} the adapter adds nothing ({which}): {these} not trained");
-        Finding::new("adapter.untrained", Severity::Warning, None, message).advice(
-            "check which modules the optimiser was given, or leave them out of the adapter",
-        )
+        Finding::new("adapter.untrained", Severity::Warning, None, message)
+            .advice("check which modules the optimiser was given, or leave them out of the adapter")
     };
     out.push(finding.metric("frobenius_norm", 0.0).threshold(0.0).weights(names));
 }
 
 /// The name of the other factor.
 fn factor_b(name: &str) -> String {
-    let pairs = [
-        ("lora_embedding_A", "lora_embedding_B"),
-        ("lora_A", "lora_B"),
-        ("lora_a", "lora_b"),
-    ];
+    let pairs =
+        [("lora_embedding_A", "lora_embedding_B"), ("lora_A", "lora_B"), ("lora_a", "lora_b")];
     let found = pairs.iter().find_map(|(a, b)| name.rfind(a).map(|at| (at, a.len(), b)));
     found.map_or_else(
         || name.to_owned(),
@@ -125,7 +121,11 @@ fn places(some: &[&WeightRecord], all: &[&WeightRecord]) -> String {
     let shown = groups.iter().take(NAMED).map(|(blocks, targets)| {
         let targets = targets.join(" and ");
         let blocks = ranges(blocks);
-        if blocks.is_empty() { format!("in {targets}") } else { format!("in {targets} of {blocks}") }
+        if blocks.is_empty() {
+            format!("in {targets}")
+        } else {
+            format!("in {targets} of {blocks}")
+        }
     });
     let shown: Vec<String> = shown.collect();
     let more = groups.len().saturating_sub(NAMED);
@@ -144,9 +144,11 @@ fn ranges(blocks: &BTreeSet<Option<u32>>) -> String {
     }
     let words: Vec<String> = runs
         .iter()
-        .map(|[first, last]| {
-            if first == last { format!("{first}") } else { format!("{first} to {last}") }
-        })
+        .map(
+            |[first, last]| {
+                if first == last { format!("{first}") } else { format!("{first} to {last}") }
+            },
+        )
         .collect();
     let noun = if blocks.len() == 1 { "block" } else { "blocks" };
     match words.split_last() {
@@ -230,7 +232,8 @@ fn magnitudes(adapter: &AdapterRecord, out: &mut Verdicts) {
         return;
     }
     let count = adapter.magnitudes;
-    let have = if count == 1 { "module has a magnitude vector" } else { "modules have magnitude vectors" };
+    let have =
+        if count == 1 { "module has a magnitude vector" } else { "modules have magnitude vectors" };
     out.conclude(Conclusion {
         code: Key::Borrowed("adapter.magnitudes"),
         analyzer: Key::Borrowed(ID),

@@ -34,23 +34,78 @@ static DESCRIPTOR: Descriptor = Descriptor {
     summary: "Low-rank adapters: the product scale B A that is added to each module",
     products: true,
     metrics: &[
-        MetricSpec::new("module", "", "The module that the product is added to, without what wrappers put into names."),
-        MetricSpec::new("rank", "", "Rank that the tensors have: A's outputs, of each expert where a stack of them lies in one tensor."),
-        MetricSpec::new("configured_rank", "", "Rank that adapter_config.json gives the module: r, or what rank_pattern says (PEFT: the first pattern that matches the end of the name). Undefined without one."),
-        MetricSpec::new("scale", "", "What B A is multiplied with: lora_alpha (or what alpha_pattern says) over the rank of the tensors, over its square root with use_rslora (arXiv 2312.03732); MLX says it directly, a GGUF has adapter.lora.alpha. 1 where nothing tells."),
+        MetricSpec::new(
+            "module",
+            "",
+            "The module that the product is added to, without what wrappers put into names.",
+        ),
+        MetricSpec::new(
+            "rank",
+            "",
+            "Rank that the tensors have: A's outputs, of each expert where a stack of them lies in one tensor.",
+        ),
+        MetricSpec::new(
+            "configured_rank",
+            "",
+            "Rank that adapter_config.json gives the module: r, or what rank_pattern says (PEFT: the first pattern that matches the end of the name). Undefined without one.",
+        ),
+        MetricSpec::new(
+            "scale",
+            "",
+            "What B A is multiplied with: lora_alpha (or what alpha_pattern says) over the rank of the tensors, over its square root with use_rslora (arXiv 2312.03732); MLX says it directly, a GGUF has adapter.lora.alpha. 1 where nothing tells.",
+        ),
         MetricSpec::new("scale_from", "", "Where the scale comes from, in words."),
-        MetricSpec::new("experts", "", "Products in the two tensors: A's rows one expert after the other, B's columns one rank after the other (PEFT's target_parameters). The numbers below are those of all together."),
+        MetricSpec::new(
+            "experts",
+            "",
+            "Products in the two tensors: A's rows one expert after the other, B's columns one rank after the other (PEFT's target_parameters). The numbers below are those of all together.",
+        ),
         MetricSpec::new("a_norm", "weight", "Frobenius norm of A as stored."),
         MetricSpec::new("b_norm", "weight", "Frobenius norm of B as stored; 0 as training begins."),
-        MetricSpec::new("spectral_norm", "weight", "Largest singular value of scale B A: the most that it adds for an input of length 1.").siblings(),
-        MetricSpec::new("frobenius_norm", "weight", "Frobenius norm of scale B A.").trend().siblings(),
-        MetricSpec::new("stable_rank", "", "sum lambda/lambda_1 of the product, lambda = sigma^2, 1 to the rank."),
-        MetricSpec::new("effective_rank", "", "exp of the entropy of sigma/sum sigma of the product, 1 to the rank (Roy & Vetterli 2007)."),
-        MetricSpec::new("energy_rank_90", "", "Fewest singular values that hold 90 % of the product's energy."),
-        MetricSpec::new("share_of_first", "", "Share of the energy in the first direction, 0 to 1."),
-        MetricSpec::new("rank_used", "", "Singular values above what rounding the factors to their format leaves in the product: scale (noise of B ||A|| + ||B|| noise of A), spectral norms, with the storage noise of `spectral`."),
-        MetricSpec::new("rank_used_share", "", "rank_used over the rank: below 1, a smaller rank holds the same product."),
-        MetricSpec::new("singular_values", "weight", "Singular values of the product, descending; all others are zero."),
+        MetricSpec::new(
+            "spectral_norm",
+            "weight",
+            "Largest singular value of scale B A: the most that it adds for an input of length 1.",
+        )
+        .siblings(),
+        MetricSpec::new("frobenius_norm", "weight", "Frobenius norm of scale B A.")
+            .trend()
+            .siblings(),
+        MetricSpec::new(
+            "stable_rank",
+            "",
+            "sum lambda/lambda_1 of the product, lambda = sigma^2, 1 to the rank.",
+        ),
+        MetricSpec::new(
+            "effective_rank",
+            "",
+            "exp of the entropy of sigma/sum sigma of the product, 1 to the rank (Roy & Vetterli 2007).",
+        ),
+        MetricSpec::new(
+            "energy_rank_90",
+            "",
+            "Fewest singular values that hold 90 % of the product's energy.",
+        ),
+        MetricSpec::new(
+            "share_of_first",
+            "",
+            "Share of the energy in the first direction, 0 to 1.",
+        ),
+        MetricSpec::new(
+            "rank_used",
+            "",
+            "Singular values above what rounding the factors to their format leaves in the product: scale (noise of B ||A|| + ||B|| noise of A), spectral norms, with the storage noise of `spectral`.",
+        ),
+        MetricSpec::new(
+            "rank_used_share",
+            "",
+            "rank_used over the rank: below 1, a smaller rank holds the same product.",
+        ),
+        MetricSpec::new(
+            "singular_values",
+            "weight",
+            "Singular values of the product, descending; all others are zero.",
+        ),
     ],
     findings: &[
         FindingSpec {

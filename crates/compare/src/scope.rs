@@ -73,7 +73,8 @@ impl<'a> Scope<'a> {
         let mut alone: IndexMap<&str, Vec<&WeightRecord>> = IndexMap::new();
         let mut sums = [0.0f64; 2];
         let mut adapter = Vec::new();
-        let lies_on_weights = report.models.iter().any(|model| model.adapter_on_weights().is_some());
+        let lies_on_weights =
+            report.models.iter().any(|model| model.adapter_on_weights().is_some());
         for record in report.weights.iter().filter(|w| w.parameters > 0) {
             let is_paired = is_paired(record);
             if !is_paired && record.role.is_factor() && lies_on_weights && record.other.is_none() {

@@ -441,7 +441,9 @@ impl Settings {
         let outside: Vec<String> =
             outside.into_iter().map(|(name, count)| format!("{name} ({count} modules)")).collect();
         say(out, &outside, |names, _| {
-            format!("there are factors of {names}, which target_modules leaves out: loaders drop or refuse them")
+            format!(
+                "there are factors of {names}, which target_modules leaves out: loaders drop or refuse them"
+            )
         });
         let is_saved = |name: &&String| {
             let pattern = Pattern::end(name);
@@ -449,7 +451,9 @@ impl Settings {
         };
         let unsaved: Vec<String> = self.whole.iter().filter(is_saved).cloned().collect();
         say(out, &unsaved, |names, _| {
-            format!("modules_to_save names {names}, and there is no tensor of it: what was trained there is lost")
+            format!(
+                "modules_to_save names {names}, and there is no tensor of it: what was trained there is lost"
+            )
         });
         let count = modules.len() as u64;
         // MLX's magnitudes are called `m`, which is not told from other tensors.

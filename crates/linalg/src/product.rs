@@ -80,8 +80,7 @@ pub fn product_cost(rows: usize, rank: usize, columns: usize) -> Cost {
     let panel = 8 * 2 * 512 * rank as u64;
     Cost {
         flops: width * (rows + columns) as f64 + core + parts.iter().map(|c| c.flops).sum::<f64>(),
-        bytes: held.saturating_add(panel)
-            + parts.iter().map(|c| c.bytes).max().unwrap_or_default(),
+        bytes: held.saturating_add(panel) + parts.iter().map(|c| c.bytes).max().unwrap_or_default(),
     }
 }
 
@@ -93,10 +92,7 @@ struct Small {
 
 impl Small {
     /// `left`, or R of it.
-    fn left<M: Matrix>(
-        matrix: &M,
-        monitor: &dyn Monitor,
-    ) -> Result<Self, SpectrumError<M::Error>> {
+    fn left<M: Matrix>(matrix: &M, monitor: &dyn Monitor) -> Result<Self, SpectrumError<M::Error>> {
         let [rows, columns] = matrix.shape();
         if rows > columns { Self::triangle(matrix, monitor) } else { Self::whole(matrix) }
     }
@@ -154,8 +150,9 @@ impl Small {
         monitor: &dyn Monitor,
     ) -> Result<Vec<f64>, SpectrumError<E>> {
         let (rows, columns) = self.values.shape();
-        let values: Vec<f64> =
-            (0..rows).flat_map(|i| self.values.row(i).iter().copied().collect::<Vec<f64>>()).collect();
+        let values: Vec<f64> = (0..rows)
+            .flat_map(|i| self.values.row(i).iter().copied().collect::<Vec<f64>>())
+            .collect();
         let Some(dense) = Dense::new(&values, rows, columns) else { return Ok(Vec::new()) };
         match singular_values(&dense, options, monitor) {
             Ok(spectrum) => Ok(spectrum.singular_values),
@@ -247,7 +244,8 @@ mod tests {
         // Squares that overflow, and some that vanish.
         let large: Vec<f64> = values(40, 3, 4).iter().map(|x| x * 1e200).collect();
         let small: Vec<f64> = values(3, 50, 5).iter().map(|x| x * 1e-200).collect();
-        let (large, small) = (Dense::new(&large, 40, 3).unwrap(), Dense::new(&small, 3, 50).unwrap());
+        let (large, small) =
+            (Dense::new(&large, 40, 3).unwrap(), Dense::new(&small, 3, 50).unwrap());
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         let found = product_singular_values(&large, &small, &Threads(1)).unwrap();
         let shared = pool.install(|| product_singular_values(&large, &small, &Threads(3)).unwrap());

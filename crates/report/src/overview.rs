@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use indexmap::{IndexMap, IndexSet};
 use weightscope_core::{
-    AdapterRecord, Conclusion, ErrorRecord, ErrorScope, Finding, ModelSummary, Report, ReportKind, Severity,
-    SourceRecord, Status, StoredShare, Timings, WeightStatus,
+    AdapterRecord, Conclusion, ErrorRecord, ErrorScope, Finding, ModelSummary, Report, ReportKind,
+    Severity, SourceRecord, Status, StoredShare, Timings, WeightStatus,
 };
 
 use crate::names;
