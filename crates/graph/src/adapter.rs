@@ -114,6 +114,10 @@ pub(crate) fn find(entries: &[TensorEntry], found: &mut [Found], metadata: &Meta
             continue;
         };
         let (Some(first), Some(second)) = (entries.get(a), entries.get(b)) else { continue };
+        // Tensors without values are another fault.
+        if first.elements == 0 || second.elements == 0 {
+            continue;
+        }
         let Some(fit) = Fit::of(first, second) else {
             misfits.push(format!("{} ({:?}, {:?})", pair.module, first.shape, second.shape));
             continue;
@@ -206,9 +210,6 @@ struct Fit {
 
 impl Fit {
     fn of(a: &TensorEntry, b: &TensorEntry) -> Option<Self> {
-        if a.elements == 0 || b.elements == 0 {
-            return None;
-        }
         if let ([experts, rank, _], [others, _, inner]) = (&a.shape[..], &b.shape[..])
             && experts == others
             && rank == inner
