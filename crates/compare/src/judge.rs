@@ -59,6 +59,10 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
         derived_line: line(&DERIVED),
     };
     not_finite(&pairs, out);
+    if report.models.len() == 2 && report.models.iter().all(|m| m.adapter_alone().is_some()) {
+        beside_factors(&pairs, out);
+        return;
+    }
     if context.scope.total() == 0 {
         return;
     }
@@ -68,6 +72,24 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
         context.no_verdict(out);
     }
     figures::judge(report, &pairs, out);
+}
+
+/// Of two adapters: what was trained whole beside their factors. The factors themselves say nothing one by one.
+fn beside_factors(pairs: &[Pair<'_>], out: &mut Verdicts) {
+    let whole: Vec<&Pair<'_>> = pairs.iter().filter(|p| !p.record.role.is_factor()).collect();
+    let changed: Vec<&Pair<'_>> = whole.iter().copied().filter(|p| p.has_changed()).collect();
+    if whole.is_empty() {
+        return;
+    }
+    let mut message = match changed.len() {
+        0 => format!("{} beside the factors: identical", weights(whole.len())),
+        n => format!("{n} of {} beside the factors changed", weights(whole.len())),
+    };
+    if let Some(relative) = whole_relative(&changed).filter(|_| !changed.is_empty()) {
+        let names = names(changed.iter().map(|p| p.record.name.as_str()));
+        message += &format!(" by {} ({names})", number(relative));
+    }
+    conclude(out, "compare.beside-factors", message, evidence_of(&changed, "relative_l2"));
 }
 
 /// Says what a conversion did to some of all pairs, and whether it names towers.
@@ -247,7 +269,7 @@ impl<'a> Context<'a> {
         }
         let sides = ["BASE", "TUNED"].into_iter().zip(&self.report.models);
         let found =
-            sides.filter_map(|(side, model)| Some((side, model.adapter.as_ref()?))).next_back();
+            sides.filter_map(|(side, model)| Some((side, model.adapter_on_weights()?))).next_back();
         let Some((side, adapter)) = found else { return };
         let [least, most] = adapter.ranks;
         let rank = if least == most { format!("{least}") } else { format!("{least} to {most}") };

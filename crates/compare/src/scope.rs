@@ -1,7 +1,7 @@
 //! How much of two checkpoints was compared, and what was not: a headline speaks of the whole.
 
 use indexmap::IndexMap;
-use weightscope_core::{Report, Role, WeightRecord};
+use weightscope_core::{Report, WeightRecord};
 
 use crate::movement::Pair;
 
@@ -73,11 +73,11 @@ impl<'a> Scope<'a> {
         let mut alone: IndexMap<&str, Vec<&WeightRecord>> = IndexMap::new();
         let mut sums = [0.0f64; 2];
         let mut adapter = Vec::new();
-        let lies_on_weights = report.models.iter().any(|model| model.adapter.is_some());
+        let lies_on_weights =
+            report.models.iter().any(|model| model.adapter_on_weights().is_some());
         for record in report.weights.iter().filter(|w| w.parameters > 0) {
             let is_paired = is_paired(record);
-            let is_factor = matches!(record.role, Role::AdapterA | Role::AdapterB);
-            if !is_paired && is_factor && lies_on_weights && record.other.is_none() {
+            if !is_paired && record.role.is_factor() && lies_on_weights && record.other.is_none() {
                 adapter.push(record);
                 continue;
             }

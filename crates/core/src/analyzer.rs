@@ -122,6 +122,9 @@ pub struct Descriptor {
     pub summary: &'static str,
     /// Whether it measures the pairs of a comparison ([`crate::Pairing`]) instead of the weights of one checkpoint.
     pub compares: bool,
+    /// Whether what it records of a low-rank adapter's factor is about the product of both: only that is compared over
+    /// depth, since a factor alone says nothing.
+    pub products: bool,
     /// Every metric it can produce, in report order.
     pub metrics: &'static [MetricSpec],
     /// Every number a user may change.
@@ -145,6 +148,7 @@ impl Descriptor {
         version: 1,
         summary: "",
         compares: false,
+        products: false,
         metrics: &[],
         parameters: &[],
         findings: &[],

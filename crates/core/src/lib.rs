@@ -63,6 +63,8 @@ pub use summarize::{SUMMARY_WORK, summary_scratch, summary_work};
 pub use tensor::{Tensor, TensorSizeError, element_count};
 pub use value::{Key, Metrics, Value};
 pub use view::{Axis, Cancel, Host, Order, Scalar, Shared, Unit, WeightView};
-pub use weight::{Confidence, FusedPart, Heads, Layout, ModelGraph, Pairing, Unpaired, Weight};
+pub use weight::{
+    Confidence, Factor, FusedPart, Heads, Layout, ModelGraph, Pairing, Unpaired, Weight,
+};
 pub use weightscope_codec::DType;
 pub use weightscope_stats as stats;

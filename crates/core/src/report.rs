@@ -257,7 +257,8 @@ pub struct ModelSummary {
     /// What wrappers of training tools left in names, as `_orig_mod`, and how many names have it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wrappers: Vec<WrapperRecord>,
-    /// A low-rank adapter that lies on weights of this checkpoint, unmerged; its parameters are not those of the model.
+    /// A low-rank adapter: the whole checkpoint, or on weights of it, unmerged, where its parameters are not those of the
+    /// model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<AdapterRecord>,
     /// Tensors of which a trained copy stands beside them (PEFT's `original_module`), which is what the model uses.
@@ -266,6 +267,18 @@ pub struct ModelSummary {
     /// Values of these.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub replaced_parameters: u64,
+}
+
+impl ModelSummary {
+    /// The adapter that lies on weights of this checkpoint.
+    pub fn adapter_on_weights(&self) -> Option<&AdapterRecord> {
+        self.adapter.as_ref().filter(|adapter| !adapter.alone)
+    }
+
+    /// The adapter that this checkpoint is.
+    pub fn adapter_alone(&self) -> Option<&AdapterRecord> {
+        self.adapter.as_ref().filter(|adapter| adapter.alone)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -283,8 +296,8 @@ pub struct WrapperRecord {
     pub tensors: u64,
 }
 
-/// A low-rank adapter that lies on weights of a checkpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A low-rank adapter: alone, or on weights of the same checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AdapterRecord {
     /// Modules that have one.
@@ -295,6 +308,59 @@ pub struct AdapterRecord {
     pub targets: Vec<String>,
     /// Values of all factors.
     pub parameters: u64,
+    /// Whether there is nothing that it lies on: the checkpoint is the adapter.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
+    /// What it is called: `LoRA`, `rsLoRA`, `DoRA`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub method: String,
+    /// Least and largest alpha, where the configuration says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alphas: Option<[f64; 2]>,
+    /// Least and largest number that products are multiplied with; null where nothing tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scales: Option<[f64; 2]>,
+    /// The model that it is for, as the configuration names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// Modules with a magnitude vector (DoRA).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub magnitudes: u64,
+    /// Whole tensors beside the factors: modules that were trained whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whole: Vec<String>,
+    /// Where the configuration and the tensors contradict each other, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contradictions: Vec<String>,
+}
+
+impl AdapterRecord {
+    /// In words: `LoRA adapter, rank 8, alpha 16 (scale 2), 16 modules (q_proj, v_proj), of base/model`.
+    pub fn told(&self) -> String {
+        let range = |[least, most]: [f64; 2]| {
+            if least == most { format!("{least}") } else { format!("{least} to {most}") }
+        };
+        let method = if self.method.is_empty() { "LoRA" } else { &self.method };
+        let mut text = format!("{method} adapter, rank {}", range(self.ranks.map(|r| r as f64)));
+        let rounded = |pair: [f64; 2]| pair.map(|x| (x * 1e4).round() / 1e4);
+        let scale = self.scales.map(|scales| format!("scale {}", range(rounded(scales))));
+        match (self.alphas, scale) {
+            (Some(alphas), Some(scale)) => {
+                text += &format!(", alpha {} ({scale})", range(rounded(alphas)));
+            }
+            (None, Some(scale)) => text += &format!(", {scale}"),
+            (_, None) => text += ", scale unknown (taken as 1)",
+        }
+        let noun = if self.modules == 1 { "module" } else { "modules" };
+        text += &format!(", {} {noun} ({})", self.modules, self.targets.join(", "));
+        if !self.whole.is_empty() {
+            text += &format!(", trained whole: {}", self.whole.join(", "));
+        }
+        match &self.base {
+            Some(base) => format!("{text}, of {base}"),
+            None => text,
+        }
+    }
 }
 
 /// One of a model's towers.

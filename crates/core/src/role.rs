@@ -146,6 +146,8 @@ vocabulary! {
         Embedding = "embedding",
         /// An output head.
         Head = "head",
+        /// A factor of a low-rank adapter: it means nothing without the other.
+        Factor = "factor",
         /// Every other matrix.
         Matrix = "matrix",
     }
@@ -178,6 +180,13 @@ impl Role {
     }
 }
 
+impl Role {
+    /// Whether it is one of the two factors of a low-rank adapter, whose product is what counts.
+    pub const fn is_factor(self) -> bool {
+        matches!(self, Self::AdapterA | Self::AdapterB)
+    }
+}
+
 impl Part {
     /// Whether the tensor counts as parameters and is analysed.
     pub const fn is_parameter(self) -> bool {
@@ -190,6 +199,10 @@ impl Kind {
     pub fn of(role: Role, part: Part, matrix: Option<[u64; 2]>) -> Self {
         if !part.is_parameter() {
             return Self::Buffer;
+        }
+        // Also of rank one.
+        if role.is_factor() && part == Part::Weight && matrix.is_some() {
+            return Self::Factor;
         }
         if matrix.is_none_or(|[out, input]| out.min(input) < 2) {
             return Self::Vector;

@@ -8,7 +8,7 @@ use weightscope_stats::{Spearman, mad, median, spearman};
 use crate::{
     Analyzer, Axes, Conclusion, Descriptor, Evidence, Figure, FigureData, Finding, FindingSpec,
     Key, Kind, ParameterSpec, Part, ReferenceKind, Report, Role, Series, Severity, Stack, Verdicts,
-    WeightRecord,
+    WeightRecord, WeightStatus,
 };
 
 /// Fewest judged siblings for a verdict.
@@ -130,7 +130,7 @@ pub fn without_numbers(name: &str) -> String {
 
 /// The last two words of a module's name.
 fn end_of_module(name: &str) -> String {
-    let words = name.split('.').filter(|w| !matches!(*w, "*" | "weight" | "bias"));
+    let words = name.split('.').filter(|w| !matches!(*w, "*" | "weight" | "bias" | "default"));
     let words: Vec<&str> = words.collect();
     words[words.len().saturating_sub(2)..].join(".")
 }
@@ -164,7 +164,12 @@ fn unlike_siblings(
     let judged: Vec<&WeightRecord> = members
         .iter()
         .copied()
-        .filter(|w| w.kind() == Kind::Matrix && w.is_statistical())
+        .filter(|w| match w.kind() {
+            Kind::Matrix => w.is_statistical(),
+            // What is compared is the product, however thin the factors are.
+            Kind::Factor => w.status == WeightStatus::Ok,
+            _ => false,
+        })
         .collect();
     if (judged.len() as f64) < line(&MIN_SIBLINGS) {
         return;
@@ -173,7 +178,10 @@ fn unlike_siblings(
     for analyzer in analyzers {
         let descriptor = analyzer.descriptor();
         for spec in descriptor.metrics.iter().filter(|m| m.siblings) {
-            let value = |w: &WeightRecord| w.number(descriptor.id, spec.key).filter(|v| *v > 0.0);
+            let value = |w: &WeightRecord| {
+                let counts = w.kind() != Kind::Factor || descriptor.products;
+                w.number(descriptor.id, spec.key).filter(|v| counts && *v > 0.0)
+            };
             let logs: Vec<f64> = judged.iter().filter_map(|w| value(w)).map(f64::ln).collect();
             let Some(centre) = median(&logs).filter(|_| logs.len() as f64 >= line(&MIN_SIBLINGS))
             else {
@@ -256,7 +264,7 @@ fn trends(
     for analyzer in analyzers {
         let descriptor = analyzer.descriptor();
         for spec in descriptor.metrics.iter().filter(|m| m.trend) {
-            for group in groups.iter().filter(|group| is_judged(&group.members)) {
+            for group in groups.iter().filter(|group| is_judged(&group.members, descriptor)) {
                 let (x, y) = over_depth(&group.members, descriptor.id, spec.key);
                 if let Some(correlation) =
                     spearman(&x, &y).filter(|c| c.n as f64 >= line(&MIN_SIBLINGS))
@@ -368,8 +376,13 @@ fn rank_correlation(correlation: &Spearman) -> Vec<Evidence> {
     ]
 }
 
-fn is_judged(members: &[&WeightRecord]) -> bool {
-    members.iter().any(|w| w.kind() == Kind::Matrix)
+fn is_judged(members: &[&WeightRecord], descriptor: &Descriptor) -> bool {
+    let counts = |w: &&WeightRecord| match w.kind() {
+        Kind::Matrix => true,
+        Kind::Factor => descriptor.products,
+        _ => false,
+    };
+    members.iter().any(counts)
 }
 
 /// One line figure per `trend` metric and tower: the metric over depth, a curve per role.
@@ -382,7 +395,7 @@ pub fn trend_figures(report: &Report, analyzers: &[&dyn Analyzer]) -> Vec<Figure
             let mut towers: IndexMap<Option<Stack>, Vec<Series>> = IndexMap::new();
             for group in &groups {
                 let (x, y) = over_depth(&group.members, descriptor.id, spec.key);
-                if is_judged(&group.members) && x.len() >= 2 {
+                if is_judged(&group.members, descriptor) && x.len() >= 2 {
                     towers.entry(group.stack).or_default().push(Series {
                         name: group.within_tower(),
                         x,

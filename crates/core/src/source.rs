@@ -112,6 +112,8 @@ pub struct Metadata {
     pub files: Vec<FileRecord>,
     /// The parsed config.json.
     pub config: Option<Value>,
+    /// The parsed adapter_config.json.
+    pub adapter_config: Option<Value>,
     /// What was wrong with shards and side files.
     pub errors: Vec<ErrorRecord>,
     /// What the files would import and call in a program that unpickles them; nothing of it was run.

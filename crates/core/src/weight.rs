@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,8 @@ pub struct Weight {
     pub fused: Vec<FusedPart>,
     /// Of a norm, whether it holds gains less one: what is multiplied with is 1 + w.
     pub from_one: bool,
+    /// Of a factor of a low-rank adapter, what it is a factor of.
+    pub factor: Option<Arc<Factor>>,
     /// How sure the graph walker is of role and orientation.
     pub confidence: Confidence,
 }
@@ -68,6 +71,23 @@ impl Weight {
     pub fn kind(&self) -> Kind {
         Kind::of(self.role, self.part, self.matrix)
     }
+}
+
+/// What a low-rank adapter adds to one module: `scale B A`. Both factors have the same one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Factor {
+    /// The module that it is added to, without what wrappers put into names, as `model.layers.0.self_attn.q_proj`, and
+    /// the name of the adapter where it has one: `q_proj (default)`.
+    pub module: String,
+    /// What the product is multiplied with; 1 where nothing tells.
+    pub scale: f64,
+    /// What the scale comes from, in words: `alpha 16 / rank 8`.
+    pub scale_from: String,
+    /// Products that lie in the two factors, A's rows one expert after the other and B's columns one rank after the
+    /// other; 1 unless the module is a stack of experts.
+    pub experts: u64,
+    /// The rank that the configuration gives this module.
+    pub configured_rank: Option<u64>,
 }
 
 /// Attention heads of a projection.

@@ -5,6 +5,7 @@ use weightscope_core::{
 };
 
 use crate::WalkOptions;
+use crate::adapter::Adapters;
 use crate::config::Towers;
 use crate::family::{Fused, Storage};
 use crate::found::{Found, rank_agrees};
@@ -26,6 +27,7 @@ pub(crate) struct Builder<'a> {
     options: WalkOptions,
     sizes: &'a Towers<'a>,
     orientation: &'a Orientation<'a>,
+    adapters: &'a Adapters,
     pieces_left: u64,
 }
 
@@ -34,8 +36,9 @@ impl<'a> Builder<'a> {
         options: WalkOptions,
         sizes: &'a Towers<'a>,
         orientation: &'a Orientation<'a>,
+        adapters: &'a Adapters,
     ) -> Self {
-        Self { weights: Vec::new(), options, sizes, orientation, pieces_left: MAX_PIECES }
+        Self { weights: Vec::new(), options, sizes, orientation, adapters, pieces_left: MAX_PIECES }
     }
 
     /// Adds the weight or weights of an entry.
@@ -59,7 +62,11 @@ impl<'a> Builder<'a> {
 
     /// The whole stored tensor as one weight.
     fn whole(&self, id: EntryId, entry: &TensorEntry, found: &Found) -> Weight {
-        let (transposed, oriented) = self.orientation.of(found, entry);
+        let (mut transposed, oriented) = self.orientation.of(found, entry);
+        let placed = self.adapters.of(id);
+        if let Some(placed) = placed {
+            transposed = placed.turned;
+        }
         let [rows, columns] = match entry.shape.as_slice() {
             // A table for a batch of one.
             [1, table @ ..] if found.storage == Storage::Table => stored_dimensions(table),
@@ -92,6 +99,7 @@ impl<'a> Builder<'a> {
             heads: self.heads(found, matrix),
             fused: Vec::new(),
             from_one: false,
+            factor: placed.map(|placed| placed.factor.clone()),
             confidence,
         }
     }

@@ -110,18 +110,18 @@ fn misshapen(
 }
 
 fn unexpected(tensors: InOrder<'_>, sizes: &Towers<'_>) -> Vec<String> {
-    let is_unexpected = |found: &Found| {
+    let is_unexpected = |entry: &TensorEntry, found: &Found| {
         let sizes = sizes.of(found.stack);
         let beyond = found.block.is_some_and(|block| {
             let end = sizes.layers.map(|layers| layers.saturating_add(sizes.extra_layers));
             end.is_some_and(|end| u64::from(block) >= end)
         });
-        let adapter = matches!(found.role, Role::AdapterA | Role::AdapterB);
+        let adapter = found.role.is_factor() || crate::side::is_magnitude(&entry.name);
         found.part.is_parameter() && !adapter && (!found.known || beyond)
     };
     tensors
         .iter()
-        .filter(|(_, _, found)| is_unexpected(found))
+        .filter(|(_, entry, found)| is_unexpected(entry, found))
         .map(|(_, entry, _)| entry.name.clone())
         .collect()
 }

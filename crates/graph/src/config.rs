@@ -13,6 +13,8 @@ pub(crate) struct Config<'a> {
     value: Option<&'a Value>,
     /// Whose sizes are asked for.
     tower: Option<Stack>,
+    /// Whether the tensors are an adapter of that model.
+    is_beside_adapter: bool,
 }
 
 /// A count, also one that was written as `12.0`.
@@ -25,12 +27,17 @@ impl<'a> Config<'a> {
     /// The configuration of a checkpoint.
     pub(crate) fn new(metadata: &'a Metadata) -> Self {
         let value = metadata.config.as_ref().filter(|value| matches!(value, Value::Map(_)));
-        Self { value, tower: None }
+        Self { value, ..Self::default() }
     }
 
     /// The same, asked for one tower.
     fn of_tower(self, stack: Stack) -> Self {
         Self { tower: Some(stack), ..self }
+    }
+
+    /// The same, of the model that an adapter is for.
+    pub(crate) fn beside_adapter(self) -> Self {
+        Self { is_beside_adapter: true, ..self }
     }
 
     /// Whether there is one.
@@ -46,7 +53,7 @@ impl<'a> Config<'a> {
     /// Whether a whole model is meant: not an adapter, the eyes of a model, or measurements, which a GGUF may hold.
     pub(crate) fn is_of_model(self) -> bool {
         let purpose = || self.value?.get("gguf")?.get("type")?.as_str();
-        purpose().is_none_or(|purpose| purpose == "model")
+        !self.is_beside_adapter && purpose().is_none_or(|purpose| purpose == "model")
     }
 
     /// Whether `model_type` is of another family than `own`.

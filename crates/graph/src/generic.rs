@@ -137,7 +137,8 @@ pub(crate) fn guess(template: &str) -> Guess {
     }
     let lower = template.to_ascii_lowercase();
     let segments: Vec<&str> = lower.split(['.', '/']).collect();
-    guess.role = GuessedRole(role(&lower, &segments));
+    let factor = crate::side::adapter(template).map(|(_, role)| role);
+    guess.role = GuessedRole(factor.unwrap_or_else(|| role(&segments)));
     guess.stack = segments.iter().find_map(|segment| match *segment {
         "encoder" => Some(Stack::Encoder),
         "decoder" => Some(Stack::Decoder),
@@ -159,12 +160,7 @@ pub(crate) fn guess(template: &str) -> Guess {
     guess
 }
 
-fn role(lower: &str, segments: &[&str]) -> Role {
-    if let Some((_, role)) =
-        crate::side::adapter(&lower.replace(".lora_a", ".lora_A").replace(".lora_b", ".lora_B"))
-    {
-        return role;
-    }
+fn role(segments: &[&str]) -> Role {
     let within = |words: &[&str]| segments.iter().any(|s| words.iter().any(|w| s.contains(w)));
     let attention = within(&["attn", "attention", "att"]);
     let mlp =

@@ -26,6 +26,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod adapter;
 mod build;
 mod check;
 mod config;
@@ -38,6 +39,7 @@ mod name;
 mod order;
 mod orient;
 mod pair;
+mod pattern;
 mod side;
 mod split;
 mod summary;
@@ -77,6 +79,9 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
     let config = if is_foreign { config::Config::default() } else { config };
     let mut found = found::find(entries, &names, &model);
     found::correct_ungated(entries, &mut found);
+    let adapters = adapter::find(entries, &mut found, metadata);
+    let is_adapter = adapters.record.as_ref().is_some_and(|record| record.alone);
+    let config = if is_adapter { config.beside_adapter() } else { config };
     let sizes = config::Towers::new(config, model.family(), options.heads, |stack| {
         orient::observed_hidden(entries, &found, stack)
     });
@@ -84,7 +89,7 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
 
     let order = order::report_order(entries, &found);
     let in_order = order::InOrder { entries, found: &found, order: &order };
-    let mut builder = build::Builder::new(*options, &sizes, &orientation);
+    let mut builder = build::Builder::new(*options, &sizes, &orientation, &adapters);
     for (index, entry, found) in in_order.iter() {
         builder.add(index, entry, found);
     }
@@ -95,8 +100,15 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
         }
     }
 
-    let mut summary =
-        summary::summarize(in_order, &model, &names, config, &sizes, &metadata.shared);
+    let mut summary = summary::summarize(
+        in_order,
+        &model,
+        &names,
+        config,
+        &sizes,
+        &metadata.shared,
+        adapters.record,
+    );
     summary.towers = tower::towers(entries, &names, &found, &sizes);
     if config.is_of_model() {
         summary.missing_towers = tower::missing(config, &names);

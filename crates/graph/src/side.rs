@@ -76,6 +76,12 @@ pub(crate) fn adapter(name: &str) -> Option<(&str, Role)> {
         .or_else(|| factor(&[".lora_B", ".lora_embedding_B", ".lora_b"], Role::AdapterB))
 }
 
+/// Whether it is DoRA's length of a module's rows, which stands beside two factors (PEFT; `m` in MLX is too short a name
+/// to tell).
+pub(crate) fn is_magnitude(name: &str) -> bool {
+    name.split('.').any(|segment| segment == "lora_magnitude_vector")
+}
+
 /// The module (or tensor) that a tensor beside a weight belongs to, and what it is.
 pub(crate) fn side(name: &str) -> Option<(&str, Side)> {
     let (module, last) = name.rsplit_once('.')?;

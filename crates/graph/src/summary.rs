@@ -12,7 +12,6 @@ use crate::found::Found;
 use crate::index::Model;
 use crate::name::Names;
 use crate::order::InOrder;
-use crate::{side, wrapper};
 
 /// Everything but the lists of `check`.
 pub(crate) fn summarize(
@@ -22,6 +21,7 @@ pub(crate) fn summarize(
     config: Config<'_>,
     sizes: &Towers<'_>,
     shared: &[(String, String)],
+    adapter: Option<AdapterRecord>,
 ) -> ModelSummary {
     let tie = config.ties_embeddings(model.family());
     let mut tied = tied(tensors, model, tie == Some(true));
@@ -42,10 +42,10 @@ pub(crate) fn summarize(
         tie_word_embeddings: tie,
         stored_as: stored_as(tensors.entries),
         wrappers: wrappers(names),
-        adapter: adapter(tensors),
+        adapter,
         ..ModelSummary::default()
     };
-    let lies_on_weights = summary.adapter.is_some();
+    let lies_on_weights = summary.adapter_on_weights().is_some();
     let empty = |category: &Category| CategoryRecord {
         category: *category,
         tensors: 0,
@@ -70,8 +70,7 @@ pub(crate) fn summarize(
             summary.replaced_parameters =
                 summary.replaced_parameters.saturating_add(entry.elements);
         }
-        let is_factor = matches!(found.role, Role::AdapterA | Role::AdapterB);
-        if !found.part.is_parameter() || is_factor && lies_on_weights {
+        if !found.part.is_parameter() || found.role.is_factor() && lies_on_weights {
             continue;
         }
         let copy = copies.contains(&index);
@@ -101,39 +100,6 @@ fn wrappers(names: &Names) -> Vec<WrapperRecord> {
         tensors: *tensors,
     };
     names.wrappers.iter().map(record).collect()
-}
-
-/// The adapter whose factors stand beside the weights that it is for.
-fn adapter(tensors: InOrder<'_>) -> Option<AdapterRecord> {
-    let is_factor = |found: &Found| matches!(found.role, Role::AdapterA | Role::AdapterB);
-    if !tensors.found.iter().any(is_factor) {
-        return None;
-    }
-    let bare = |entry: &TensorEntry| wrapper::bare(&entry.name).name.into_owned();
-    let weights: HashSet<String> = std::iter::zip(tensors.entries, tensors.found)
-        .filter(|(_, found)| !is_factor(found))
-        .map(|(entry, _)| bare(entry))
-        .collect();
-    let mut record = AdapterRecord { ranks: [u64::MAX, 0], ..AdapterRecord::default() };
-    let mut targets = BTreeSet::new();
-    for (_, entry, found) in tensors.iter().filter(|(_, _, found)| is_factor(found)) {
-        let name = bare(entry);
-        if found.part.is_parameter() {
-            record.parameters = record.parameters.saturating_add(entry.elements);
-        }
-        let Some((module, _)) = side::adapter(&name) else { continue };
-        if !weights.contains(module) && !weights.contains(&format!("{module}.weight")) {
-            continue;
-        }
-        if found.role == Role::AdapterA {
-            record.modules += 1;
-            let rank = entry.shape.iter().copied().min().unwrap_or(0);
-            record.ranks = [record.ranks[0].min(rank), record.ranks[1].max(rank)];
-            targets.insert(module.rsplit('.').next().unwrap_or(module).to_owned());
-        }
-    }
-    record.targets = targets.into_iter().collect();
-    (record.modules > 0).then_some(record)
 }
 
 /// How tensors are stored, the form of the most elements first.

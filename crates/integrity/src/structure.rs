@@ -114,7 +114,7 @@ fn size(bytes: u64) -> String {
 fn wrapped(report: &Report, out: &mut Verdicts) {
     let Some(model) = report.models.first() else { return };
     // An adapter alone is saved under PEFT's names.
-    let is_adapter = model.adapter.is_none() && model.replaced.is_empty();
+    let is_adapter = model.adapter_on_weights().is_none() && model.replaced.is_empty();
     let own = |name: &str| !(is_adapter && name == "base_model.model");
     let tools: Vec<&str> =
         model.wrappers.iter().filter(|w| own(&w.name)).map(|w| tool(&w.name)).collect();
@@ -125,7 +125,7 @@ fn wrapped(report: &Report, out: &mut Verdicts) {
     tools.retain(|tool| !tool.is_empty());
     let words: Vec<&str> = model.wrappers.iter().map(|w| w.name.as_str()).collect();
     let mut parts = Vec::new();
-    if let Some(adapter) = &model.adapter {
+    if let Some(adapter) = model.adapter_on_weights() {
         let [least, most] = adapter.ranks;
         let rank = if least == most { format!("{least}") } else { format!("{least} to {most}") };
         parts.push(format!(
@@ -156,7 +156,7 @@ fn wrapped(report: &Report, out: &mut Verdicts) {
         tools.join(", "),
         words.join(", ")
     ));
-    let advice = if model.adapter.is_some() {
+    let advice = if model.adapter_on_weights().is_some() {
         "merge the adapter (merge_and_unload) and save that, or save the adapter alone (save_pretrained)"
     } else {
         "save the module inside of the wrapper, or strip these words from the names"

@@ -43,6 +43,7 @@ mod nearest;
 mod panel_qr;
 mod parallel;
 mod principal;
+mod product;
 mod range;
 mod reader;
 mod route;
@@ -62,6 +63,7 @@ pub use matrix::{Dense, Matrix, Order};
 pub use monitor::{Monitor, Threads, Watch};
 pub use nearest::{Nearest, nearest_bytes, nearest_rows};
 pub use principal::{PrincipalComponents, principal_components, principal_cost};
+pub use product::{Product, product_cost, product_singular_values};
 pub use range::{leading_cost, leading_singular_values};
 pub use route::{Cost, Options, SpectrumError, cost, singular_values};
 pub use shape::{

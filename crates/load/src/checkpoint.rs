@@ -22,6 +22,9 @@ use crate::regular::{self, FileState};
 use crate::{FileError, LoadError, json, shards};
 
 const CONFIG: &str = "config.json";
+/// What PEFT's and MLX's adapters have instead, and how their files are called.
+const ADAPTER_CONFIG: &str = "adapter_config.json";
+const ADAPTER_FILES: &str = "adapter";
 
 /// What config.json calls the description of how weights are stored.
 const QUANTIZATION: [&str; 3] = ["quantization_config", "compression_config", "quantization"];
@@ -111,9 +114,14 @@ fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError>
     let (files, contents) = open_files(&plan.files, access, &mut log, first)?;
     // A file that describes its model is not of the model that config.json beside it may describe.
     let mut own = contents.iter().find_map(|file| file.config.clone());
-    let (mut config, mut aside) = (None, None);
+    let (mut config, mut adapter_config, mut aside) = (None, None, None);
     if own.is_none() {
         config = read_config(&folder, &mut plan.side_files, &mut log);
+        // Beside a whole model it may be left over from before the adapter was merged.
+        if config.is_none() || files.iter().any(|file| file.name.starts_with(ADAPTER_FILES)) {
+            let (side_files, log) = (&mut plan.side_files, &mut log);
+            adapter_config = read_object(&folder, ADAPTER_CONFIG, "broken-config", side_files, log);
+        }
         aside = read_quantization(&folder, config.as_ref(), &mut plan.side_files, &mut log);
     }
 
@@ -138,6 +146,7 @@ fn open_with(paths: &[PathBuf], access: Access) -> Result<Checkpoint, LoadError>
         stale(name, index, &stored, &files, &mut log);
     }
     metadata.config = own.or(config);
+    metadata.adapter_config = adapter_config;
     let quantization = metadata.config.as_ref().and_then(quantization_of).or(aside.as_ref());
     metadata.shared = shared(&stored);
     let claims = packing::claims(&Tensors::new(&stored, &files, quantization));

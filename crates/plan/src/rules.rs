@@ -86,6 +86,8 @@ impl Class {
             Kind::Position => Self::Position,
             Kind::Embedding => Self::Embedding,
             Kind::Head => Self::Head,
+            // Small, and no tool quantises them.
+            Kind::Factor => Self::Other,
             Kind::Matrix if role == Role::Other => Self::Other,
             Kind::Matrix => Self::Matrix,
         }

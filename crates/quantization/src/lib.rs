@@ -99,7 +99,9 @@ impl Analyzer for Quantization {
 
     fn units(&self, graph: &ModelGraph) -> Vec<UnitSpec> {
         let mut units = UnitSpec::each(graph, |weight| {
-            weight.part.is_parameter() && weight.dtype.is_some_and(DType::is_float)
+            weight.part.is_parameter()
+                && !weight.role.is_factor()
+                && weight.dtype.is_some_and(DType::is_float)
         });
         units.extend(spike::units(graph));
         units

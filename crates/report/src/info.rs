@@ -12,7 +12,9 @@ use weightscope_core::{
 use crate::escape::{markdown, markdown_block, markdown_code, terminal};
 use crate::grid::{Align, Grid, GridColumn, GridRow};
 use crate::markdown::Document;
-use crate::overview::{architecture, family, imports, more, notes, parameters, source_facts};
+use crate::overview::{
+    adapter, architecture, family, imports, more, notes, parameters, source_facts,
+};
 use crate::page::{Page, Span, Style, dim, plain};
 use crate::stored::{has_forms, model_stored_as};
 use crate::table::{error_section, fact};
@@ -207,6 +209,7 @@ fn table(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
     page.title(&terminal(&info.source.path), &[dim(source_facts(info.source))]);
     page.blank();
     fact(&mut page, "family", &family(model));
+    fact(&mut page, "adapter", &adapter(model));
     fact(&mut page, "parameters", &parameters(model));
     fact(&mut page, "size", &size(model));
     fact(&mut page, "layout", &architecture(model));
@@ -364,6 +367,7 @@ fn document(info: &Info<'_>, options: &RenderOptions<'_>) -> String {
     out.paragraph(&format!("## WeightScope: {}", markdown_code(&info.source.path)));
     let facts = [
         ("family", family(model)),
+        ("adapter", adapter(model)),
         ("parameters", parameters(model)),
         ("size", size(model)),
         ("layout", architecture(model)),

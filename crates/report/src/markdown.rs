@@ -114,6 +114,7 @@ fn header(out: &mut Document, report: &Report) {
     for (index, (source, model)) in report.sources.iter().zip(&report.models).enumerate() {
         let facts = [
             ("family", overview::family(model)),
+            ("adapter", overview::adapter(model)),
             ("parameters", overview::parameters(model)),
             ("layout", overview::architecture(model)),
             ("stored as", stored::stored_as(report, index)),

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use indexmap::{IndexMap, IndexSet};
 use weightscope_core::{
-    Conclusion, Danger, ErrorRecord, ErrorScope, Finding, ModelSummary, Report, ReportKind,
-    Severity, SourceRecord, Status, StoredShare, Timings, WeightStatus,
+    AdapterRecord, Conclusion, Danger, ErrorRecord, ErrorScope, Finding, ModelSummary, Report,
+    ReportKind, Severity, SourceRecord, Status, StoredShare, Timings, WeightStatus,
 };
 
 use crate::names;
@@ -373,6 +373,11 @@ pub(crate) fn family(model: &ModelSummary) -> String {
         Some(rules) => format!("{} (by the rules of {rules})", model.family),
         None => model.family.clone(),
     }
+}
+
+/// The low-rank adapter that it is or has; empty without one.
+pub(crate) fn adapter(model: &ModelSummary) -> String {
+    model.adapter.as_ref().map_or_else(String::new, AdapterRecord::told)
 }
 
 /// `12 blocks, hidden 768, 12 heads of 64, vocabulary 50,257`; of several towers each with its own.

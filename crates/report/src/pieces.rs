@@ -130,6 +130,7 @@ pub fn facts(report: &Report) -> Vec<(&'static str, String)> {
         }
         let Some(model) = report.models.get(i) else { continue };
         facts.push(("family", overview::family(model)));
+        facts.push(("adapter", overview::adapter(model)));
         facts.push(("parameters", overview::parameters(model)));
         facts.push(("layout", overview::architecture(model)));
         facts.push(("stored as", stored::stored_as(report, i)));

@@ -156,6 +156,7 @@ fn header(page: &mut Page, report: &Report) {
         values.join(" → ")
     };
     fact(page, "family", &each(&|_, model| overview::family(model)));
+    fact(page, "adapter", &each(&|_, model| overview::adapter(model)));
     fact(page, "parameters", &each(&|_, model| overview::parameters(model)));
     fact(page, "layout", &each(&|_, model| overview::architecture(model)));
     fact(page, "stored as", &each(&|i, _| stored_as(report, i)));

@@ -83,7 +83,7 @@ fn table<'a>(
         let rank = |w: &WeightRecord| {
             let severity = worst.get(w.name.as_str()).copied();
             let kind = match w.kind() {
-                Kind::Matrix | Kind::Embedding | Kind::Head | Kind::Position => 0,
+                Kind::Matrix | Kind::Factor | Kind::Embedding | Kind::Head | Kind::Position => 0,
                 Kind::Vector => 1,
                 Kind::Buffer => 2,
             };

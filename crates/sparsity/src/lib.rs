@@ -121,7 +121,7 @@ impl Analyzer for Sparsity {
 
     fn units(&self, graph: &ModelGraph) -> Vec<UnitSpec> {
         let mut units = UnitSpec::each(graph, |w| {
-            w.part.is_parameter() && w.dtype.is_some_and(DType::is_float)
+            w.part.is_parameter() && !w.role.is_factor() && w.dtype.is_some_and(DType::is_float)
         });
         units.extend(coupled::units(graph));
         units

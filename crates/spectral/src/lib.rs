@@ -148,6 +148,7 @@ impl Analyzer for Spectral {
     fn units(&self, graph: &ModelGraph) -> Vec<UnitSpec> {
         UnitSpec::each(graph, |w| {
             w.part.is_parameter()
+                && !w.role.is_factor()
                 && w.dtype.is_some_and(DType::is_float)
                 && w.matrix.is_some_and(|[out, input]| out.min(input) >= 2)
         })

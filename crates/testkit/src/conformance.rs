@@ -150,7 +150,7 @@ impl Fill {
 }
 
 /// Names of every kind of tensor, and whether its shape is turned (so that MLPs fit together).
-const NAMES: [(&str, bool); 12] = [
+const NAMES: [(&str, bool); 14] = [
     ("model.embed_tokens.weight", false),
     ("model.layers.0.self_attn.q_proj.weight", false),
     ("model.layers.0.self_attn.k_proj.weight", false),
@@ -162,6 +162,8 @@ const NAMES: [(&str, bool); 12] = [
     ("model.layers.0.mlp.down_proj.weight_scale", false),
     ("model.layers.0.input_layernorm.weight", false),
     ("something.else", false),
+    ("model.layers.0.self_attn.x_proj.lora_A.weight", false),
+    ("model.layers.0.self_attn.x_proj.lora_B.weight", true),
     ("lm_head.weight", false),
 ];
 

@@ -29,6 +29,7 @@ pub mod torch;
 
 pub use conformance::conformance;
 pub use measure::{
-    measure, measure_bytes, measure_weight, model_of, portray_weight, report_of, weight_of,
+    measure, measure_bytes, measure_weight, model_of, portray_weight, report_of, report_of_source,
+    weight_of,
 };
 pub use random::Random;

@@ -141,10 +141,21 @@ pub fn portray_weight(
 /// # Panics
 /// When the model is not sound enough for [`Model::to_source`].
 pub fn report_of(analyzers: &[&dyn Analyzer], model: &Model) -> Report {
-    let source = model.to_source();
+    report_of_source(analyzers, &model.to_source(), 1)
+}
+
+/// The same of any tensors, on so many threads.
+///
+/// # Panics
+/// When there are no threads to be had.
+pub fn report_of_source(
+    analyzers: &[&dyn Analyzer],
+    source: &dyn TensorSource,
+    threads: usize,
+) -> Report {
     let graph = walk(source.entries(), source.metadata(), &WalkOptions::default());
-    let options = RunOptions { threads: 1, timings: false, ..RunOptions::default() };
-    scan(&source, &graph, analyzers, &Settings::default(), &options, &mut |_| {})
+    let options = RunOptions { threads, timings: false, ..RunOptions::default() };
+    scan(source, &graph, analyzers, &Settings::default(), &options, &mut |_| {})
         .unwrap_or_else(|error| panic!("{error}"))
 }
 

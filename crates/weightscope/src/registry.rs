@@ -25,8 +25,10 @@ pub fn builtin_registry() -> Registry {
         .with(weightscope_attention::Attention)
         .with(weightscope_pca::Pca)
         .with(weightscope_position::Position)
+        .with(weightscope_adapter::Adapter)
         .with(weightscope_compare::Compare)
         .with(weightscope_compare::Lineage)
+        .with(weightscope_adapter::AdapterChange)
 }
 
 /// A name that the registry does not have.

@@ -235,6 +235,9 @@ fn models(report: &Report) -> Vec<Model> {
 fn facts(model: &ModelSummary, stored_as: String) -> Vec<(&'static str, String, String)> {
     let mut facts = vec![("Family", overview::family(model), String::new())];
     let mut fact = |name, value: String, detail: String| facts.push((name, value, detail));
+    if model.adapter.is_some() {
+        fact("Adapter", overview::adapter(model), String::new());
+    }
     let copies = model.parameters_with_tied_copies;
     let detail = if copies == model.parameters {
         grouped(model.parameters)

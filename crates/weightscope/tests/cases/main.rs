@@ -3,6 +3,7 @@
 
 #![expect(clippy::needless_for_each, reason = "a change of all values is one line")]
 
+mod adapters;
 mod comparisons;
 mod composed;
 mod parts;

@@ -7,7 +7,8 @@ use weightscope_core::{Key, Metrics, Value};
 
 use crate::container::StoredTensor;
 
-/// The key that holds what only a GGUF says: `architecture`, `type`, `name`, `file_type`, and heads by block.
+/// The key that holds what only a GGUF says: `architecture`, `type`, `name`, `file_type`, heads by block, and of an
+/// adapter `adapter_alpha` and `base_model`.
 pub(super) const OWN: &str = "gguf";
 
 /// Names of architectures that config.json spells otherwise; the others are the same in both.
@@ -156,6 +157,15 @@ pub(super) fn of(pairs: &Metrics) -> Option<Value> {
         let name = FILE_TYPES.iter().find(|(known, _)| *known == file_type);
         let value = name.map_or(Value::Integer(file_type), |(_, name)| Value::from(*name));
         own.insert("file_type".into(), value);
+    }
+    let texts = [("base_model", "general.base_model.0.name"), ("adapter_type", "adapter.type")];
+    for (key, stored) in texts {
+        if let Some(text) = text(stored) {
+            own.insert(key.into(), Value::Text(text.to_owned()));
+        }
+    }
+    if let Some(alpha) = pairs.get("adapter.lora.alpha").and_then(Value::as_f64) {
+        own.insert("adapter_alpha".into(), Value::Number(alpha));
     }
     let Some(architecture) = architecture else {
         own.get("type")?;
