@@ -215,7 +215,7 @@ fn fate(record: &WeightRecord, lines: Lines) -> Fate {
         }
     }
     let changed = number("changed_fraction").unwrap_or(0.0) * record.parameters as f64;
-    if changed.round() <= FEW_VALUES && record.parameters >= FEW {
+    if (1.0..=FEW_VALUES).contains(&changed.round()) && record.parameters >= FEW {
         return Fate::Edited(changed.round() as u64);
     }
     let [out, input] = record.matrix.unwrap_or_default();

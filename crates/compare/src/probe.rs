@@ -265,8 +265,8 @@ const SIGNIFICANDS: usize = 8;
 /// Values of 4 bits, and steps to either side of zero of 8.
 const VALUES_OF_4_BITS: usize = 16;
 const STEPS_OF_8_BITS: f64 = 127.0;
-/// What storing a multiple of a step in 16 bits changes, as a share of it, and the least that counts.
-const STORED: f64 = 1.0 / 256.0;
+/// What storing a multiple of a step, and the largest, in BF16 changes, as a share of it, and the least that counts.
+const STORED: f64 = 1.0 / 120.0;
 const NEAR_STEP: f64 = 0.02;
 /// Values of a row that tell that it lies on steps.
 const TELLING_ROW: usize = 64;

@@ -337,3 +337,124 @@ fn strangers_are_not_fine_tuned() {
     let codes: Vec<&str> = report.conclusions.iter().map(|c| &*c.code).collect();
     assert!(!codes.contains(&"compare.fine-tuned"), "{:#?}", report.conclusions);
 }
+
+/// One change of the matrices of attention and MLPs, and what it is told as.
+#[test]
+fn what_tools_do_to_values_is_told_as_what_it_is() {
+    let base = llama(46);
+    let inner = |name: &String| name.contains("_proj");
+    let changed = |change: &dyn Fn(&mut Vec<f32>, usize)| {
+        let mut tuned = base.clone();
+        for (_, (shape, values)) in tuned.iter_mut().filter(|(name, _)| inner(name)) {
+            change(values, shape[1]);
+        }
+        tuned
+    };
+    let two_of_four = changed(&|values, _| {
+        for four in values.chunks_mut(4) {
+            let mut order = [0, 1, 2, 3];
+            order.sort_by(|a, b| four[*a].abs().total_cmp(&four[*b].abs()));
+            order[..2].iter().for_each(|i| four[*i] = 0.0);
+        }
+    });
+    let four_bits = changed(&|values, _| {
+        for group in values.chunks_mut(32) {
+            let step = group.iter().fold(0.0f32, |m, x| m.max(x.abs())) / 7.0;
+            group.iter_mut().for_each(|x| *x = (*x / step).round() * step);
+        }
+    });
+    let eight_bits = changed(&|values, width| {
+        for row in values.chunks_mut(width) {
+            let step = row.iter().fold(0.0f32, |m, x| m.max(x.abs())) / 127.0;
+            row.iter_mut().for_each(|x| *x = (*x / step).round() * step);
+        }
+    });
+    // Three bits of mantissa, with a factor for the tensor.
+    let small_floats = changed(&|values, _| {
+        values.iter_mut().for_each(|x| {
+            let scaled = *x * 777.0;
+            *x = f32::from_bits((scaled.to_bits() + 0x7_ffff) & !0xf_ffff) / 777.0;
+        });
+    });
+    for (tuned, code, words) in [
+        (two_of_four, "compare.zeroed", "50 % of the values, 2 of 4 in a row"),
+        (four_bits, "compare.rounded", "as 4 bits have"),
+        (eight_bits, "compare.rounded", "8 bits in each row"),
+        (small_floats, "compare.rounded", "a float of 8 bits"),
+    ] {
+        for dtype in [DType::F32, B] {
+            let report = compare((&base, dtype), (&tuned, dtype));
+            let said = concluded(&report, code);
+            assert!(said.contains(words), "{dtype}: {said}");
+            assert!(said.contains("nothing was trained"), "{dtype}: {said}");
+        }
+    }
+}
+
+#[test]
+fn damage_of_one_tensor_leaves_the_others_identical() {
+    let base = llama(47);
+    let name = "model.layers.3.mlp.gate_proj.weight";
+    let with = |change: &dyn Fn(&mut Vec<f32>)| {
+        let mut tuned = base.clone();
+        change(values(&mut tuned, name));
+        compare((&base, B), (&tuned, B))
+    };
+    let mut random = Random::new(48);
+    let (_, other) = matrix(&mut random, crate::INNER, HIDDEN, 0.02);
+    for (report, code, words) in [
+        (with(&|w| w.fill(0.0)), "compare.zeroed", "is zero in TUNED and was not in BASE"),
+        (with(&|w| w[96 * HIDDEN..].fill(0.0)), "compare.zeroed", "rows 96 to 159 of"),
+        (with(&|w| w.fill(1.0)), "compare.constant", "the value 1.00 everywhere"),
+        (with(&|w| w[77] = 4000.0), "compare.edited", "1 value in 1 of 57 weights"),
+        (with(&|w| w[77] = f32::NAN), "compare.broken", "NaN or infinite in TUNED"),
+        (with(&|w| w.clone_from(&other)), "compare.replaced", "1 of 57 weights holds other values"),
+    ] {
+        let said = concluded(&report, code);
+        assert!(said.contains(words), "{said}");
+        let changed =
+            report.weights.iter().filter(|w| w.number("compare", "relative_l2") != Some(0.0));
+        assert_eq!(changed.count(), 1);
+        assert!(!said.contains("trained") || said.contains("nothing was trained"), "{said}");
+    }
+}
+
+#[test]
+fn half_of_the_full_rank_is_still_an_adapter() {
+    let base = llama(49);
+    let mut tuned = base.clone();
+    let mut random = Random::new(50);
+    for block in 0..crate::BLOCKS {
+        let w = values(&mut tuned, &format!("model.layers.{block}.self_attn.o_proj.weight"));
+        let rank = HIDDEN / 2;
+        let [a, b] = [(); 2].map(|()| -> Vec<f32> {
+            (0..HIDDEN * rank).map(|_| 0.05 * random.normal() as f32).collect()
+        });
+        for (i, value) in w.iter_mut().enumerate() {
+            let (row, column) = (i / HIDDEN, i % HIDDEN);
+            let sum: f32 = (0..rank).map(|k| b[row * rank + k] * a[k * HIDDEN + column]).sum();
+            *value += sum;
+        }
+    }
+    let report = compare((&base, DType::F32), (&tuned, DType::F32));
+    let said = concluded(&report, "compare.merged-adapter");
+    assert!(said.contains("exact change of rank 32"), "{said}");
+}
+
+#[test]
+fn a_change_that_bf16_would_hide_is_one() {
+    let base = llama(51);
+    let mut random = Random::new(52);
+    let mut tuned = Tensors::new();
+    for (name, (shape, values)) in &base {
+        // BASE's values as BF16 has them, and a tenth of its step.
+        let moved = values.iter().map(|x| {
+            let bits = (x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000;
+            f32::from_bits(bits) * (1.0 + 2e-4 * random.normal() as f32)
+        });
+        tuned.insert(name.clone(), (shape.clone(), moved.collect()));
+    }
+    let report = compare((&base, B), (&tuned, DType::F32));
+    let said = concluded(&report, "compare.fine-tuned");
+    assert!(said.starts_with("fine-tuned: 57 of 57 weights changed"), "{said}");
+}
