@@ -18,7 +18,10 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     let products: Vec<&WeightRecord> = report.weights.iter().filter(is_product).collect();
     untrained(&products, out);
     ranks(&products, out);
-    let Some(adapter) = report.models.first().and_then(|model| model.adapter.as_ref()) else {
+    let adapter = report.models.first().and_then(|model| model.adapter.as_ref());
+    // Where nothing was looked at, nothing is said.
+    let Some(adapter) = adapter.filter(|_| report.weights.iter().any(|w| !w.analyses.is_empty()))
+    else {
         return;
     };
     contradictions(adapter, out);

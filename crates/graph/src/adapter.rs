@@ -323,11 +323,11 @@ impl Settings {
                     Targets::Any
                 }
             },
-            Some(list) => {
+            Some(list) if !list.items().is_empty() => {
                 let named = |name: &str| (name.to_owned(), Pattern::end(name));
                 Targets::Listed(texts(Some(list)).into_iter().map(named).collect())
             }
-            None => Targets::Any,
+            _ => Targets::Any,
         };
         say(&mut settings.not_understood, &unknown, |names, is| {
             format!("{names} {is} not understood here, and so not looked at")

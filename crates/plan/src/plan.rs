@@ -287,6 +287,14 @@ pub enum PlanError {
     /// The report is of a comparison.
     #[error("only the report of a scan can be planned from")]
     NotAScan,
+    /// There is no model to quantise.
+    #[error(
+        "this is an adapter ({adapter}): its factors are small and are applied as they are; merge it into its model, and plan for that"
+    )]
+    Adapter {
+        /// What it is, in words.
+        adapter: String,
+    },
     /// Nothing was measured.
     #[error(
         "the report has no quantization measurements; scan with --analyzers integrity,distribution,quantization"
@@ -444,6 +452,9 @@ fn least(error: &PlanError) -> u64 {
 fn check(report: &Report, request: &Request) -> Result<(), PlanError> {
     if report.kind != ReportKind::Scan {
         return Err(PlanError::NotAScan);
+    }
+    if let Some(adapter) = report.models.first().and_then(|model| model.adapter_alone()) {
+        return Err(PlanError::Adapter { adapter: adapter.told() });
     }
     let positive = |value: f64, what| {
         let good = value.is_finite() && value > 0.0;
