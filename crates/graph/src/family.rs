@@ -1,7 +1,8 @@
 //! What a family is: a table of modules, with the shapes they have in terms of the model's sizes.
 //!
 //! Patterns are names with `{b}` for the block and `{e}` for the expert, matched whole after one of the
-//! family's prefixes is taken off.
+//! family's prefixes is taken off. Where modules within a block are counted, `{n}` stands for all further numbers of
+//! the name.
 
 use weightscope_core::{Part, Role, Stack};
 
@@ -82,6 +83,12 @@ pub(crate) enum Blocks {
     Below(&'static str),
     /// All but as many.
     From(&'static str),
+    /// Those that a list or a text in config.json under this key, with an item or a letter for each block, calls so.
+    Called(&'static str, &'static str),
+    /// One of as many as config.json has under the first key, beginning with the block under the second.
+    Every(&'static str, &'static str),
+    /// All but those.
+    Not(&'static Blocks),
 }
 
 /// How a module's tensors are called.
@@ -147,6 +154,8 @@ pub(crate) enum Dim {
     Values,
     /// Query heads.
     Heads,
+    /// Key-value heads.
+    KeyHeads,
     /// Experts.
     Experts,
     /// Squares that an image is cut into.

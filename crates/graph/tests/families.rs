@@ -62,6 +62,8 @@ golden! {
     t5 t5_encoder mt5 whisper
     vit deit vit_timm clip clip_vision clip_text clip_text_bare
     qwen2_moe qwen3_moe deepseek_v3 deepseek_v2_lite
+    granite olmo olmo2 olmoe cohere cohere_norms cohere2 stablelm starcoder2 glm glm4 nemotron seed_oss exaone4 ernie4_5
+    hunyuan internlm2 baichuan chatglm
     mamba mamba2 nanochat nanochat_hf
     bart_generic words
     gguf_smollm2 gguf_qwen2moe gguf_mixtral gguf_deepseek2 gguf_bert gguf_gpt2 gguf_bloom gguf_gptneox gguf_phi3
@@ -77,6 +79,10 @@ macro_rules! golden_cut {
 golden_cut! {
     gpt2_split gpt2
     phi3_split phi3
+    glm_split glm
+    internlm2_split internlm2
+    baichuan_split baichuan
+    chatglm_split chatglm
     gpt_neox_split gpt_neox
     bloom_split bloom
     falcon_7b_split falcon_7b
@@ -166,5 +172,24 @@ notices! {
     gguf_gemma2_notices gguf_gemma2 [] []
     gguf_t5_notices gguf_t5 ["rel_b"] ["rel_b"]
     gguf_mamba_notices gguf_mamba [] ["ssm_in.weight@0" "conv1d.weight@0" "conv1d.bias" "ssm_dt.weight@0" "ssm_dt.bias" "ssm_d@"]
+    granite_notices granite [] []
+    olmo_notices olmo [] []
+    olmo2_notices olmo2 [] []
+    olmoe_notices olmoe [] []
+    cohere_notices cohere [] []
+    cohere_norms_notices cohere_norms [] []
+    cohere2_notices cohere2 [] []
+    stablelm_notices stablelm [] []
+    starcoder2_notices starcoder2 [] []
+    glm_notices glm [] []
+    glm4_notices glm4 [] []
+    nemotron_notices nemotron [] []
+    seed_oss_notices seed_oss [] []
+    exaone4_notices exaone4 [] []
+    ernie4_5_notices ernie4_5 [] []
+    hunyuan_notices hunyuan [] []
+    internlm2_notices internlm2 [] []
+    baichuan_notices baichuan [] []
+    chatglm_notices chatglm [] []
     nanochat_hf_notices nanochat_hf [] ["lm_head.weight@0"]
 }

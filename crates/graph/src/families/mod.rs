@@ -1,26 +1,35 @@
 //! The families, one file each. Adding one is a file with a [`Family`] and a line in [`ALL`].
 
+mod baichuan;
 mod bert;
 mod bloom;
+mod chatglm;
 mod clip;
 mod clip_text;
+mod cohere;
 mod deepseek;
 mod deit;
 mod falcon;
 mod gguf;
+mod glm;
 mod gpt2;
 mod gpt_neox;
 mod gpt_oss;
+mod internlm2;
 mod llama;
 mod mamba;
 mod mamba2;
 mod megatron;
 mod mixtral;
 mod nanochat;
+mod nemotron;
+mod olmo;
 mod opt;
 mod phi;
 mod phi3;
 mod qwen1;
+mod stablelm;
+mod starcoder2;
 mod t5;
 mod vit;
 mod vit_timm;
@@ -54,6 +63,15 @@ pub(crate) const ALL: &[&Family] = &[
     &mamba2::FAMILY,
     &megatron::FAMILY,
     &nanochat::FAMILY,
+    &starcoder2::FAMILY,
+    &stablelm::FAMILY,
+    &nemotron::FAMILY,
+    &olmo::FAMILY,
+    &cohere::FAMILY,
+    &glm::FAMILY,
+    &internlm2::FAMILY,
+    &baichuan::FAMILY,
+    &chatglm::FAMILY,
     &gguf::DECODER,
     &gguf::JOINED,
     &gguf::ENCODER,
