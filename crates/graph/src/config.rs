@@ -229,9 +229,12 @@ impl<'a> Towers<'a> {
         stack.and_then(place).and_then(|place| self.each.get(place)).unwrap_or(&self.whole)
     }
 
-    /// What all of the family's towers agree on.
+    /// What all of the family's towers agree on; of a language model that sees, the size of the language model.
     pub(crate) fn common<T: PartialEq>(&self, size: impl Fn(&Sizes<'a>) -> Option<T>) -> Option<T> {
-        let Some((first, others)) = self.of_family.split_first() else { return size(&self.whole) };
+        let writes = self.of_family.contains(&Stack::Decoder);
+        let counts = |stack: &Stack| !writes || *stack != Stack::Vision;
+        let towers: Vec<Stack> = self.of_family.iter().copied().filter(counts).collect();
+        let Some((first, others)) = towers.split_first() else { return size(&self.whole) };
         let size = |stack: &Stack| size(self.of(Some(*stack)));
         let common = size(first);
         if others.iter().all(|stack| size(stack) == common) { common } else { None }

@@ -66,6 +66,17 @@ golden! {
     hunyuan internlm2 baichuan chatglm
     mamba mamba2 nanochat nanochat_hf
     bart_generic words
+    qwen3_vl
+    qwen2_5_vl
+    qwen2_vl
+    mistral3
+    idefics3
+    gemma3_vl
+    paligemma
+    llava
+    dinov2
+    siglip_vision
+    siglip
     gguf_smollm2 gguf_qwen2moe gguf_mixtral gguf_deepseek2 gguf_bert gguf_gpt2 gguf_bloom gguf_gptneox gguf_phi3
     gguf_mamba gguf_gemma2 gguf_t5 gguf_mmproj gguf_adapter
 }
@@ -79,6 +90,8 @@ macro_rules! golden_cut {
 golden_cut! {
     gpt2_split gpt2
     phi3_split phi3
+    qwen2_vl_split qwen2_vl
+    siglip_split siglip
     glm_split glm
     internlm2_split internlm2
     baichuan_split baichuan
@@ -191,5 +204,16 @@ notices! {
     internlm2_notices internlm2 [] []
     baichuan_notices baichuan [] []
     chatglm_notices chatglm [] []
+    siglip_vision_notices siglip_vision [] []
+    dinov2_notices dinov2 ["mask_token"] ["position_embeddings@1"]
+    siglip_notices siglip [] ["logit_"]
+    llava_notices llava ["lm_head"] ["position_embedding.weight@0" "linear_1.weight@1"]
+    paligemma_notices paligemma [] ["linear.weight@1" "position_embedding.weight@0"]
+    gemma3_vl_notices gemma3_vl [] ["position_embedding.weight@0" "projection_weight@0" "soft_emb_norm.weight@0"]
+    idefics3_notices idefics3 [] ["position_embedding.weight@0" "modality_projection.proj.weight@1"]
+    mistral3_notices mistral3 ["lm_head"] ["projector.norm" "merging_layer" "linear_1.weight@1"]
+    qwen2_vl_notices qwen2_vl ["lm_head"] ["patch_embed.proj.weight@1" "merger.mlp.2.weight@0" "merger.mlp.2.bias"]
+    qwen2_5_vl_notices qwen2_5_vl ["lm_head"] ["patch_embed.proj.weight@1" "merger.mlp.2.weight@0" "merger.mlp.2.bias"]
+    qwen3_vl_notices qwen3_vl ["deepstack"] ["patch_embed.proj.weight@1"]
     nanochat_hf_notices nanochat_hf [] ["lm_head.weight@0"]
 }

@@ -9,6 +9,7 @@ mod clip_text;
 mod cohere;
 mod deepseek;
 mod deit;
+mod dinov2;
 mod falcon;
 mod gguf;
 mod glm;
@@ -17,6 +18,7 @@ mod gpt_neox;
 mod gpt_oss;
 mod internlm2;
 mod llama;
+mod llava;
 mod mamba;
 mod mamba2;
 mod megatron;
@@ -27,7 +29,10 @@ mod olmo;
 mod opt;
 mod phi;
 mod phi3;
+mod pixtral;
 mod qwen1;
+mod qwen_vl;
+mod siglip;
 mod stablelm;
 mod starcoder2;
 mod t5;
@@ -72,6 +77,11 @@ pub(crate) const ALL: &[&Family] = &[
     &internlm2::FAMILY,
     &baichuan::FAMILY,
     &chatglm::FAMILY,
+    &siglip::FAMILY,
+    &llava::FAMILY,
+    &pixtral::FAMILY,
+    &qwen_vl::FAMILY,
+    &dinov2::FAMILY,
     &gguf::DECODER,
     &gguf::JOINED,
     &gguf::ENCODER,
