@@ -3,13 +3,13 @@
 //! config.json may claim any number of layers or experts, so nothing here counts up to them: gaps between
 //! the blocks that are there are found from the stored names.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use weightscope_core::{ModelSummary, Role, ShapeMismatch, Stack, TensorEntry};
 
 use crate::config::{Config, Sizes, Towers};
-use crate::family::{Blocks, Dim, Family, Shape};
+use crate::family::{Blocks, Dim, Family, Need, Shape};
 use crate::found::Found;
 use crate::index::{Model, Relation};
 use crate::name::Names;
@@ -49,6 +49,7 @@ pub(crate) fn check(
     if tensors.found.iter().any(|found| found.slot.is_some()) {
         let present = Present::new(names, tensors.found, model);
         summary.missing = missing(&present, model, family, config, sizes);
+        summary.missing.extend(missing_of_counted(names, tensors.found, model, family, config));
     }
 }
 
@@ -345,6 +346,61 @@ fn missing_of_block(
         }
         listing.push_range(next..experts, |n| tensor.full_name(model, block, n));
     }
+}
+
+/// Of modules that are counted within their block, what the others with the same number lack.
+fn missing_of_counted(
+    names: &Names,
+    found: &[Found],
+    model: &Model,
+    family: &'static Family,
+    config: Config<'_>,
+) -> Vec<String> {
+    // By pattern up to the number, then by name up to it: the tensors that are there.
+    let mut groups: BTreeMap<&str, BTreeMap<String, HashSet<usize>>> = BTreeMap::new();
+    for (parsed, found) in std::iter::zip(&names.parsed, found) {
+        let resolved = model.resolved.get(parsed.template).and_then(Option::as_ref);
+        let template = names.templates.get(parsed.template).map(|template| template.text.as_str());
+        let Some((resolved, template)) = resolved.zip(template) else { continue };
+        let Some((group, _)) = counted(resolved.slot.row.pattern) else { continue };
+        if matches!(resolved.relation, Relation::Adapter(_)) {
+            continue;
+        }
+        let before = template.get(..resolved.prefix).unwrap_or_default().matches('.').count();
+        let length = before + group.split('.').count();
+        let mut name = template.split('.').take(length).collect::<Vec<_>>().join(".");
+        if let Some(block) = found.block {
+            name = name.replace("{b}", &block.to_string());
+        }
+        groups.entry(group).or_default().entry(name).or_default().insert(resolved.slot.id);
+    }
+    let mut listing = Listing::default();
+    for row in family.rows() {
+        let Some((group, rest)) = counted(row.pattern) else { continue };
+        let config = config.of_tower(family.stack_of(row.pattern));
+        for (end, part) in row.tensors() {
+            let need = row.need(*part);
+            let is_usual = ![".gamma", ".beta"].contains(end);
+            let Some(slot) = model.slot(&format!("{}{end}", row.pattern)).filter(|_| is_usual)
+            else {
+                continue;
+            };
+            if !matches!(need, Need::Together) && !config.requires(need, family) {
+                continue;
+            }
+            for (name, there) in groups.get(group).into_iter().flatten() {
+                if !there.contains(&slot.id) {
+                    listing.push(|| format!("{name}{rest}{end}"));
+                }
+            }
+        }
+    }
+    listing.finish()
+}
+
+/// A pattern up to the last number that counts modules, and the rest.
+fn counted(pattern: &'static str) -> Option<(&'static str, &'static str)> {
+    pattern.rfind("{n}").and_then(|start| pattern.split_at_checked(start + "{n}".len()))
 }
 
 /// The tensors of a family that must be there, by their usual spelling.

@@ -145,7 +145,8 @@ impl<'a> Config<'a> {
     /// Whether a tensor with this need must be there.
     pub(crate) fn requires(self, need: Need, family: &Family) -> bool {
         match need {
-            Need::Never => false,
+            // What stands beside it is not in config.json.
+            Need::Never | Need::Together => false,
             Need::Always => true,
             Need::Flag(key) => self.flag(key) == Some(true),
             Need::Unless(key) => self.flag(key) != Some(false),
@@ -153,7 +154,9 @@ impl<'a> Config<'a> {
             Need::Is(key, n) => self.find(key, whole) == Some(n),
             Need::Has(key) => self.find(key, Some).is_some_and(is_something),
             Need::Says(key, word) => {
-                self.find(key, Value::as_str).is_some_and(|s| s.contains(word))
+                let says = |value: &Value| value.as_str().is_some_and(|text| text.contains(word));
+                self.find(key, Some)
+                    .is_some_and(|value| says(value) || value.items().iter().any(says))
             }
             Need::Architecture(word) => self.is_architecture(word),
             Need::AnyOf(needs) => needs.iter().any(|need| self.requires(*need, family)),
@@ -283,6 +286,11 @@ impl<'a> Sizes<'a> {
             "dim",
             "num_features",
         ]);
+        let of_heads = || {
+            let heads = config.count(&["num_attention_heads"])?;
+            heads.checked_mul(config.count(&["attention_head_dim"])?)
+        };
+        let config_hidden = config_hidden.or_else(of_heads);
         let inner = config
             .count(&[
                 of_tower("encoder_ffn_dim", "decoder_ffn_dim"),
@@ -299,6 +307,9 @@ impl<'a> Sizes<'a> {
             layers: config.count(&[
                 of_tower("encoder_layers", "decoder_layers"),
                 of_tower("", "num_decoder_layers"),
+                of_tower("", "num_single_layers"),
+                // Layers of a group share one block.
+                "num_hidden_groups",
                 "num_hidden_layers",
                 "n_layer",
                 "n_layers",
@@ -387,6 +398,7 @@ impl<'a> Sizes<'a> {
                 Blocks::Every(period, first) => count(period)
                     .zip(count(first))
                     .is_some_and(|(period, first)| block.checked_rem(period) == Some(first)),
+                Blocks::NotLast => self.layers.is_some_and(|n| block.saturating_add(1) < n),
                 Blocks::Not(blocks) => !self.has_block(*blocks, block),
             }
     }
@@ -394,7 +406,7 @@ impl<'a> Sizes<'a> {
     /// Whether config.json has what tells these blocks from others.
     fn says_which(&self, blocks: Blocks) -> bool {
         match blocks {
-            Blocks::All | Blocks::First => true,
+            Blocks::All | Blocks::First | Blocks::NotLast => true,
             Blocks::Below(key) | Blocks::From(key) | Blocks::Called(key, _) => {
                 self.config.find(key, Some).is_some()
             }
@@ -453,7 +465,7 @@ fn heads(config: Config<'_>, of_tower: &str, hidden: Option<u64>) -> Option<Head
         part("qk_nope_head_dim")?.checked_add(part("qk_rope_head_dim")?)
     };
     let head_dim = latent()
-        .or_else(|| config.count(&["head_dim", "kv_channels", "d_kv"]))
+        .or_else(|| config.count(&["head_dim", "kv_channels", "d_kv", "attention_head_dim"]))
         .or_else(|| hidden.filter(|n| n % query == 0).map(|n| n / query))?;
     if head_dim == 0 || query % key_value != 0 {
         return None;

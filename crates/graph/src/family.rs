@@ -87,6 +87,8 @@ pub(crate) enum Blocks {
     Called(&'static str, &'static str),
     /// One of as many as config.json has under the first key, beginning with the block under the second.
     Every(&'static str, &'static str),
+    /// All but the last.
+    NotLast,
     /// All but those.
     Not(&'static Blocks),
 }
@@ -190,6 +192,8 @@ pub(crate) enum Fused {
     QkvPerHead,
     /// All of gate, all of up.
     GateUp,
+    /// All of up, all of gate.
+    UpGate,
 }
 
 /// When a tensor must be there.
@@ -197,6 +201,8 @@ pub(crate) enum Fused {
 pub(crate) enum Need {
     /// It may always be absent.
     Never,
+    /// Of modules that are counted, wherever others with the same number are there.
+    Together,
     /// In every model of the family.
     Always,
     /// When config.json has `true` under this key.
@@ -209,7 +215,7 @@ pub(crate) enum Need {
     Is(&'static str, u64),
     /// When config.json has something under this key: neither null, false, zero nor empty.
     Has(&'static str),
-    /// When the text under this key contains this word.
+    /// When the text under this key, or one of a list, contains this word.
     Says(&'static str, &'static str),
     /// When the name of an architecture contains this word.
     Architecture(&'static str),

@@ -29,7 +29,7 @@ pub(crate) struct Resolved {
     /// Whether it is that tensor itself.
     pub(crate) relation: Relation,
     /// Bytes of the template before the pattern.
-    prefix: usize,
+    pub(crate) prefix: usize,
 }
 
 /// How a tensor relates to the one in the table.
@@ -121,14 +121,25 @@ impl Index {
     }
 }
 
-/// The name with `{n}` for each number in it; `None` when there is none.
+/// Modules whose members are not counted: each number is a layer of another kind.
+const SEQUENCES: &[&str] = &["net", "to_out"];
+
+/// The name with `{n}` for each number that counts modules; `None` when there is none.
 fn with_counts(name: &str) -> Option<String> {
     let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    let segments: Vec<&str> = name.split('.').collect();
-    segments.iter().any(|s| is_number(s)).then(|| {
-        let counted = segments.iter().map(|s| if is_number(s) { "{n}" } else { *s });
-        counted.collect::<Vec<_>>().join(".")
-    })
+    let mut counted = String::with_capacity(name.len());
+    let mut before = "";
+    let mut any = false;
+    for segment in name.split('.') {
+        if !counted.is_empty() {
+            counted.push('.');
+        }
+        let counts = is_number(segment) && !SEQUENCES.contains(&before);
+        counted.push_str(if counts { "{n}" } else { segment });
+        any |= counts;
+        before = segment;
+    }
+    any.then_some(counted)
 }
 
 /// Finds the family whose table knows most of the names. It is recognised by its telltale names, or because

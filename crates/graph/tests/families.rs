@@ -65,18 +65,10 @@ golden! {
     granite olmo olmo2 olmoe cohere cohere_norms cohere2 stablelm starcoder2 glm glm4 nemotron seed_oss exaone4 ernie4_5
     hunyuan internlm2 baichuan chatglm
     mamba mamba2 nanochat nanochat_hf
-    bart_generic words
-    qwen3_vl
-    qwen2_5_vl
-    qwen2_vl
-    mistral3
-    idefics3
-    gemma3_vl
-    paligemma
-    llava
-    dinov2
-    siglip_vision
-    siglip
+    words
+    bart mbart marian pegasus m2m_100 wav2vec2 wav2vec2_layer hubert wavlm albert electra deberta_v2 modernbert
+    siglip siglip_vision dinov2 llava paligemma gemma3_vl idefics3 mistral3 qwen2_vl qwen2_5_vl qwen3_vl
+    unet unet_xl vae dit pixart sd3 flux
     gguf_smollm2 gguf_qwen2moe gguf_mixtral gguf_deepseek2 gguf_bert gguf_gpt2 gguf_bloom gguf_gptneox gguf_phi3
     gguf_mamba gguf_gemma2 gguf_t5 gguf_mmproj gguf_adapter
 }
@@ -90,6 +82,8 @@ macro_rules! golden_cut {
 golden_cut! {
     gpt2_split gpt2
     phi3_split phi3
+    unet_split unet
+    modernbert_split modernbert
     qwen2_vl_split qwen2_vl
     siglip_split siglip
     glm_split glm
@@ -108,7 +102,7 @@ golden_cut! {
 }
 
 /// Takes every trained tensor away in turn, and makes each larger in turn: the checks are silent before and
-/// notice it after, but for what `optional` and `any_size` say by words of the names.
+/// notice it after, but for what `optional` and `any_size` say by words of the names, or by how they begin (`^`).
 fn check_notices(name: &str, optional: &[&str], any_size: &[&str]) {
     let (entries, metadata) = case(name);
     let complaints = |entries: &[TensorEntry]| {
@@ -123,7 +117,11 @@ fn check_notices(name: &str, optional: &[&str], any_size: &[&str]) {
         if weights.any(|weight| !weight.part.is_parameter()) {
             continue;
         }
-        let told = |words: &[&str]| words.iter().any(|word| entry.name.contains(word));
+        let says = |name: &str, word: &str| match word.strip_prefix('^') {
+            Some(start) => name.starts_with(start),
+            None => name.contains(word),
+        };
+        let told = |words: &[&str]| words.iter().any(|word| says(&entry.name, word));
         let mut others = entries.clone();
         others.remove(index);
         let [missing, ..] = complaints(&others);
@@ -135,7 +133,7 @@ fn check_notices(name: &str, optional: &[&str], any_size: &[&str]) {
             others[index] = common::typed(&entry.name, &entry.dtype_name, &shape);
             let [_, misshapen, _] = complaints(&others);
             let word = format!("{}@{axis}", entry.name);
-            let unsized_here = any_size.iter().any(|any| word.contains(any));
+            let unsized_here = any_size.iter().any(|any| says(&word, any));
             assert_eq!(misshapen == 0, unsized_here, "{name} with a larger {word}");
         }
     }
@@ -215,5 +213,24 @@ notices! {
     qwen2_vl_notices qwen2_vl ["lm_head"] ["patch_embed.proj.weight@1" "merger.mlp.2.weight@0" "merger.mlp.2.bias"]
     qwen2_5_vl_notices qwen2_5_vl ["lm_head"] ["patch_embed.proj.weight@1" "merger.mlp.2.weight@0" "merger.mlp.2.bias"]
     qwen3_vl_notices qwen3_vl ["deepstack"] ["patch_embed.proj.weight@1"]
+    bart_notices bart [] ["embed_positions.weight@0"]
+    mbart_notices mbart [] ["embed_positions.weight@0"]
+    marian_notices marian [] []
+    m2m_100_notices m2m_100 [] []
+    albert_notices albert ["pooler" "predictions"] []
+    electra_notices electra ["embeddings_project" "discriminator"] []
+    modernbert_notices modernbert [] []
+    wav2vec2_layer_notices wav2vec2_layer ["masked_spec" "original"] ["conv_layers" "feature_projection.layer_norm" "projection.weight@1" "original" "lm_head.weight@1"]
+    hubert_notices hubert ["masked_spec" "original" "conv_layers.1." "conv_layers.0.layer_norm"] ["conv_layers" "feature_projection.layer_norm" "projection.weight@1" "original"]
+    wavlm_notices wavlm ["masked_spec" "original" "conv_layers.1." "conv_layers.0.layer_norm"] ["conv_layers" "feature_projection.layer_norm" "projection.weight@1" "original"]
+    wav2vec2_notices wav2vec2 ["masked_spec" "original" "conv_layers.1." "conv_layers.0.layer_norm"] ["conv_layers" "feature_projection.layer_norm" "projection.weight@1" "original" "lm_head.weight@1"]
+    pegasus_notices pegasus ["embed_positions"] ["embed_positions.weight@0"]
+    unet_notices unet ["conv_shortcut"] ["."]
+    vae_notices vae ["conv_shortcut"] ["."]
+    deberta_v2_notices deberta_v2 ["cls."] ["cls.predictions.transform.dense" "transform.LayerNorm" "rel_embeddings.weight@0" "word_embeddings.weight@1"]
+    dit_notices dit [] ["norm1.linear.weight@0" "norm1.linear.bias" "proj_out_2.weight@0" "proj_out_2.bias"]
+    pixart_notices pixart [] ["attn2.to_k.weight@1" "attn2.to_v.weight@1" "proj_out.weight@0" "proj_out.bias"]
+    sd3_notices sd3 ["attn2"] ["norm1.linear.weight@0" "norm1.linear.bias" "norm1_context.linear.weight@0" "norm1_context.linear.bias" "pos_embed.pos_embed@1" "attn2.to_k.weight@1" "attn2.to_v.weight@1" "^proj_out"]
+    flux_notices flux ["transformer_blocks.1.attn.to_add_out" "transformer_blocks.1.ff_context"] ["norm1.linear.weight@0" "norm1.linear.bias" "norm1_context.linear.weight@0" "norm1_context.linear.bias" "^proj_out.weight@0" "^proj_out.bias"]
     nanochat_hf_notices nanochat_hf [] ["lm_head.weight@0"]
 }

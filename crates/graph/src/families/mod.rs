@@ -1,15 +1,20 @@
 //! The families, one file each. Adding one is a file with a [`Family`] and a line in [`ALL`].
 
+mod albert;
 mod baichuan;
+mod bart;
 mod bert;
 mod bloom;
 mod chatglm;
 mod clip;
 mod clip_text;
 mod cohere;
+mod deberta;
 mod deepseek;
 mod deit;
 mod dinov2;
+mod dit;
+mod electra;
 mod falcon;
 mod gguf;
 mod glm;
@@ -23,6 +28,7 @@ mod mamba;
 mod mamba2;
 mod megatron;
 mod mixtral;
+mod modernbert;
 mod nanochat;
 mod nemotron;
 mod olmo;
@@ -36,8 +42,11 @@ mod siglip;
 mod stablelm;
 mod starcoder2;
 mod t5;
+mod unet;
+mod vae;
 mod vit;
 mod vit_timm;
+mod wav2vec2;
 mod whisper;
 
 use crate::family::Family;
@@ -82,6 +91,15 @@ pub(crate) const ALL: &[&Family] = &[
     &pixtral::FAMILY,
     &qwen_vl::FAMILY,
     &dinov2::FAMILY,
+    &bart::FAMILY,
+    &wav2vec2::FAMILY,
+    &albert::FAMILY,
+    &electra::FAMILY,
+    &deberta::FAMILY,
+    &modernbert::FAMILY,
+    &unet::FAMILY,
+    &vae::FAMILY,
+    &dit::FAMILY,
     &gguf::DECODER,
     &gguf::JOINED,
     &gguf::ENCODER,

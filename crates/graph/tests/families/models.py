@@ -103,6 +103,7 @@ MODELS = {
     "wav2vec2": of("Wav2Vec2ForCTC", vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, conv_dim=[12, 12], conv_kernel=[10, 3], conv_stride=[5, 2], num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=4, feat_extract_norm="group"),
     "wav2vec2_layer": of("Wav2Vec2ForCTC", vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, conv_dim=[12, 12], conv_kernel=[10, 3], conv_stride=[5, 2], conv_bias=True, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=4, feat_extract_norm="layer", do_stable_layer_norm=True),
     "hubert": of("HubertModel", hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, conv_dim=[12, 12], conv_kernel=[10, 3], conv_stride=[5, 2], num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=4),
+    "wavlm": of("WavLMModel", hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, conv_dim=[12, 12], conv_kernel=[10, 3], conv_stride=[5, 2], num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=4, num_buckets=6),
     # Images.
     "siglip": of("SiglipModel", text_config=dict(vocab_size=96, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=20, projection_size=24), vision_config=SEEING),
     "siglip_vision": of("SiglipVisionModel", **SEEING),
