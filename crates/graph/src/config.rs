@@ -86,9 +86,17 @@ impl<'a> Config<'a> {
     /// Whether norms multiply by 1 + w: those of Gemma, and what took them over. GGUF stores 1 + w.
     pub(crate) fn norms_add_one(self) -> bool {
         let adds = |name: &str| {
-            let ours = ["gemma", "gemma2", "gemma3", "gemma3_text", "t5gemma", "recurrent_gemma"];
+            let ours = [
+                "gemma",
+                "gemma2",
+                "gemma3",
+                "gemma3_text",
+                "t5gemma",
+                "recurrent_gemma",
+                "nemotron",
+            ];
             ours.contains(&name)
-                || ["qwen3_next", "qwen3_5", "paligemma", "nemotron"]
+                || ["qwen3_next", "qwen3_5", "paligemma"]
                     .iter()
                     .any(|start| name.starts_with(start))
         };
@@ -395,21 +403,25 @@ impl<'a> Sizes<'a> {
                         None => names.items().get(place).and_then(Value::as_str) == Some(word),
                     }
                 }),
+                Blocks::Listed(key) => self.config.find(key, Some).is_some_and(|numbers| {
+                    numbers.items().iter().any(|number| whole(number) == Some(block))
+                }),
                 Blocks::Every(period, first) => count(period)
                     .zip(count(first))
                     .is_some_and(|(period, first)| block.checked_rem(period) == Some(first)),
                 Blocks::NotLast => self.layers.is_some_and(|n| block.saturating_add(1) < n),
-                Blocks::Not(blocks) => !self.has_block(*blocks, block),
+                Blocks::Not(blocks) | Blocks::Except(blocks) => !self.has_block(*blocks, block),
             }
     }
 
     /// Whether config.json has what tells these blocks from others.
     fn says_which(&self, blocks: Blocks) -> bool {
         match blocks {
-            Blocks::All | Blocks::First | Blocks::NotLast => true,
-            Blocks::Below(key) | Blocks::From(key) | Blocks::Called(key, _) => {
-                self.config.find(key, Some).is_some()
-            }
+            Blocks::All | Blocks::First | Blocks::NotLast | Blocks::Except(_) => true,
+            Blocks::Below(key)
+            | Blocks::From(key)
+            | Blocks::Listed(key)
+            | Blocks::Called(key, _) => self.config.find(key, Some).is_some(),
             Blocks::Every(period, first) => {
                 [period, first].iter().all(|key| self.config.find(key, Some).is_some())
             }
@@ -456,6 +468,7 @@ fn heads(config: Config<'_>, of_tower: &str, hidden: Option<u64>) -> Option<Head
                 "n_kv_head",
                 "num_kv_heads",
                 "multi_query_group_num",
+                "attn_config.kv_n_heads",
             ]
         })
         .unwrap_or(if one { 1 } else { query });

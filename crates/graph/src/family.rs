@@ -87,10 +87,14 @@ pub(crate) enum Blocks {
     Called(&'static str, &'static str),
     /// One of as many as config.json has under the first key, beginning with the block under the second.
     Every(&'static str, &'static str),
+    /// Those whose numbers stand in a list under this key.
+    Listed(&'static str),
     /// All but the last.
     NotLast,
     /// All but those.
     Not(&'static Blocks),
+    /// The same, and all where config.json does not say which.
+    Except(&'static Blocks),
 }
 
 /// How a module's tensors are called.

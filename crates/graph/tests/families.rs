@@ -69,6 +69,7 @@ golden! {
     bart mbart marian pegasus m2m_100 wav2vec2 wav2vec2_layer hubert wavlm albert electra deberta_v2 modernbert
     siglip siglip_vision dinov2 llava paligemma gemma3_vl idefics3 mistral3 qwen2_vl qwen2_5_vl qwen3_vl
     unet unet_xl vae dit pixart sd3 flux
+    granitemoe granitemoehybrid falcon_h1 nemotron_h jamba qwen3_next llama4_text glm4_moe dbrx rwkv
     gguf_smollm2 gguf_qwen2moe gguf_mixtral gguf_deepseek2 gguf_bert gguf_gpt2 gguf_bloom gguf_gptneox gguf_phi3
     gguf_mamba gguf_gemma2 gguf_t5 gguf_mmproj gguf_adapter
 }
@@ -82,6 +83,8 @@ macro_rules! golden_cut {
 golden_cut! {
     gpt2_split gpt2
     phi3_split phi3
+    dbrx_split dbrx
+    granitemoehybrid_split granitemoehybrid
     unet_split unet
     modernbert_split modernbert
     qwen2_vl_split qwen2_vl
@@ -232,5 +235,15 @@ notices! {
     pixart_notices pixart [] ["attn2.to_k.weight@1" "attn2.to_v.weight@1" "proj_out.weight@0" "proj_out.bias"]
     sd3_notices sd3 ["attn2"] ["norm1.linear.weight@0" "norm1.linear.bias" "norm1_context.linear.weight@0" "norm1_context.linear.bias" "pos_embed.pos_embed@1" "attn2.to_k.weight@1" "attn2.to_v.weight@1" "^proj_out"]
     flux_notices flux ["transformer_blocks.1.attn.to_add_out" "transformer_blocks.1.ff_context"] ["norm1.linear.weight@0" "norm1.linear.bias" "norm1_context.linear.weight@0" "norm1_context.linear.bias" "^proj_out.weight@0" "^proj_out.bias"]
+    granitemoe_notices granitemoe [] []
+    granitemoehybrid_notices granitemoehybrid [] []
+    falcon_h1_notices falcon_h1 [] []
+    nemotron_h_notices nemotron_h [] []
+    jamba_notices jamba [] []
+    qwen3_next_notices qwen3_next [] []
+    llama4_text_notices llama4_text [] []
+    glm4_moe_notices glm4_moe [] []
+    dbrx_notices dbrx [] []
+    rwkv_notices rwkv [] []
     nanochat_hf_notices nanochat_hf [] ["lm_head.weight@0"]
 }

@@ -8,8 +8,10 @@ use crate::family::{Dim, Family, Need, Row, Shape};
 const DOUBLE_NORM: Need = Need::For(&["gemma2", "gemma3_text"]);
 /// These have only the norms behind them.
 const NORM_BEHIND: Need = Need::For(&["exaone4"]);
-const HEAD_NORM: Need =
-    Need::For(&["qwen3", "qwen3_moe", "qwen3_vl", "qwen3_vl_moe", "gemma3_text", "exaone4"]);
+const HEAD_NORM: Need = Need::AnyOf(&[
+    Need::For(&["qwen3", "qwen3_moe", "qwen3_vl", "gemma3_text", "exaone4"]),
+    Need::AllOf(&[Need::For(&["glm4_moe"]), Need::Flag("use_qk_norm")]),
+]);
 const SPELT_OUT: Need = Need::For(&["hunyuan_v1_dense"]);
 const ANY_BIAS: Need = Need::Flag("use_bias");
 /// The map behind the heads goes without in these; Seed-OSS says it apart.

@@ -9,6 +9,7 @@ mod chatglm;
 mod clip;
 mod clip_text;
 mod cohere;
+mod dbrx;
 mod deberta;
 mod deepseek;
 mod deit;
@@ -16,13 +17,18 @@ mod dinov2;
 mod dit;
 mod electra;
 mod falcon;
+mod falcon_h1;
 mod gguf;
 mod glm;
+mod glm4_moe;
 mod gpt2;
 mod gpt_neox;
 mod gpt_oss;
+mod granite_moe;
 mod internlm2;
+mod jamba;
 mod llama;
+mod llama4;
 mod llava;
 mod mamba;
 mod mamba2;
@@ -31,13 +37,16 @@ mod mixtral;
 mod modernbert;
 mod nanochat;
 mod nemotron;
+mod nemotron_h;
 mod olmo;
 mod opt;
 mod phi;
 mod phi3;
 mod pixtral;
 mod qwen1;
+mod qwen3_next;
 mod qwen_vl;
+mod rwkv;
 mod siglip;
 mod stablelm;
 mod starcoder2;
@@ -100,6 +109,15 @@ pub(crate) const ALL: &[&Family] = &[
     &unet::FAMILY,
     &vae::FAMILY,
     &dit::FAMILY,
+    &glm4_moe::FAMILY,
+    &granite_moe::FAMILY,
+    &falcon_h1::FAMILY,
+    &nemotron_h::FAMILY,
+    &jamba::FAMILY,
+    &qwen3_next::FAMILY,
+    &llama4::FAMILY,
+    &dbrx::FAMILY,
+    &rwkv::FAMILY,
     &gguf::DECODER,
     &gguf::JOINED,
     &gguf::ENCODER,

@@ -2,8 +2,8 @@
 
     python models.py [NAME ...]
 
-writes NAME.txt and NAME.json next to this file, for all models or for those named. Needs torch, transformers 4.57
-(5 saves some of them otherwise) and diffusers.
+writes NAME.txt and NAME.json next to this file, for all models or for those named. Made with torch, transformers 4.57.1
+(5 saves some of them otherwise) and diffusers 0.35.1. What is not in its list was written down from published files.
 """
 
 import json
@@ -70,7 +70,6 @@ MODELS = {
     "cohere_norms": llama_like("CohereForCausalLM", use_qk_norm=True),
     "cohere2": llama_like("Cohere2ForCausalLM"),
     "stablelm": llama_like("StableLmForCausalLM", use_qkv_bias=True),
-    "stablelm_norms": llama_like("StableLmForCausalLM", qk_layernorm=True, use_parallel_residual=True),
     "starcoder2": llama_like("Starcoder2ForCausalLM"),
     "glm": llama_like("GlmForCausalLM", head_dim=8, attention_bias=True),
     "glm4": llama_like("Glm4ForCausalLM", head_dim=8),
@@ -80,7 +79,6 @@ MODELS = {
     "exaone4": llama_like("Exaone4ForCausalLM"),
     "ernie4_5": llama_like("Ernie4_5ForCausalLM", use_bias=False),
     "hunyuan": llama_like("HunYuanDenseV1ForCausalLM", head_dim=8),
-    "smollm3": llama_like("SmolLM3ForCausalLM"),
     "granitemoe": llama_like("GraniteMoeForCausalLM", num_local_experts=4),
     "granitemoehybrid": llama_like("GraniteMoeHybridForCausalLM", num_local_experts=4, shared_intermediate_size=24, layer_types=["mamba", "attention"], mamba_n_heads=8, mamba_d_head=8, mamba_d_state=6, mamba_n_groups=2, mamba_expand=2),
     "jamba": llama_like("JambaForCausalLM", num_hidden_layers=4, num_experts=4, attn_layer_period=2, attn_layer_offset=1, expert_layer_period=2, expert_layer_offset=1, mamba_d_state=6, mamba_dt_rank=5, use_mamba_kernels=False),
