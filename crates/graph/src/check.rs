@@ -3,13 +3,13 @@
 //! config.json may claim any number of layers or experts, so nothing here counts up to them: gaps between
 //! the blocks that are there are found from the stored names.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use weightscope_core::{ModelSummary, Role, ShapeMismatch, Stack, TensorEntry};
 
-use crate::config::{Config, Towers};
-use crate::family::{Dim, Family, Shape};
+use crate::config::{Config, Sizes, Towers};
+use crate::family::{Blocks, Dim, Family, Need, Shape};
 use crate::found::Found;
 use crate::index::{Model, Relation};
 use crate::name::Names;
@@ -49,6 +49,7 @@ pub(crate) fn check(
     if tensors.found.iter().any(|found| found.slot.is_some()) {
         let present = Present::new(names, tensors.found, model);
         summary.missing = missing(&present, model, family, config, sizes);
+        summary.missing.extend(missing_of_counted(names, tensors.found, model, family, config));
     }
 }
 
@@ -199,7 +200,7 @@ struct Required {
     outside: bool,
     stack: Option<Stack>,
     /// The blocks it must be in.
-    blocks: Range<u64>,
+    blocks: Blocks,
 }
 
 impl Required {
@@ -209,7 +210,7 @@ impl Required {
     }
 
     fn full_name(&self, model: &Model, block: u32, expert: u32) -> String {
-        let prefix = if self.outside { "" } else { model.prefix.as_str() };
+        let prefix = if self.outside { "" } else { model.prefix(self.stack) };
         let name = self.name.replace("{b}", &block.to_string());
         format!("{prefix}{}", name.replace("{e}", &expert.to_string()))
     }
@@ -261,7 +262,7 @@ fn missing(
     sizes: &Towers<'_>,
 ) -> Vec<String> {
     let mut listing = Listing::default();
-    let required = required(model, family, config, sizes);
+    let required = required(model, family, config);
     let (in_blocks, frame): (Vec<_>, Vec<_>) =
         required.into_iter().partition(|required| required.name.contains("{b}"));
     for required in frame.iter().filter(|r| !present.frame.contains(&r.slot)) {
@@ -289,8 +290,13 @@ fn missing_of_tower(
         return;
     };
     let absent = |range: Range<u64>| match range.end - range.start {
-        1 => format!("block {} ({}{blocks}*)", range.start, model.prefix),
-        _ => format!("blocks {} to {} ({}{blocks}*)", range.start, range.end - 1, model.prefix),
+        1 => format!("block {} ({}{blocks}*)", range.start, model.prefix(first.stack)),
+        _ => format!(
+            "blocks {} to {} ({}{blocks}*)",
+            range.start,
+            range.end - 1,
+            model.prefix(first.stack)
+        ),
     };
     let mut next = 0;
     for tensors in present.by_block(first.stack, layers) {
@@ -299,7 +305,7 @@ fn missing_of_tower(
             listing.push(|| absent(next..u64::from(*block)));
         }
         next = u64::from(*block) + 1;
-        missing_of_block(listing, *block, tensors, required, model, sizes.experts);
+        missing_of_block(listing, *block, tensors, required, model, sizes);
     }
     if next < layers {
         listing.push(|| absent(next..layers));
@@ -312,14 +318,14 @@ fn missing_of_block(
     tensors: &[InBlock],
     required: &[Required],
     model: &Model,
-    experts: Option<u64>,
+    sizes: &Sizes<'_>,
 ) {
     let of_slot = |slot: usize| {
         let start = tensors.partition_point(|tensor| tensor.slot < slot);
         let end = tensors.partition_point(|tensor| tensor.slot <= slot);
         tensors.get(start..end).unwrap_or_default()
     };
-    for tensor in required.iter().filter(|r| r.blocks.contains(&u64::from(block))) {
+    for tensor in required.iter().filter(|r| sizes.has_block(r.blocks, u64::from(block))) {
         let there = of_slot(tensor.slot);
         let Some(group) = tensor.experts() else {
             if there.is_empty() {
@@ -331,7 +337,7 @@ fn missing_of_block(
         let used = required
             .iter()
             .any(|other| other.experts() == Some(group) && !of_slot(other.slot).is_empty());
-        let Some(experts) = experts.filter(|_| used) else { continue };
+        let Some(experts) = sizes.experts.filter(|_| used) else { continue };
         let mut next = 0;
         for InBlock { expert, .. } in there {
             let expert = u64::from(expert.unwrap_or(0)).min(experts);
@@ -342,13 +348,63 @@ fn missing_of_block(
     }
 }
 
-/// The tensors of a family that must be there, by their usual spelling.
-fn required(
+/// Of modules that are counted within their block, what the others with the same number lack.
+fn missing_of_counted(
+    names: &Names,
+    found: &[Found],
     model: &Model,
     family: &'static Family,
     config: Config<'_>,
-    sizes: &Towers<'_>,
-) -> Vec<Required> {
+) -> Vec<String> {
+    // By pattern up to the number, then by name up to it: the tensors that are there.
+    let mut groups: BTreeMap<&str, BTreeMap<String, HashSet<usize>>> = BTreeMap::new();
+    for (parsed, found) in std::iter::zip(&names.parsed, found) {
+        let resolved = model.resolved.get(parsed.template).and_then(Option::as_ref);
+        let template = names.templates.get(parsed.template).map(|template| template.text.as_str());
+        let Some((resolved, template)) = resolved.zip(template) else { continue };
+        let Some((group, _)) = counted(resolved.slot.row.pattern) else { continue };
+        if matches!(resolved.relation, Relation::Adapter(_)) {
+            continue;
+        }
+        let before = template.get(..resolved.prefix).unwrap_or_default().matches('.').count();
+        let length = before + group.split('.').count();
+        let mut name = template.split('.').take(length).collect::<Vec<_>>().join(".");
+        if let Some(block) = found.block {
+            name = name.replace("{b}", &block.to_string());
+        }
+        groups.entry(group).or_default().entry(name).or_default().insert(resolved.slot.id);
+    }
+    let mut listing = Listing::default();
+    for row in family.rows() {
+        let Some((group, rest)) = counted(row.pattern) else { continue };
+        let config = config.of_tower(family.stack_of(row.pattern));
+        for (end, part) in row.tensors() {
+            let need = row.need(*part);
+            let is_usual = ![".gamma", ".beta"].contains(end);
+            let Some(slot) = model.slot(&format!("{}{end}", row.pattern)).filter(|_| is_usual)
+            else {
+                continue;
+            };
+            if !matches!(need, Need::Together) && !config.requires(need, family) {
+                continue;
+            }
+            for (name, there) in groups.get(group).into_iter().flatten() {
+                if !there.contains(&slot.id) {
+                    listing.push(|| format!("{name}{rest}{end}"));
+                }
+            }
+        }
+    }
+    listing.finish()
+}
+
+/// A pattern up to the last number that counts modules, and the rest.
+fn counted(pattern: &'static str) -> Option<(&'static str, &'static str)> {
+    pattern.rfind("{n}").and_then(|start| pattern.split_at_checked(start + "{n}".len()))
+}
+
+/// The tensors of a family that must be there, by their usual spelling.
+fn required(model: &Model, family: &'static Family, config: Config<'_>) -> Vec<Required> {
     let mut all: Vec<Required> = Vec::new();
     for row in family.rows() {
         for (end, part) in row.tensors() {
@@ -356,14 +412,14 @@ fn required(
             let Some(slot) = model.slot(&name) else { continue };
             // The usual spelling comes first.
             let seen = all.iter().rev().take(2).any(|other| other.slot == slot.id);
-            if !seen && config.requires(row.need(*part), family) {
-                let stack = family.stack_of(row.pattern);
+            let stack = family.stack_of(row.pattern);
+            if !seen && config.of_tower(stack).requires(row.need(*part), family) {
                 all.push(Required {
                     name,
                     slot: slot.id,
                     outside: row.outside,
                     stack,
-                    blocks: sizes.of(stack).blocks(row.blocks),
+                    blocks: row.blocks,
                 });
             }
         }

@@ -1,7 +1,5 @@
 //! What config.json says: the sizes of a model under the names different architectures give them.
 
-use std::ops::Range;
-
 use weightscope_core::{Heads, Metadata, Role, Stack, Value};
 
 use crate::families;
@@ -30,9 +28,9 @@ impl<'a> Config<'a> {
         Self { value, ..Self::default() }
     }
 
-    /// The same, asked for one tower.
-    fn of_tower(self, stack: Stack) -> Self {
-        Self { tower: Some(stack), ..self }
+    /// The same, asked for one tower, or for what belongs to none.
+    pub(crate) fn of_tower(self, tower: Option<Stack>) -> Self {
+        Self { tower, ..self }
     }
 
     /// The same, of the model that an adapter is for.
@@ -45,9 +43,24 @@ impl<'a> Config<'a> {
         self.value.is_some()
     }
 
-    /// `model_type`.
+    /// `model_type`, or the class that diffusers names.
     pub(crate) fn model_type(self) -> Option<&'a str> {
-        self.value?.get("model_type")?.as_str()
+        let value = self.value?;
+        value.get("model_type").or_else(|| value.get("_class_name"))?.as_str()
+    }
+
+    /// The tower's own part; what belongs to no tower goes with the text.
+    fn part(self) -> Option<&'a Value> {
+        self.value?.get(match self.tower {
+            Some(Stack::Vision) => "vision_config",
+            _ => "text_config",
+        })
+    }
+
+    /// Whether the model, or the tower's own part of it, is of one of these types.
+    fn is_of_type(self, types: &[&str]) -> bool {
+        let of_part = || self.part()?.get("model_type")?.as_str();
+        [self.model_type(), of_part()].into_iter().flatten().any(|name| types.contains(&name))
     }
 
     /// Whether a whole model is meant: not an adapter, the eyes of a model, or measurements, which a GGUF may hold.
@@ -80,9 +93,17 @@ impl<'a> Config<'a> {
     /// Whether norms multiply by 1 + w: those of Gemma, and what took them over. GGUF stores 1 + w.
     pub(crate) fn norms_add_one(self) -> bool {
         let adds = |name: &str| {
-            let ours = ["gemma", "gemma2", "gemma3", "gemma3_text", "t5gemma", "recurrent_gemma"];
+            let ours = [
+                "gemma",
+                "gemma2",
+                "gemma3",
+                "gemma3_text",
+                "t5gemma",
+                "recurrent_gemma",
+                "nemotron",
+            ];
             ours.contains(&name)
-                || ["qwen3_next", "qwen3_5", "paligemma", "nemotron"]
+                || ["qwen3_next", "qwen3_5", "paligemma"]
                     .iter()
                     .any(|start| name.starts_with(start))
         };
@@ -99,20 +120,17 @@ impl<'a> Config<'a> {
         keys.iter().find_map(|key| self.find(key, whole)).filter(|n| *n > 0)
     }
 
-    /// Looks in the tower's own part where there is one, else at the top and then in the text part of models
-    /// that also see.
+    /// Looks in the tower's own part where there is one, else at the top. A language model that also sees has its
+    /// sizes in either place.
     fn find<T>(self, key: &str, read: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
         let value = self.value?;
-        let own = match self.tower {
-            Some(Stack::Vision) => value.get("vision_config"),
-            Some(Stack::Text) => value.get("text_config"),
-            _ => None,
-        };
-        if let Some(own) = own {
-            return own.get(key).and_then(read);
+        let own = || at(self.part()?, key).and_then(&read);
+        let top = || at(value, key).and_then(&read);
+        match self.tower {
+            Some(Stack::Vision | Stack::Text) if self.part().is_some() => own(),
+            Some(Stack::Decoder) => own().or_else(top),
+            _ => top().or_else(own),
         }
-        let inner = || value.get("text_config")?.get(key).and_then(&read);
-        value.get(key).and_then(&read).or_else(inner)
     }
 
     /// Whether the name of an architecture contains `word`.
@@ -142,15 +160,18 @@ impl<'a> Config<'a> {
     /// Whether a tensor with this need must be there.
     pub(crate) fn requires(self, need: Need, family: &Family) -> bool {
         match need {
-            Need::Never => false,
+            // What stands beside it is not in config.json.
+            Need::Never | Need::Together => false,
             Need::Always => true,
             Need::Flag(key) => self.flag(key) == Some(true),
             Need::Unless(key) => self.flag(key) != Some(false),
-            Need::For(types) => self.model_type().is_some_and(|name| types.contains(&name)),
+            Need::For(types) => self.is_of_type(types),
             Need::Is(key, n) => self.find(key, whole) == Some(n),
             Need::Has(key) => self.find(key, Some).is_some_and(is_something),
             Need::Says(key, word) => {
-                self.find(key, Value::as_str).is_some_and(|s| s.contains(word))
+                let says = |value: &Value| value.as_str().is_some_and(|text| text.contains(word));
+                self.find(key, Some)
+                    .is_some_and(|value| says(value) || value.items().iter().any(says))
             }
             Need::Architecture(word) => self.is_architecture(word),
             Need::AnyOf(needs) => needs.iter().any(|need| self.requires(*need, family)),
@@ -161,6 +182,11 @@ impl<'a> Config<'a> {
             }
         }
     }
+}
+
+/// What stands under a key, or under keys within one another, written with dots between them.
+fn at<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    key.split('.').try_fold(value, |value, key| value.get(key))
 }
 
 /// Neither null, false, zero nor empty.
@@ -198,7 +224,7 @@ impl<'a> Towers<'a> {
         let overall = observed(None);
         let tower = |stack: &Stack| {
             let observed = observed(Some(*stack));
-            let mut sizes = Sizes::new(config.of_tower(*stack), family, observed);
+            let mut sizes = Sizes::new(config.of_tower(Some(*stack)), family, observed);
             sizes.hidden = sizes.hidden.or(overall);
             if *stack != Stack::Vision {
                 sizes.heads = sizes.heads.or(lent);
@@ -221,9 +247,12 @@ impl<'a> Towers<'a> {
         stack.and_then(place).and_then(|place| self.each.get(place)).unwrap_or(&self.whole)
     }
 
-    /// What all of the family's towers agree on.
+    /// What all of the family's towers agree on; of a language model that sees, the size of the language model.
     pub(crate) fn common<T: PartialEq>(&self, size: impl Fn(&Sizes<'a>) -> Option<T>) -> Option<T> {
-        let Some((first, others)) = self.of_family.split_first() else { return size(&self.whole) };
+        let writes = self.of_family.contains(&Stack::Decoder);
+        let counts = |stack: &Stack| !writes || *stack != Stack::Vision;
+        let towers: Vec<Stack> = self.of_family.iter().copied().filter(counts).collect();
+        let Some((first, others)) = towers.split_first() else { return size(&self.whole) };
         let size = |stack: &Stack| size(self.of(Some(*stack)));
         let common = size(first);
         if others.iter().all(|stack| size(stack) == common) { common } else { None }
@@ -261,8 +290,22 @@ impl<'a> Sizes<'a> {
             Some(Stack::Decoder) => decoder,
             _ => "",
         };
-        let config_hidden =
-            config.count(&["hidden_size", "n_embd", "n_embed", "d_model", "dim", "num_features"]);
+        // Where eyes have both, `hidden_size` is what they hand on.
+        let of_eyes = if config.tower == Some(Stack::Vision) { "embed_dim" } else { "" };
+        let config_hidden = config.count(&[
+            of_eyes,
+            "hidden_size",
+            "n_embd",
+            "n_embed",
+            "d_model",
+            "dim",
+            "num_features",
+        ]);
+        let of_heads = || {
+            let heads = config.count(&["num_attention_heads"])?;
+            heads.checked_mul(config.count(&["attention_head_dim"])?)
+        };
+        let config_hidden = config_hidden.or_else(of_heads);
         let inner = config
             .count(&[
                 of_tower("encoder_ffn_dim", "decoder_ffn_dim"),
@@ -279,14 +322,18 @@ impl<'a> Sizes<'a> {
             layers: config.count(&[
                 of_tower("encoder_layers", "decoder_layers"),
                 of_tower("", "num_decoder_layers"),
+                of_tower("", "num_single_layers"),
+                // Layers of a group share one block.
+                "num_hidden_groups",
                 "num_hidden_layers",
                 "n_layer",
                 "n_layers",
                 "num_layers",
+                "depth",
             ]),
             extra_layers: config.count(&["num_nextn_predict_layers"]).unwrap_or(0),
             hidden: observed.or(config_hidden),
-            vocab: config.count(&["vocab_size"]),
+            vocab: config.count(&["vocab_size", "padded_vocab_size"]),
             positions: config.count(&[
                 of_tower("max_source_positions", "max_target_positions"),
                 "max_position_embeddings",
@@ -327,6 +374,7 @@ impl<'a> Sizes<'a> {
             Dim::HeadWidth => heads.map(|h| u64::from(h.head_dim)),
             Dim::Values => heads.map(|h| times(h.query, self.value_dim.unwrap_or(h.head_dim))),
             Dim::Heads => heads.map(|h| u64::from(h.query)),
+            Dim::KeyHeads => heads.map(|h| u64::from(h.key_value)),
             Dim::Experts => self.experts,
             Dim::Patches => {
                 let [image, patch] =
@@ -345,15 +393,46 @@ impl<'a> Sizes<'a> {
         }
     }
 
-    /// The blocks meant; none when config.json does not say.
-    pub(crate) fn blocks(&self, blocks: Blocks) -> Range<u64> {
+    /// Whether this block is meant; none is when config.json does not say.
+    pub(crate) fn has_block(&self, blocks: Blocks, block: u64) -> bool {
         // No layers at all is a count too, so zero counts here.
         let count = |key: &str| self.config.find(key, whole);
+        self.says_which(blocks)
+            && match blocks {
+                Blocks::All => true,
+                Blocks::First => block == 0,
+                Blocks::Below(key) => count(key).is_some_and(|n| block < n),
+                Blocks::From(key) => count(key).is_some_and(|n| block >= n),
+                Blocks::Called(key, word) => self.config.find(key, Some).is_some_and(|names| {
+                    let place = usize::try_from(block).unwrap_or(usize::MAX);
+                    match names.as_str() {
+                        Some(letters) => letters.get(place..).is_some_and(|s| s.starts_with(word)),
+                        None => names.items().get(place).and_then(Value::as_str) == Some(word),
+                    }
+                }),
+                Blocks::Listed(key) => self.config.find(key, Some).is_some_and(|numbers| {
+                    numbers.items().iter().any(|number| whole(number) == Some(block))
+                }),
+                Blocks::Every(period, first) => count(period)
+                    .zip(count(first))
+                    .is_some_and(|(period, first)| block.checked_rem(period) == Some(first)),
+                Blocks::NotLast => self.layers.is_some_and(|n| block.saturating_add(1) < n),
+                Blocks::Not(blocks) | Blocks::Except(blocks) => !self.has_block(*blocks, block),
+            }
+    }
+
+    /// Whether config.json has what tells these blocks from others.
+    fn says_which(&self, blocks: Blocks) -> bool {
         match blocks {
-            Blocks::All => 0..u64::MAX,
-            Blocks::First => 0..1,
-            Blocks::Below(key) => 0..count(key).unwrap_or(0),
-            Blocks::From(key) => count(key).unwrap_or(u64::MAX)..u64::MAX,
+            Blocks::All | Blocks::First | Blocks::NotLast | Blocks::Except(_) => true,
+            Blocks::Below(key)
+            | Blocks::From(key)
+            | Blocks::Listed(key)
+            | Blocks::Called(key, _) => self.config.find(key, Some).is_some(),
+            Blocks::Every(period, first) => {
+                [period, first].iter().all(|key| self.config.find(key, Some).is_some())
+            }
+            Blocks::Not(blocks) => self.says_which(*blocks),
         }
     }
 
@@ -390,7 +469,14 @@ fn heads(config: Config<'_>, of_tower: &str, hidden: Option<u64>) -> Option<Head
         .count(if one {
             &["n_head_kv"]
         } else {
-            &["num_key_value_heads", "n_head_kv", "n_kv_head", "num_kv_heads"]
+            &[
+                "num_key_value_heads",
+                "n_head_kv",
+                "n_kv_head",
+                "num_kv_heads",
+                "multi_query_group_num",
+                "attn_config.kv_n_heads",
+            ]
         })
         .unwrap_or(if one { 1 } else { query });
     // Latent attention: a part of each head is turned by the position, and `head_dim` is only that part.
@@ -399,7 +485,7 @@ fn heads(config: Config<'_>, of_tower: &str, hidden: Option<u64>) -> Option<Head
         part("qk_nope_head_dim")?.checked_add(part("qk_rope_head_dim")?)
     };
     let head_dim = latent()
-        .or_else(|| config.count(&["head_dim", "kv_channels", "d_kv"]))
+        .or_else(|| config.count(&["head_dim", "kv_channels", "d_kv", "attention_head_dim"]))
         .or_else(|| hidden.filter(|n| n % query == 0).map(|n| n / query))?;
     if head_dim == 0 || query % key_value != 0 {
         return None;

@@ -1,7 +1,8 @@
 //! What a family is: a table of modules, with the shapes they have in terms of the model's sizes.
 //!
 //! Patterns are names with `{b}` for the block and `{e}` for the expert, matched whole after one of the
-//! family's prefixes is taken off.
+//! family's prefixes is taken off. Where modules within a block are counted, `{n}` stands for all further numbers of
+//! the name.
 
 use weightscope_core::{Part, Role, Stack};
 
@@ -82,6 +83,18 @@ pub(crate) enum Blocks {
     Below(&'static str),
     /// All but as many.
     From(&'static str),
+    /// Those that a list or a text in config.json under this key, with an item or a letter for each block, calls so.
+    Called(&'static str, &'static str),
+    /// One of as many as config.json has under the first key, beginning with the block under the second.
+    Every(&'static str, &'static str),
+    /// Those whose numbers stand in a list under this key.
+    Listed(&'static str),
+    /// All but the last.
+    NotLast,
+    /// All but those.
+    Not(&'static Blocks),
+    /// The same, and all where config.json does not say which.
+    Except(&'static Blocks),
 }
 
 /// How a module's tensors are called.
@@ -147,6 +160,8 @@ pub(crate) enum Dim {
     Values,
     /// Query heads.
     Heads,
+    /// Key-value heads.
+    KeyHeads,
     /// Experts.
     Experts,
     /// Squares that an image is cut into.
@@ -181,6 +196,8 @@ pub(crate) enum Fused {
     QkvPerHead,
     /// All of gate, all of up.
     GateUp,
+    /// All of up, all of gate.
+    UpGate,
 }
 
 /// When a tensor must be there.
@@ -188,6 +205,8 @@ pub(crate) enum Fused {
 pub(crate) enum Need {
     /// It may always be absent.
     Never,
+    /// Of modules that are counted, wherever others with the same number are there.
+    Together,
     /// In every model of the family.
     Always,
     /// When config.json has `true` under this key.
@@ -200,7 +219,7 @@ pub(crate) enum Need {
     Is(&'static str, u64),
     /// When config.json has something under this key: neither null, false, zero nor empty.
     Has(&'static str),
-    /// When the text under this key contains this word.
+    /// When the text under this key, or one of a list, contains this word.
     Says(&'static str, &'static str),
     /// When the name of an architecture contains this word.
     Architecture(&'static str),

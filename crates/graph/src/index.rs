@@ -1,8 +1,8 @@
 //! Which family a checkpoint is of, and which row of its table each template is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use weightscope_core::{Part, Role};
+use weightscope_core::{Part, Role, Stack};
 
 use crate::config::Config;
 use crate::families;
@@ -29,7 +29,7 @@ pub(crate) struct Resolved {
     /// Whether it is that tensor itself.
     pub(crate) relation: Relation,
     /// Bytes of the template before the pattern.
-    prefix: usize,
+    pub(crate) prefix: usize,
 }
 
 /// How a tensor relates to the one in the table.
@@ -56,14 +56,20 @@ pub(crate) struct Model {
     index: Option<Index>,
     /// One for each of [`Names::templates`].
     pub(crate) resolved: Vec<Option<Resolved>>,
-    /// What stands before the family's patterns in this checkpoint.
-    pub(crate) prefix: String,
+    /// What stands before the family's patterns in this checkpoint, tower by tower.
+    prefixes: BTreeMap<Option<Stack>, String>,
 }
 
 impl Model {
     /// The family; `None` when no table fits.
     pub(crate) fn family(&self) -> Option<&'static Family> {
         self.index.as_ref().map(|index| index.family)
+    }
+
+    /// What stands before the patterns of a tower, or of all where it has none of its own.
+    pub(crate) fn prefix(&self, stack: Option<Stack>) -> &str {
+        let most = || self.prefixes.values().next();
+        self.prefixes.get(&stack).or_else(most).map_or("", String::as_str)
     }
 
     /// The tensor with this pattern.
@@ -92,7 +98,9 @@ impl Index {
             return None;
         }
         self.family.prefixes.iter().find_map(|prefix| {
-            let (slot, relation) = self.lookup(template.strip_prefix(prefix)?)?;
+            let name = template.strip_prefix(prefix)?;
+            let (slot, relation) =
+                self.lookup(name).or_else(|| self.lookup(&with_counts(name)?))?;
             Some(Resolved { slot, relation, prefix: prefix.len() })
         })
     }
@@ -113,6 +121,27 @@ impl Index {
     }
 }
 
+/// Modules whose members are not counted: each number is a layer of another kind.
+const SEQUENCES: &[&str] = &["net", "to_out"];
+
+/// The name with `{n}` for each number that counts modules; `None` when there is none.
+fn with_counts(name: &str) -> Option<String> {
+    let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    let mut counted = String::with_capacity(name.len());
+    let mut before = "";
+    let mut any = false;
+    for segment in name.split('.') {
+        if !counted.is_empty() {
+            counted.push('.');
+        }
+        let counts = is_number(segment) && !SEQUENCES.contains(&before);
+        counted.push_str(if counts { "{n}" } else { segment });
+        any |= counts;
+        before = segment;
+    }
+    any.then_some(counted)
+}
+
 /// Finds the family whose table knows most of the names. It is recognised by its telltale names, or because
 /// config.json names it and anything fits.
 pub(crate) fn detect(names: &Names, config: Config<'_>) -> Model {
@@ -130,8 +159,8 @@ pub(crate) fn detect(names: &Names, config: Config<'_>) -> Model {
         let told = resolved.iter().flatten().any(|r| telltales.contains(&r.slot.id));
         let rank = (known, claimed);
         if known > 0 && (claimed || told) && best.as_ref().is_none_or(|(r, _)| rank > *r) {
-            let prefix = usual_prefix(names, &resolved);
-            let model = Model { index: Some(index), resolved, prefix };
+            let prefixes = usual_prefixes(names, &resolved, family);
+            let model = Model { index: Some(index), resolved, prefixes };
             best = Some((rank, model));
         }
     }
@@ -141,18 +170,23 @@ pub(crate) fn detect(names: &Names, config: Config<'_>) -> Model {
     )
 }
 
-/// The usual prefix of the body.
-fn usual_prefix(names: &Names, resolved: &[Option<Resolved>]) -> String {
-    let mut counts: Vec<(&str, usize)> = Vec::new();
+/// The usual prefix of each tower's body.
+fn usual_prefixes(
+    names: &Names,
+    resolved: &[Option<Resolved>],
+    family: &Family,
+) -> BTreeMap<Option<Stack>, String> {
+    let mut counts: BTreeMap<(Option<Stack>, &str), usize> = BTreeMap::new();
     for (template, resolved) in std::iter::zip(&names.templates, resolved) {
         let Some(resolved) = resolved.as_ref().filter(|r| !r.slot.row.outside) else { continue };
         let prefix = template.text.get(..resolved.prefix).unwrap_or_default();
-        match counts.iter_mut().find(|(known, _)| *known == prefix) {
-            Some((_, count)) => *count += template.count,
-            // There are few prefixes: a family's are a short list.
-            None => counts.push((prefix, template.count)),
-        }
+        let stack = family.stack_of(resolved.slot.row.pattern);
+        *counts.entry((stack, prefix)).or_default() += template.count;
     }
-    let usual = counts.iter().max_by_key(|(prefix, count)| (*count, *prefix));
-    usual.map_or_else(String::new, |(prefix, _)| (*prefix).to_owned())
+    let mut usual: BTreeMap<Option<Stack>, (usize, &str)> = BTreeMap::new();
+    for ((stack, prefix), count) in counts {
+        let best = usual.entry(stack).or_insert((0, ""));
+        *best = (*best).max((count, prefix));
+    }
+    usual.into_iter().map(|(stack, (_, prefix))| (stack, prefix.to_owned())).collect()
 }

@@ -46,7 +46,7 @@ mod summary;
 mod tower;
 mod wrapper;
 
-use weightscope_core::{Heads, Metadata, ModelGraph, Part, Role, Stack, TensorEntry};
+use weightscope_core::{Heads, Metadata, ModelGraph, Part, Role, Stack, TensorEntry, Weight};
 
 pub use crate::pair::{pair, regrouping};
 
@@ -95,7 +95,11 @@ pub fn walk(entries: &[TensorEntry], metadata: &Metadata, options: &WalkOptions)
     }
     let mut weights = builder.weights;
     if config.norms_add_one() {
-        for weight in weights.iter_mut().filter(|w| w.stack != Some(Stack::Vision)) {
+        // The norm behind Qwen's linear attention is a plain one.
+        let is_plain = |w: &Weight| {
+            w.stack == Some(Stack::Vision) || w.source_tensor.contains(".linear_attn.")
+        };
+        for weight in weights.iter_mut().filter(|w| !is_plain(w)) {
             weight.from_one = weight.role == Role::Norm && weight.part == Part::Weight;
         }
     }

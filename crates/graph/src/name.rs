@@ -86,8 +86,10 @@ impl Names {
 /// Modules whose members are counted as experts. The last three are of old GGUFs.
 const EXPERTS: &[&str] = &["experts", "ffn_gate", "ffn_up", "ffn_down"];
 
-/// What numbers in these names count are layers of one small network, not blocks.
-const UNNUMBERED: &str = "mm.";
+/// What numbers behind segments with these words count are layers of one small network, not blocks.
+const UNNUMBERED: &[&str] = &["projector", "merger", "conv_layers", "mid_block"];
+/// The same where names begin so.
+const UNNUMBERED_START: &str = "mm.";
 
 /// The template of a name and its numbers. Further numbers stay as they are: they tell modules apart
 /// (`layer.1`, `mlp.0`) where they do not count experts.
@@ -95,7 +97,7 @@ fn template_of(name: &str) -> (String, [Option<u32>; 2]) {
     let mut text = String::with_capacity(name.len() + 4);
     let mut numbers = [None, None];
     let mut before = "";
-    let is_numbered = !name.starts_with(UNNUMBERED);
+    let mut is_numbered = !name.starts_with(UNNUMBERED_START);
     for (index, segment) in name.split('.').enumerate() {
         if index > 0 {
             text.push('.');
@@ -111,6 +113,7 @@ fn template_of(name: &str) -> (String, [Option<u32>; 2]) {
             }
             _ => text.push_str(segment),
         }
+        is_numbered &= !UNNUMBERED.iter().any(|word| segment.contains(word));
         before = segment;
     }
     (text, numbers)
@@ -160,6 +163,10 @@ mod tests {
         check("a.1.2.experts.3", "a.{b}.2.experts.{e}", [Some(1), Some(3)]);
         check("blk.3.ffn_up.1.weight", "blk.{b}.ffn_up.{e}.weight", [Some(3), Some(1)]);
         check("mm.2.weight", "mm.2.weight", [None, None]);
+        check("model.mm_projector.2.weight", "model.mm_projector.2.weight", [None, None]);
+        check("visual.merger.mlp.0.bias", "visual.merger.mlp.0.bias", [None, None]);
+        check("mid_block.resnets.1.conv1.bias", "mid_block.resnets.1.conv1.bias", [None, None]);
+        check("h.2.projector.0", "h.{b}.projector.0", [Some(2), None]);
         check("h.03.x", "h.03.x", [None, None]);
         check("h.+3.x", "h.+3.x", [None, None]);
         check("h.4294967296.x", "h.4294967296.x", [None, None]);

@@ -100,13 +100,15 @@ pub(crate) fn cut(fused: Fused, outputs: &Outputs) -> Option<Vec<Cut>> {
             Some(qkv([0..k, k..v, v..outputs.count].map(|range| vec![range])))
         }
         Fused::QkvPerHead => per_head(outputs),
-        Fused::GateUp => {
+        Fused::GateUp | Fused::UpGate => {
             let half = Some(outputs.count / 2).filter(|_| outputs.count.is_multiple_of(2))?;
             let part = |name, role, range| Cut { name, role, ranges: vec![range] };
-            Some(vec![
-                part("gate", Role::MlpGate, 0..half),
-                part("up", Role::MlpUp, half..outputs.count),
-            ])
+            let [first, second] = [0..half, half..outputs.count];
+            Some(if fused == Fused::GateUp {
+                vec![part("gate", Role::MlpGate, first), part("up", Role::MlpUp, second)]
+            } else {
+                vec![part("up", Role::MlpUp, first), part("gate", Role::MlpGate, second)]
+            })
         }
     }
 }

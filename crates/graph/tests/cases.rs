@@ -638,3 +638,60 @@ fn a_loader_that_knows_the_orientation_is_believed() {
         assert_eq!((expert.transposed, expert.expert), (transposed, Some(2)));
     }
 }
+
+const UNET: &str = r#"{"_class_name": "UNet2DConditionModel"}"#;
+
+#[test]
+fn modules_counted_within_a_block_are_held_against_each_other() {
+    let mut entries = Vec::new();
+    for block in 0..2 {
+        for number in 0..2 {
+            for module in ["norm1", "conv1", "norm2", "conv2", "time_emb_proj"] {
+                let name = format!("down_blocks.{block}.resnets.{number}.{module}");
+                entries.push(tensor(&format!("{name}.weight"), &[4, 4]));
+                entries.push(tensor(&format!("{name}.bias"), &[4]));
+            }
+        }
+    }
+    let missing = |entries: &[TensorEntry]| {
+        let missing = plain(entries, &config(UNET)).summary.missing;
+        missing.into_iter().filter(|name| name.contains("resnets")).collect::<Vec<_>>()
+    };
+    assert!(missing(&entries).is_empty());
+    let place = entries.iter().position(|e| e.name == "down_blocks.1.resnets.0.conv2.weight");
+    entries.remove(place.unwrap());
+    assert_eq!(missing(&entries), ["down_blocks.1.resnets.0.conv2.weight"]);
+}
+
+#[test]
+fn missing_tensors_of_a_tower_have_its_prefix() {
+    let text = r#"{"model_type": "llava", "text_config": {"model_type": "llama", "hidden_size": 8,
+        "num_hidden_layers": 1}, "vision_config": {"model_type": "clip_vision_model",
+        "hidden_size": 12, "num_hidden_layers": 1}}"#;
+    let entries = [
+        tensor("language_model.model.layers.0.input_layernorm.weight", &[8]),
+        tensor("vision_tower.vision_model.encoder.layers.0.layer_norm1.weight", &[12]),
+        tensor("multi_modal_projector.linear_1.weight", &[8, 12]),
+    ];
+    let missing = plain(&entries, &config(text)).summary.missing;
+    for name in [
+        "language_model.model.layers.0.mlp.up_proj.weight",
+        "vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight",
+        "vision_tower.vision_model.embeddings.class_embedding",
+    ] {
+        assert!(missing.iter().any(|missing| missing == name), "{name} in {missing:?}");
+    }
+}
+
+#[test]
+fn norms_of_linear_attention_are_plain() {
+    let text = r#"{"model_type": "qwen3_next", "hidden_size": 8}"#;
+    let entries = [
+        tensor("model.layers.0.input_layernorm.weight", &[8]),
+        tensor("model.layers.0.linear_attn.norm.weight", &[4]),
+        tensor("model.layers.0.linear_attn.in_proj_qkvz.weight", &[24, 8]),
+    ];
+    let graph = plain(&entries, &config(text));
+    assert!(weight(&graph, "model.layers.0.input_layernorm.weight").from_one);
+    assert!(!weight(&graph, "model.layers.0.linear_attn.norm.weight").from_one);
+}

@@ -62,8 +62,14 @@ golden! {
     t5 t5_encoder mt5 whisper
     vit deit vit_timm clip clip_vision clip_text clip_text_bare
     qwen2_moe qwen3_moe deepseek_v3 deepseek_v2_lite
+    granite olmo olmo2 olmoe cohere cohere_norms cohere2 stablelm starcoder2 glm glm4 nemotron seed_oss exaone4 ernie4_5
+    hunyuan internlm2 baichuan chatglm
     mamba mamba2 nanochat nanochat_hf
-    bart_generic words
+    words
+    bart mbart marian pegasus m2m_100 wav2vec2 wav2vec2_layer hubert wavlm albert electra deberta_v2 modernbert
+    siglip siglip_vision dinov2 llava paligemma gemma3_vl idefics3 mistral3 qwen2_vl qwen2_5_vl qwen3_vl
+    unet unet_xl vae dit pixart sd3 flux
+    granitemoe granitemoehybrid falcon_h1 nemotron_h jamba qwen3_next llama4_text glm4_moe dbrx rwkv
     gguf_smollm2 gguf_qwen2moe gguf_mixtral gguf_deepseek2 gguf_bert gguf_gpt2 gguf_bloom gguf_gptneox gguf_phi3
     gguf_mamba gguf_gemma2 gguf_t5 gguf_mmproj gguf_adapter
 }
@@ -77,6 +83,16 @@ macro_rules! golden_cut {
 golden_cut! {
     gpt2_split gpt2
     phi3_split phi3
+    dbrx_split dbrx
+    granitemoehybrid_split granitemoehybrid
+    unet_split unet
+    modernbert_split modernbert
+    qwen2_vl_split qwen2_vl
+    siglip_split siglip
+    glm_split glm
+    internlm2_split internlm2
+    baichuan_split baichuan
+    chatglm_split chatglm
     gpt_neox_split gpt_neox
     bloom_split bloom
     falcon_7b_split falcon_7b
@@ -89,7 +105,7 @@ golden_cut! {
 }
 
 /// Takes every trained tensor away in turn, and makes each larger in turn: the checks are silent before and
-/// notice it after, but for what `optional` and `any_size` say by words of the names.
+/// notice it after, but for what `optional` and `any_size` say by words of the names, or by how they begin (`^`).
 fn check_notices(name: &str, optional: &[&str], any_size: &[&str]) {
     let (entries, metadata) = case(name);
     let complaints = |entries: &[TensorEntry]| {
@@ -104,7 +120,11 @@ fn check_notices(name: &str, optional: &[&str], any_size: &[&str]) {
         if weights.any(|weight| !weight.part.is_parameter()) {
             continue;
         }
-        let told = |words: &[&str]| words.iter().any(|word| entry.name.contains(word));
+        let says = |name: &str, word: &str| match word.strip_prefix('^') {
+            Some(start) => name.starts_with(start),
+            None => name.contains(word),
+        };
+        let told = |words: &[&str]| words.iter().any(|word| says(&entry.name, word));
         let mut others = entries.clone();
         others.remove(index);
         let [missing, ..] = complaints(&others);
@@ -116,7 +136,7 @@ fn check_notices(name: &str, optional: &[&str], any_size: &[&str]) {
             others[index] = common::typed(&entry.name, &entry.dtype_name, &shape);
             let [_, misshapen, _] = complaints(&others);
             let word = format!("{}@{axis}", entry.name);
-            let unsized_here = any_size.iter().any(|any| word.contains(any));
+            let unsized_here = any_size.iter().any(|any| says(&word, any));
             assert_eq!(misshapen == 0, unsized_here, "{name} with a larger {word}");
         }
     }
@@ -166,5 +186,64 @@ notices! {
     gguf_gemma2_notices gguf_gemma2 [] []
     gguf_t5_notices gguf_t5 ["rel_b"] ["rel_b"]
     gguf_mamba_notices gguf_mamba [] ["ssm_in.weight@0" "conv1d.weight@0" "conv1d.bias" "ssm_dt.weight@0" "ssm_dt.bias" "ssm_d@"]
+    granite_notices granite [] []
+    olmo_notices olmo [] []
+    olmo2_notices olmo2 [] []
+    olmoe_notices olmoe [] []
+    cohere_notices cohere [] []
+    cohere_norms_notices cohere_norms [] []
+    cohere2_notices cohere2 [] []
+    stablelm_notices stablelm [] []
+    starcoder2_notices starcoder2 [] []
+    glm_notices glm [] []
+    glm4_notices glm4 [] []
+    nemotron_notices nemotron [] []
+    seed_oss_notices seed_oss [] []
+    exaone4_notices exaone4 [] []
+    ernie4_5_notices ernie4_5 [] []
+    hunyuan_notices hunyuan [] []
+    internlm2_notices internlm2 [] []
+    baichuan_notices baichuan [] []
+    chatglm_notices chatglm [] []
+    siglip_vision_notices siglip_vision [] []
+    dinov2_notices dinov2 ["mask_token"] ["position_embeddings@1"]
+    siglip_notices siglip [] ["logit_"]
+    llava_notices llava ["lm_head"] ["position_embedding.weight@0" "linear_1.weight@1"]
+    paligemma_notices paligemma [] ["linear.weight@1" "position_embedding.weight@0"]
+    gemma3_vl_notices gemma3_vl [] ["position_embedding.weight@0" "projection_weight@0" "soft_emb_norm.weight@0"]
+    idefics3_notices idefics3 [] ["position_embedding.weight@0" "modality_projection.proj.weight@1"]
+    mistral3_notices mistral3 ["lm_head"] ["projector.norm" "merging_layer" "linear_1.weight@1"]
+    qwen2_vl_notices qwen2_vl ["lm_head"] ["patch_embed.proj.weight@1" "merger.mlp.2.weight@0" "merger.mlp.2.bias"]
+    qwen2_5_vl_notices qwen2_5_vl ["lm_head"] ["patch_embed.proj.weight@1" "merger.mlp.2.weight@0" "merger.mlp.2.bias"]
+    qwen3_vl_notices qwen3_vl ["deepstack"] ["patch_embed.proj.weight@1"]
+    bart_notices bart [] ["embed_positions.weight@0"]
+    mbart_notices mbart [] ["embed_positions.weight@0"]
+    marian_notices marian [] []
+    m2m_100_notices m2m_100 [] []
+    albert_notices albert ["pooler" "predictions"] []
+    electra_notices electra ["embeddings_project" "discriminator"] []
+    modernbert_notices modernbert [] []
+    wav2vec2_layer_notices wav2vec2_layer ["masked_spec" "original"] ["conv_layers" "feature_projection.layer_norm" "projection.weight@1" "original" "lm_head.weight@1"]
+    hubert_notices hubert ["masked_spec" "original" "conv_layers.1." "conv_layers.0.layer_norm"] ["conv_layers" "feature_projection.layer_norm" "projection.weight@1" "original"]
+    wavlm_notices wavlm ["masked_spec" "original" "conv_layers.1." "conv_layers.0.layer_norm"] ["conv_layers" "feature_projection.layer_norm" "projection.weight@1" "original"]
+    wav2vec2_notices wav2vec2 ["masked_spec" "original" "conv_layers.1." "conv_layers.0.layer_norm"] ["conv_layers" "feature_projection.layer_norm" "projection.weight@1" "original" "lm_head.weight@1"]
+    pegasus_notices pegasus ["embed_positions"] ["embed_positions.weight@0"]
+    unet_notices unet ["conv_shortcut"] ["."]
+    vae_notices vae ["conv_shortcut"] ["."]
+    deberta_v2_notices deberta_v2 ["cls."] ["cls.predictions.transform.dense" "transform.LayerNorm" "rel_embeddings.weight@0" "word_embeddings.weight@1"]
+    dit_notices dit [] ["norm1.linear.weight@0" "norm1.linear.bias" "proj_out_2.weight@0" "proj_out_2.bias"]
+    pixart_notices pixart [] ["attn2.to_k.weight@1" "attn2.to_v.weight@1" "proj_out.weight@0" "proj_out.bias"]
+    sd3_notices sd3 ["attn2"] ["norm1.linear.weight@0" "norm1.linear.bias" "norm1_context.linear.weight@0" "norm1_context.linear.bias" "pos_embed.pos_embed@1" "attn2.to_k.weight@1" "attn2.to_v.weight@1" "^proj_out"]
+    flux_notices flux ["transformer_blocks.1.attn.to_add_out" "transformer_blocks.1.ff_context"] ["norm1.linear.weight@0" "norm1.linear.bias" "norm1_context.linear.weight@0" "norm1_context.linear.bias" "^proj_out.weight@0" "^proj_out.bias"]
+    granitemoe_notices granitemoe [] []
+    granitemoehybrid_notices granitemoehybrid [] []
+    falcon_h1_notices falcon_h1 [] []
+    nemotron_h_notices nemotron_h [] []
+    jamba_notices jamba [] []
+    qwen3_next_notices qwen3_next [] []
+    llama4_text_notices llama4_text [] []
+    glm4_moe_notices glm4_moe [] []
+    dbrx_notices dbrx [] []
+    rwkv_notices rwkv [] []
     nanochat_hf_notices nanochat_hf [] ["lm_head.weight@0"]
 }

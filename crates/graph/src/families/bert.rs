@@ -6,9 +6,10 @@ use weightscope_core::{Part, Role, Stack};
 use crate::family::{Dim, Family, Need, Row, Shape};
 
 const BERT: Need = Need::For(&["bert", "roberta", "xlm-roberta", "camembert"]);
+const BERT_LIKE: Need = Need::AnyOf(&[BERT, Need::For(&["electra"])]);
 const MPNET: Need = Need::For(&["mpnet"]);
 const DISTIL: Need = Need::For(&["distilbert"]);
-const LAYERED: Need = Need::AnyOf(&[BERT, MPNET]);
+const LAYERED: Need = Need::AnyOf(&[BERT_LIKE, MPNET]);
 
 pub(super) const FAMILY: Family = Family {
     name: "bert",
@@ -23,7 +24,7 @@ pub(super) const FAMILY: Family = Family {
     prefixes: &["bert.", "roberta.", "mpnet.", "distilbert.", ""],
     stacks: &[("", Stack::Encoder)],
     inner_per_hidden: None,
-    tables: &[EMBEDDINGS, BERT_BLOCK, MPNET_BLOCK, DISTIL_BLOCK, HEADS],
+    tables: &[EMBEDDINGS, BLOCK, MPNET_BLOCK, DISTIL_BLOCK, HEADS],
 };
 
 const TYPES: &[&str] = &["bert", "roberta", "xlm-roberta", "camembert", "mpnet", "distilbert"];
@@ -48,19 +49,19 @@ const EMBEDDINGS: &[Row] = &[
     Row::buffer("embeddings.token_type_ids"),
 ];
 
-const BERT_BLOCK: &[Row] = &[
-    query_like("encoder.layer.{b}.attention.self.query", Role::AttentionQ, BERT),
-    query_like("encoder.layer.{b}.attention.self.key", Role::AttentionK, BERT),
-    query_like("encoder.layer.{b}.attention.self.value", Role::AttentionV, BERT),
+pub(super) const BLOCK: &[Row] = &[
+    query_like("encoder.layer.{b}.attention.self.query", Role::AttentionQ, BERT_LIKE),
+    query_like("encoder.layer.{b}.attention.self.key", Role::AttentionK, BERT_LIKE),
+    query_like("encoder.layer.{b}.attention.self.value", Role::AttentionV, BERT_LIKE),
     Row::linear(
         "encoder.layer.{b}.attention.output.dense",
         Role::AttentionO,
         Dim::Hidden,
         Dim::Query,
     )
-    .when(BERT)
+    .when(BERT_LIKE)
     .biased(),
-    Row::norm("encoder.layer.{b}.attention.output.LayerNorm", Dim::Hidden).when(BERT).biased(),
+    Row::norm("encoder.layer.{b}.attention.output.LayerNorm", Dim::Hidden).when(BERT_LIKE).biased(),
     Row::linear("encoder.layer.{b}.intermediate.dense", Role::MlpUp, Dim::Inner, Dim::Hidden)
         .when(LAYERED)
         .biased(),

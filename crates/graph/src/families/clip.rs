@@ -4,8 +4,14 @@ use weightscope_core::{Part, Role, Stack};
 
 use crate::family::{Dim, Family, Need, Row, Shape};
 
-const VISION: Need = Need::For(&["clip", "clip_vision_model"]);
+const CLIP: Need = Need::For(&["clip", "clip_vision_model"]);
+/// What has the blocks, whatever stands before and behind them.
+const VISION: Need = Need::AnyOf(&[
+    CLIP,
+    Need::For(&["siglip", "siglip_vision_model", "idefics3_vision", "smolvlm_vision"]),
+]);
 const BOTH: Need = Need::For(&["clip"]);
+const TEXT: Need = Need::For(&["clip", "siglip", "siglip_text_model"]);
 const VISION_MAP: Need = Need::AnyOf(&[BOTH, Need::Architecture("CLIPVisionModelWithProjection")]);
 const COMMON: Dim = Dim::Key("projection_dim");
 
@@ -26,32 +32,39 @@ pub(super) const FAMILY: Family = Family {
         ("text_projection", Stack::Text),
     ],
     inner_per_hidden: None,
-    tables: &[VISION_TOWER, TEXT_TOWER, MAPS],
+    tables: &[VISION_START, VISION_POSITIONS, VISION_TOWER, TEXT_TOWER, MAPS],
 };
 
-const VISION_TOWER: &[Row] = &[
+/// What only CLIP's own eyes have.
+pub(super) const VISION_START: &[Row] = &[
     Row::bare(
         "vision_model.embeddings.class_embedding",
         Role::Other,
         Part::Weight,
         Shape::Vector(Dim::Hidden),
     )
-    .when(VISION),
+    .when(CLIP),
+    // So spelled.
+    norm("vision_model.pre_layrnorm", CLIP),
+];
+
+const VISION_POSITIONS: &[Row] = &[Row::table(
+    "vision_model.embeddings.position_embedding",
+    Role::PositionEmbedding,
+    Dim::Sum(&[Dim::Patches, Dim::Exactly(1)]),
+    Dim::Hidden,
+)
+.when(VISION)];
+
+/// What SigLIP's eyes have too.
+pub(super) const VISION_TOWER: &[Row] = &[
     Row::conv(
         "vision_model.embeddings.patch_embedding",
         &[Dim::Hidden, Dim::Key("num_channels"), Dim::Key("patch_size"), Dim::Key("patch_size")],
     )
-    .when(VISION),
-    Row::table(
-        "vision_model.embeddings.position_embedding",
-        Role::PositionEmbedding,
-        Dim::Sum(&[Dim::Patches, Dim::Exactly(1)]),
-        Dim::Hidden,
-    )
-    .when(VISION),
+    .when(VISION)
+    .bias(Need::AllOf(&[VISION, Need::Not(&CLIP)])),
     Row::buffer("vision_model.embeddings.position_ids"),
-    // So spelled.
-    norm("vision_model.pre_layrnorm", VISION),
     norm("vision_model.encoder.layers.{b}.layer_norm1", VISION),
     query_like("vision_model.encoder.layers.{b}.self_attn.q_proj", Role::AttentionQ, VISION),
     query_like("vision_model.encoder.layers.{b}.self_attn.k_proj", Role::AttentionK, VISION),
@@ -63,31 +76,32 @@ const VISION_TOWER: &[Row] = &[
     norm("vision_model.post_layernorm", VISION),
 ];
 
-const TEXT_TOWER: &[Row] = &[
+/// What SigLIP has too.
+pub(super) const TEXT_TOWER: &[Row] = &[
     Row::table(
         "text_model.embeddings.token_embedding",
         Role::TokenEmbedding,
         Dim::Vocab,
         Dim::Hidden,
     )
-    .when(BOTH),
+    .when(TEXT),
     Row::table(
         "text_model.embeddings.position_embedding",
         Role::PositionEmbedding,
         Dim::Positions,
         Dim::Hidden,
     )
-    .when(BOTH),
+    .when(TEXT),
     Row::buffer("text_model.embeddings.position_ids"),
-    norm("text_model.encoder.layers.{b}.layer_norm1", BOTH),
-    query_like("text_model.encoder.layers.{b}.self_attn.q_proj", Role::AttentionQ, BOTH),
-    query_like("text_model.encoder.layers.{b}.self_attn.k_proj", Role::AttentionK, BOTH),
-    query_like("text_model.encoder.layers.{b}.self_attn.v_proj", Role::AttentionV, BOTH),
-    output("text_model.encoder.layers.{b}.self_attn.out_proj", BOTH),
-    norm("text_model.encoder.layers.{b}.layer_norm2", BOTH),
-    up("text_model.encoder.layers.{b}.mlp.fc1", BOTH),
-    down("text_model.encoder.layers.{b}.mlp.fc2", BOTH),
-    norm("text_model.final_layer_norm", BOTH),
+    norm("text_model.encoder.layers.{b}.layer_norm1", TEXT),
+    query_like("text_model.encoder.layers.{b}.self_attn.q_proj", Role::AttentionQ, TEXT),
+    query_like("text_model.encoder.layers.{b}.self_attn.k_proj", Role::AttentionK, TEXT),
+    query_like("text_model.encoder.layers.{b}.self_attn.v_proj", Role::AttentionV, TEXT),
+    output("text_model.encoder.layers.{b}.self_attn.out_proj", TEXT),
+    norm("text_model.encoder.layers.{b}.layer_norm2", TEXT),
+    up("text_model.encoder.layers.{b}.mlp.fc1", TEXT),
+    down("text_model.encoder.layers.{b}.mlp.fc2", TEXT),
+    norm("text_model.final_layer_norm", TEXT),
 ];
 
 const MAPS: &[Row] = &[

@@ -8,7 +8,7 @@ use crate::family::{Blocks, Dim, Family, Need, Row, Shape};
 /// The smaller ones compress no queries.
 const QUERY_RANK: Need = Need::Has("q_lora_rank");
 const BIAS: Need = Need::Flag("attention_bias");
-const CORRECTED: Need = Need::For(&["deepseek_v3"]);
+const CORRECTED: Need = Need::For(&["deepseek_v3", "glm4_moe"]);
 const EXPERTS: Blocks = Blocks::From("first_k_dense_replace");
 const DENSE: Blocks = Blocks::Below("first_k_dense_replace");
 
@@ -79,7 +79,7 @@ const ATTENTION: &[Row] = &[
 ];
 
 // Experts are required by number: where a block has some of them, it must have all.
-const MLP: &[Row] = &[
+pub(super) const MLP: &[Row] = &[
     Row::linear("layers.{b}.mlp.gate_proj", Role::MlpGate, Dim::Inner, Dim::Hidden)
         .in_blocks(DENSE),
     Row::linear("layers.{b}.mlp.up_proj", Role::MlpUp, Dim::Inner, Dim::Hidden).in_blocks(DENSE),
@@ -113,7 +113,7 @@ const MLP: &[Row] = &[
 ];
 
 // What a block that predicts one token further has beside the rest. It is often left out when saving.
-const NEXT: &[Row] = &[
+pub(super) const NEXT: &[Row] = &[
     Row::table("layers.{b}.embed_tokens", Role::TokenEmbedding, Dim::Vocab, Dim::Hidden).optional(),
     Row::norm("layers.{b}.enorm", Dim::Hidden).optional(),
     Row::norm("layers.{b}.hnorm", Dim::Hidden).optional(),

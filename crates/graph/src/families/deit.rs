@@ -14,7 +14,7 @@ pub(super) const FAMILY: Family = Family {
     prefixes: &["deit.", ""],
     stacks: &[("", Stack::Vision)],
     inner_per_hidden: None,
-    tables: &[EMBEDDINGS, vit::BLOCK, vit::END, HEADS],
+    tables: &[EMBEDDINGS, vit::ATTENTION, vit::BLOCK, vit::END, HEADS],
 };
 
 const EMBEDDINGS: &[Row] = &[

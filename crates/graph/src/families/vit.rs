@@ -15,7 +15,7 @@ pub(super) const FAMILY: Family = Family {
     prefixes: &["vit.", ""],
     stacks: &[("", Stack::Vision)],
     inner_per_hidden: None,
-    tables: &[EMBEDDINGS, BLOCK, END],
+    tables: &[EMBEDDINGS, ATTENTION, BLOCK, END],
 };
 
 const EMBEDDINGS: &[Row] = &[
@@ -35,8 +35,7 @@ pub(super) const PATCHES: Row = Row::conv(
 )
 .biased();
 
-pub(super) const BLOCK: &[Row] = &[
-    Row::norm("encoder.layer.{b}.layernorm_before", Dim::Hidden).biased(),
+pub(super) const ATTENTION: &[Row] = &[
     query_like("encoder.layer.{b}.attention.attention.query", Role::AttentionQ),
     query_like("encoder.layer.{b}.attention.attention.key", Role::AttentionK),
     query_like("encoder.layer.{b}.attention.attention.value", Role::AttentionV),
@@ -47,6 +46,10 @@ pub(super) const BLOCK: &[Row] = &[
         Dim::Query,
     )
     .biased(),
+];
+
+pub(super) const BLOCK: &[Row] = &[
+    Row::norm("encoder.layer.{b}.layernorm_before", Dim::Hidden).biased(),
     Row::norm("encoder.layer.{b}.layernorm_after", Dim::Hidden).biased(),
     Row::linear("encoder.layer.{b}.intermediate.dense", Role::MlpUp, Dim::Inner, Dim::Hidden)
         .biased(),
