@@ -20,6 +20,7 @@ mod config;
 mod exit;
 mod explain;
 mod info;
+mod inputs;
 mod job;
 mod output;
 mod plan;

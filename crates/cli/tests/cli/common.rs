@@ -71,6 +71,10 @@ pub(crate) fn command() -> Command {
     ] {
         command.env_remove(name);
     }
+    // Names that are no paths are looked for in caches.
+    for name in ["HF_HUB_CACHE", "OLLAMA_MODELS"] {
+        command.env(name, "/nonexistent");
+    }
     command.stdin(Stdio::null());
     command
 }

@@ -1,0 +1,100 @@
+//! What a user named: paths, or models by id, which stand for paths.
+
+use std::path::{Path, PathBuf};
+
+use weightscope::SourceRecord;
+use weightscope::load::LoadError;
+use weightscope_hub::{Found, HubError, Name, Places};
+
+use crate::exit::Exit;
+use crate::output::{check_inputs, complain};
+
+/// The paths to be read, and what reports call those that were not typed.
+#[derive(Debug, Default)]
+pub(crate) struct Inputs {
+    pub(crate) paths: Vec<PathBuf>,
+    found: Vec<Found>,
+}
+
+/// Why something that was named is not there.
+#[derive(Debug)]
+pub(crate) struct Unresolved {
+    pub(crate) exit: Exit,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+impl Inputs {
+    /// Finds every one of `typed`: what exists is a path, and what does not may be a model by its id.
+    pub(crate) fn find(typed: &[PathBuf]) -> Result<Self, Unresolved> {
+        let places = Places::from_environment(&|name| std::env::var_os(name));
+        let mut inputs = Self::default();
+        for path in typed {
+            let found = find(path, &places).map_err(|error| unresolved(path, &error))?;
+            inputs.paths.push(found.as_ref().map_or(path, |found| &found.path).clone());
+            inputs.found.extend(found);
+        }
+        for note in inputs.found.iter().flat_map(|found| &found.notes) {
+            complain(note);
+        }
+        Ok(inputs)
+    }
+
+    /// The same for the shards of one checkpoint.
+    pub(crate) fn of_one(typed: &[PathBuf]) -> Result<Self, Unresolved> {
+        let inputs = Self::find(typed)?;
+        let (exit, code) = (Exit::Usage, "several-inputs");
+        check_inputs(&inputs.paths).map_err(|message| Unresolved { exit, code, message })?;
+        Ok(inputs)
+    }
+
+    /// Puts the name of a model in the place of the path that it stands for.
+    pub(crate) fn name(&self, source: &mut SourceRecord) {
+        for found in &self.found {
+            let path = found.path.to_string_lossy();
+            if source.path.contains(&*path) {
+                source.path = source.path.replacen(&*path, &found.label, 1);
+                source.notes.extend(found.notes.iter().cloned());
+            }
+        }
+    }
+}
+
+fn find(path: &Path, places: &Places) -> Result<Option<Found>, HubError> {
+    // What is there is what is meant, whatever it is called.
+    let Some(text) = path.to_str().filter(|_| path.symlink_metadata().is_err()) else {
+        return Ok(None);
+    };
+    let Some(name) = Name::parse(text)? else { return Ok(None) };
+    match places.find(&name) {
+        // A path to a file that is missing, rather than a file of a model that is unknown.
+        Err(HubError::NotCached { .. }) if is_file(&name) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// Whether a name that may be a path has the form of a path to a file.
+fn is_file(name: &Name) -> bool {
+    matches!(name, Name::Model { id, asked: false } if id.file().is_some())
+}
+
+fn unresolved(path: &Path, error: &HubError) -> Unresolved {
+    let name = path.display().to_string();
+    let is_prefixed = name.starts_with("hf:");
+    let (exit, code) = match error {
+        HubError::Id { .. } => (Exit::Usage, error.code()),
+        _ => (Exit::Rejected, error.code()),
+    };
+    let message = match error {
+        HubError::NotCached { cache, .. } if !is_prefixed => format!(
+            "{name}: there is no such file or folder, and no such model in the cache {}; --download or hf:{name} \
+             fetches it",
+            cache.display()
+        ),
+        HubError::NoCache { .. } if !is_prefixed => {
+            LoadError::NotFound { path: path.to_owned() }.to_string()
+        }
+        _ => error.to_string(),
+    };
+    Unresolved { exit, code, message }
+}

@@ -1,0 +1,113 @@
+//! Models by id, from caches.
+
+use std::fs;
+use std::path::Path;
+
+use crate::common::{Run, command, fixture, folder, run_with, small};
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// A cache with a model, whose files are links to blobs.
+fn cache(at: &Path, id: &str, source: &Path) {
+    let model = at.join(format!("models--{}", id.replace('/', "--")));
+    let snapshot = model.join("snapshots").join(COMMIT);
+    for folder in [&snapshot, &model.join("refs"), &model.join("blobs")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    fs::write(model.join("refs/main"), COMMIT).unwrap();
+    for (number, file) in fs::read_dir(source).unwrap().enumerate() {
+        let file = file.unwrap();
+        let blob = format!("{number:064x}");
+        fs::copy(file.path(), model.join("blobs").join(&blob)).unwrap();
+        let link = snapshot.join(file.file_name());
+        std::os::unix::fs::symlink(format!("../../blobs/{blob}"), link).unwrap();
+    }
+}
+
+fn run_in(cache: &Path, line: &str) -> Run {
+    run_with(command().env("HF_HUB_CACHE", cache).args(line.split_whitespace()))
+}
+
+#[test]
+fn every_command_takes_ids() {
+    let (at, out) = (folder(), folder());
+    cache(at.path(), "org/tiny", &fixture("tiny-gpt2"));
+    cache(at.path(), "org/tuned", &fixture("tiny-gpt2-tuned"));
+    let label = "org/tiny (commit 0123456789ab)";
+    let scan = run_in(at.path(), "scan org/tiny --analyzers integrity --format json").exits(0);
+    assert_eq!(scan.json()["sources"][0]["path"], label);
+    assert_eq!(scan.err, "");
+    for line in ["scan hf:org/tiny@main --analyzers integrity", "info org/tiny"] {
+        let run = run_in(at.path(), line).exits(0);
+        assert!(run.first_line().starts_with("org/tiny"), "{}", run.first_line());
+        assert!(run.first_line().contains("(commit 0123456789ab)"), "{}", run.first_line());
+    }
+    let both = run_in(at.path(), "compare org/tiny org/tuned --no-spectra --format json").exits(0);
+    assert_eq!(both.json()["sources"][0]["path"], label);
+    assert_eq!(both.json()["sources"][1]["path"], "org/tuned (commit 0123456789ab)");
+    let page = out.path().join("wpe.json");
+    let plot = format!("plot org/tiny --weight wpe.weight -o {}", page.display());
+    run_in(at.path(), &plot).exits(0);
+    assert!(page.exists());
+    let plan = run_in(at.path(), "plan quantize org/tiny --target-bpw 8 --for any").exits(0);
+    assert!(plan.first_line().contains(label), "{}", plan.first_line());
+}
+
+#[test]
+fn a_path_that_exists_is_no_id() {
+    let (at, here) = (folder(), folder());
+    cache(at.path(), "org/tiny", &fixture("tiny-gpt2"));
+    fs::create_dir_all(here.path().join("org/tiny")).unwrap();
+    small().write(&here.path().join("org/tiny")).unwrap();
+    let mut command = command();
+    command.current_dir(here.path()).env("HF_HUB_CACHE", at.path());
+    let run = run_with(command.args(["info", "org/tiny", "--format", "json"])).exits(0);
+    assert!(!run.out.contains("gpt2"), "{}", run.out);
+}
+
+#[test]
+fn what_is_not_found_says_where_it_was_looked_for() {
+    let (at, out) = (folder(), folder());
+    let shown = at.path().display().to_string();
+    for line in ["scan org/name", "info org/name", "plan quantize org/name --target-bpw 4"] {
+        let run =
+            run_in(at.path(), line).exits(4).says("org/name: there is no such file or folder");
+        assert!(run.err.contains(&format!("no such model in the cache {shown}")), "{}", run.err);
+        assert!(run.err.contains("--download or hf:org/name"), "{}", run.err);
+    }
+    // A missing file is a missing file.
+    for name in ["model.safetensors", "org/name/model.gguf", "a/b/c/d"] {
+        let run = run_in(at.path(), &format!("scan {name}")).exits(4);
+        run.says(&format!("{name}: there is no such file or folder\n"));
+    }
+    for name in ["hf:../name", "hf:org/name@../x", "ollama:a/b/c/d"] {
+        run_in(at.path(), &format!("scan {name}")).exits(2).says("is no name of a model");
+    }
+    run_in(at.path(), "scan ollama:tiny").exits(4).says("Ollama has no such model in /nonexistent");
+    // A report says so, too.
+    let report = out.path().join("report.json");
+    run_in(at.path(), &format!("scan org/name -o {}", report.display())).exits(4);
+    let text = fs::read_to_string(&report).unwrap();
+    assert!(text.contains("\"not-cached\"") && text.contains("\"rejected\""), "{text}");
+}
+
+#[test]
+fn reports_are_not_written_into_a_cached_model() {
+    let at = folder();
+    cache(at.path(), "org/tiny", &fixture("tiny-gpt2"));
+    let snapshot = at.path().join("models--org--tiny/snapshots").join(COMMIT);
+    let target = snapshot.join("model.json");
+    std::os::unix::fs::symlink("config.json", &target).unwrap();
+    let line = format!("scan org/tiny -o {}", target.display());
+    run_in(at.path(), &line).exits(2).says("is part of the checkpoint");
+}
+
+#[test]
+fn unfinished_downloads_are_said_beside_the_answer() {
+    let at = folder();
+    cache(at.path(), "org/tiny", &fixture("tiny-gpt2"));
+    fs::write(at.path().join("models--org--tiny/blobs/ff.incomplete"), b"12").unwrap();
+    let run = run_in(at.path(), "scan org/tiny --analyzers integrity --format json").exits(0);
+    assert!(run.err.contains("1 file of an unfinished download, with 2 bytes"), "{}", run.err);
+    assert!(run.json()["sources"][0]["notes"].to_string().contains("unfinished"));
+}
