@@ -110,6 +110,109 @@ pub enum HubError {
         /// Where it was looked for.
         folders: Vec<PathBuf>,
     },
+    /// The environment forbids the network.
+    #[error(
+        "{id}: it is to be fetched, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids the network"
+    )]
+    Offline {
+        /// The model.
+        id: String,
+    },
+    /// The hub cannot be reached.
+    #[error("{id}: {endpoint} cannot be reached: {why}")]
+    NotReached {
+        /// The model or file.
+        id: String,
+        /// The hub.
+        endpoint: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// The hub does not give it.
+    #[error("{id}: {endpoint} answers {status}: {why}")]
+    Refused {
+        /// The model or file.
+        id: String,
+        /// The hub.
+        endpoint: String,
+        /// The status of HTTP.
+        status: u16,
+        /// What that means.
+        why: String,
+    },
+    /// What the hub answers cannot be right.
+    #[error("{id}: the answer of the hub cannot be used: {why}")]
+    Unusable {
+        /// The model or file.
+        id: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A repository without weights that can be read.
+    #[error(
+        "{id}: it has no weights that can be read (.safetensors, .gguf, or .bin, .pt, .pth, .ckpt of PyTorch)"
+    )]
+    NoWeights {
+        /// The model.
+        id: String,
+    },
+    /// A repository of several models.
+    #[error("{id}: it holds {} models: {}; name one of them, as hf:{id}/{}", files.len(), sizes(files), first(files))]
+    SeveralModels {
+        /// The model.
+        id: String,
+        /// Their first files, and the bytes of each.
+        files: Vec<(String, u64)>,
+    },
+    /// The disk is too small.
+    #[error("{id}: {needs} bytes are to be fetched, and {free} bytes are free in {}", folder.display())]
+    NoRoom {
+        /// The model.
+        id: String,
+        /// Bytes that are missing.
+        needs: u64,
+        /// Bytes that are free.
+        free: u64,
+        /// Where they would go.
+        folder: PathBuf,
+    },
+    /// A file came, and is not what it should be.
+    #[error(
+        "{id}: {bytes} bytes came whose SHA-256 is {found} and should be {expected}; nothing is kept of them"
+    )]
+    WrongChecksum {
+        /// The file.
+        id: String,
+        /// How many came.
+        bytes: u64,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A download broke off and could not go on.
+    #[error(
+        "{id}: the connection broke off after {bytes} of {of} bytes; the same command goes on from there"
+    )]
+    CutOff {
+        /// The file.
+        id: String,
+        /// Bytes that are here.
+        bytes: u64,
+        /// Of how many.
+        of: u64,
+    },
+    /// The cache cannot be written.
+    #[error("{id}: {}: cannot be written: {cause}", path.display())]
+    Unwritable {
+        /// The model.
+        id: String,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's word.
+        #[source]
+        cause: io::Error,
+    },
 }
 
 impl HubError {
@@ -126,6 +229,16 @@ impl HubError {
             Self::Damaged { .. } => "damaged-cache",
             Self::Unreadable { .. } => "unreadable",
             Self::NotInOllama { .. } => "not-in-ollama",
+            Self::Offline { .. } => "offline",
+            Self::NotReached { .. } => "not-reached",
+            Self::Refused { .. } => "refused",
+            Self::Unusable { .. } => "unusable-answer",
+            Self::NoWeights { .. } => "no-weights",
+            Self::SeveralModels { .. } => "several-models",
+            Self::NoRoom { .. } => "no-room",
+            Self::WrongChecksum { .. } => "wrong-checksum",
+            Self::CutOff { .. } => "cut-off",
+            Self::Unwritable { .. } => "unwritable",
         }
     }
 }
@@ -147,4 +260,16 @@ fn offered(known: &[String]) -> String {
 fn listed(folders: &[PathBuf]) -> String {
     let shown: Vec<String> = folders.iter().map(|path| path.display().to_string()).collect();
     shown.join(" or ")
+}
+
+/// Files with their sizes, a few of many.
+fn sizes(files: &[(String, u64)]) -> String {
+    let shown: Vec<String> =
+        files.iter().map(|(name, bytes)| format!("{name} ({bytes} bytes)")).collect();
+    let listed = offered(&shown);
+    listed.strip_prefix("there is ").unwrap_or(&listed).to_owned()
+}
+
+fn first(files: &[(String, u64)]) -> &str {
+    files.first().map_or("FILE", |(name, _)| name)
 }

@@ -37,11 +37,23 @@
 )]
 
 mod cache;
+#[cfg(feature = "net")]
+mod choice;
+#[cfg(feature = "net")]
+mod download;
 mod error;
+#[cfg(feature = "net")]
+mod fetch;
 mod name;
 mod ollama;
 mod places;
+#[cfg(feature = "net")]
+mod remote;
 
 pub use error::HubError;
+#[cfg(feature = "net")]
+pub use fetch::{Event, fetch};
 pub use name::{ModelId, Name, OllamaName};
 pub use places::{Found, Places};
+#[cfg(feature = "net")]
+pub use remote::Remote;
