@@ -5,11 +5,12 @@ use weightscope::{SourceRecord, TensorSource, WalkOptions, open, open_parts};
 
 use crate::args::InfoArgs;
 use crate::exit::Exit;
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Wish};
 use crate::output;
 
 pub(crate) fn run(args: &InfoArgs) -> Exit {
-    let inputs = match Inputs::of_one(&args.paths) {
+    let wish = Wish { download: args.hub.downloads(), progress: !args.quiet };
+    let inputs = match Inputs::of_one(&args.paths, wish) {
         Ok(inputs) => inputs,
         Err(unresolved) => {
             output::complain(&unresolved.message);

@@ -1,11 +1,13 @@
 //! What a user named: paths, or models by id, which stand for paths.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use weightscope::SourceRecord;
 use weightscope::load::LoadError;
 use weightscope_hub::{Found, HubError, Name, Places};
 
+use crate::download;
 use crate::exit::Exit;
 use crate::output::{check_inputs, complain};
 
@@ -14,6 +16,15 @@ use crate::output::{check_inputs, complain};
 pub(crate) struct Inputs {
     pub(crate) paths: Vec<PathBuf>,
     found: Vec<Found>,
+}
+
+/// What is done about a model that is named by id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    /// Fetch it, also where `hf:` does not ask for it.
+    pub(crate) download: bool,
+    /// Show how that goes.
+    pub(crate) progress: bool,
 }
 
 /// Why something that was named is not there.
@@ -25,12 +36,12 @@ pub(crate) struct Unresolved {
 }
 
 impl Inputs {
-    /// Finds every one of `typed`: what exists is a path, and what does not may be a model by its id.
-    pub(crate) fn find(typed: &[PathBuf]) -> Result<Self, Unresolved> {
-        let places = Places::from_environment(&|name| std::env::var_os(name));
+    /// Finds every one of `typed`, fetching models where that is wished: what exists is a path, and what does not may be a model by its id.
+    pub(crate) fn find(typed: &[PathBuf], wish: Wish) -> Result<Self, Unresolved> {
+        let places = Places::from_environment(&variable);
         let mut inputs = Self::default();
         for path in typed {
-            let found = find(path, &places).map_err(|error| unresolved(path, &error))?;
+            let found = find(path, &places, wish).map_err(|error| unresolved(path, &error))?;
             inputs.paths.push(found.as_ref().map_or(path, |found| &found.path).clone());
             inputs.found.extend(found);
         }
@@ -41,8 +52,8 @@ impl Inputs {
     }
 
     /// The same for the shards of one checkpoint.
-    pub(crate) fn of_one(typed: &[PathBuf]) -> Result<Self, Unresolved> {
-        let inputs = Self::find(typed)?;
+    pub(crate) fn of_one(typed: &[PathBuf], wish: Wish) -> Result<Self, Unresolved> {
+        let inputs = Self::find(typed, wish)?;
         let (exit, code) = (Exit::Usage, "several-inputs");
         check_inputs(&inputs.paths).map_err(|message| Unresolved { exit, code, message })?;
         Ok(inputs)
@@ -60,12 +71,22 @@ impl Inputs {
     }
 }
 
-fn find(path: &Path, places: &Places) -> Result<Option<Found>, HubError> {
+/// A variable of the environment.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+fn find(path: &Path, places: &Places, wish: Wish) -> Result<Option<Found>, HubError> {
     // What is there is what is meant, whatever it is called.
     let Some(text) = path.to_str().filter(|_| path.symlink_metadata().is_err()) else {
         return Ok(None);
     };
     let Some(name) = Name::parse(text)? else { return Ok(None) };
+    if let Name::Model { id, asked } = &name
+        && (*asked || wish.download)
+    {
+        return download::get(id, &name, places, &variable, wish.progress).map(Some);
+    }
     match places.find(&name) {
         // A path to a file that is missing, rather than a file of a model that is unknown.
         Err(HubError::NotCached { .. }) if is_file(&name) => Ok(None),
@@ -81,20 +102,21 @@ fn is_file(name: &Name) -> bool {
 fn unresolved(path: &Path, error: &HubError) -> Unresolved {
     let name = path.display().to_string();
     let is_prefixed = name.starts_with("hf:");
-    let (exit, code) = match error {
-        HubError::Id { .. } => (Exit::Usage, error.code()),
-        _ => (Exit::Rejected, error.code()),
-    };
+    let exit = if matches!(error, HubError::Id { .. }) { Exit::Usage } else { Exit::Rejected };
     let message = match error {
         HubError::NotCached { cache, .. } if !is_prefixed => format!(
-            "{name}: there is no such file or folder, and no such model in the cache {}; --download or hf:{name} \
-             fetches it",
-            cache.display()
+            "{name}: there is no such file or folder, and no such model in the cache {}{}",
+            cache.display(),
+            download::hint(&name)
         ),
         HubError::NoCache { .. } if !is_prefixed => {
             LoadError::NotFound { path: path.to_owned() }.to_string()
         }
+        HubError::NotCached { .. }
+        | HubError::NotAtRevision { .. }
+        | HubError::NoFile { .. }
+        | HubError::Unfinished { .. } => format!("{error}{}", download::hint(&name)),
         _ => error.to_string(),
     };
-    Unresolved { exit, code, message }
+    Unresolved { exit, code: error.code(), message }
 }

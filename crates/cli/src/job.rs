@@ -8,7 +8,7 @@ use weightscope::{
 };
 
 use crate::args::{CompareArgs, RunArgs, ScanArgs, Thresholds};
-use crate::inputs::{Inputs, Unresolved};
+use crate::inputs::{Inputs, Unresolved, Wish};
 
 /// The analyzer whose numbers `--fail-on-change` asks for.
 const COMPARE: &str = "compare";
@@ -50,9 +50,14 @@ impl Job {
 
     /// What that stands for.
     pub(crate) fn find(&self) -> Result<Inputs, Unresolved> {
+        let args = self.run_args();
+        let wish = Wish {
+            download: args.hub.downloads(),
+            progress: !args.no_progress && !args.display.quiet,
+        };
         match self {
-            Self::Scan(args) => Inputs::of_one(&args.paths),
-            Self::Compare(_) => Inputs::find(&self.typed()),
+            Self::Scan(args) => Inputs::of_one(&args.paths, wish),
+            Self::Compare(_) => Inputs::find(&self.typed(), wish),
         }
     }
 

@@ -13,9 +13,9 @@ use weightscope::{
     Registry, Report, ReportKind, RunOptions, Scan, ScanError, Status, default_budget,
 };
 
-use crate::args::{self, DisplayArgs};
+use crate::args::{self, DisplayArgs, HubArgs};
 use crate::exit::Exit;
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Wish};
 use crate::output::{self, complain};
 use crate::progress::Progress;
 use crate::signals::Signals;
@@ -107,6 +107,8 @@ struct QuantizeArgs {
     /// No progress bar
     #[arg(long, help_heading = "How to scan")]
     no_progress: bool,
+    #[command(flatten)]
+    hub: HubArgs,
 
     #[command(flatten)]
     display: DisplayArgs,
@@ -282,7 +284,9 @@ fn report(args: &QuantizeArgs, registry: Registry) -> Result<(Report, Exit), (Ex
 
 /// Scans with the analyzers that a plan needs.
 fn measure(args: &QuantizeArgs, registry: Registry) -> Result<Report, (Exit, String)> {
-    let inputs = Inputs::of_one(&args.paths).map_err(|why| (why.exit, why.message))?;
+    let wish =
+        Wish { download: args.hub.downloads(), progress: !args.no_progress && !args.display.quiet };
+    let inputs = Inputs::of_one(&args.paths, wish).map_err(|why| (why.exit, why.message))?;
     for path in args.output.iter().chain(&args.write) {
         scan::check_output(path, &inputs.paths)?;
     }

@@ -7,9 +7,9 @@ use clap::Args;
 use weightscope::report::{render_figure_page, render_figures_json, write_atomic};
 use weightscope::{PlotError, PlotRequest, Registry, RunOptions, WalkOptions, open, plot};
 
-use crate::args::DisplayArgs;
+use crate::args::{DisplayArgs, HubArgs};
 use crate::exit::Exit;
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Wish};
 use crate::output::complain;
 use crate::scan;
 use crate::signals::Signals;
@@ -43,6 +43,8 @@ pub(crate) struct PlotArgs {
     #[arg(long, value_name = "N")]
     threads: Option<u16>,
 
+    #[command(flatten)]
+    hub: HubArgs,
     #[command(flatten)]
     display: DisplayArgs,
 }
@@ -93,7 +95,8 @@ fn draw(args: &PlotArgs, registry: &Registry) -> Result<(), (Exit, String)> {
             return Err(usage(format!("{path}: a figure is written as .html or .json")));
         }
     };
-    let inputs = Inputs::of_one(&args.paths).map_err(|why| (why.exit, why.message))?;
+    let wish = Wish { download: args.hub.downloads(), progress: !args.display.quiet };
+    let inputs = Inputs::of_one(&args.paths, wish).map_err(|why| (why.exit, why.message))?;
     scan::check_output(&args.output, &inputs.paths)?;
     let signals = Signals::install();
     // The parts of a fused weight have names only when they are walked apart.

@@ -1,6 +1,7 @@
 //! One file of a repository, into the blobs of the cache: continued where an earlier download broke off, checked, and
 //! only then called by its name.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::HubError;
 use crate::cache::INCOMPLETE;
 use crate::choice::Listed;
-use crate::remote::{Answer, Remote, header, unusable};
+use crate::remote::{Answer, Remote, TRIES, header, unusable};
 
 /// Bytes that are copied at once.
 const PIECE: usize = 1 << 18;
@@ -49,7 +50,15 @@ impl Download<'_> {
         let mut tries = 0u32;
         while partial.bytes < self.file.bytes {
             let before = partial.bytes;
-            let answer = self.remote.get(self.about, self.url, partial.bytes)?;
+            let answer = match self.remote.get(self.about, self.url, partial.bytes) {
+                // It was there a moment ago.
+                Err(HubError::NotReached { .. }) if tries.saturating_add(1) < TRIES => {
+                    tries = tries.saturating_add(1);
+                    self.remote.wait(tries, None);
+                    continue;
+                }
+                answer => answer?,
+            };
             if self.begins_anew(&answer, before)? {
                 partial.empty().map_err(|cause| self.unwritable(&path, cause))?;
             }
@@ -59,7 +68,7 @@ impl Download<'_> {
             // Whoever gets further may go on.
             tries = if partial.bytes > before { 1 } else { tries.saturating_add(1) };
             if partial.bytes < self.file.bytes {
-                if tries >= self.remote.tries() {
+                if tries >= TRIES {
                     let (bytes, of) = (partial.bytes, self.file.bytes);
                     return Err(HubError::CutOff { id: self.about.to_owned(), bytes, of });
                 }
@@ -163,8 +172,7 @@ impl Download<'_> {
     /// Checks what is here, and gives it its name.
     fn finish(&self, partial: Partial, path: &Path) -> Result<(), HubError> {
         if self.file.sha256 {
-            let found: String =
-                partial.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            let found = hex(&partial.hash.finalize());
             if found != self.file.etag {
                 // It would be wrong again.
                 fs::remove_file(path).map_err(|cause| self.unwritable(path, cause))?;
@@ -200,6 +208,14 @@ impl Partial {
         (self.bytes, self.hash) = (0, Sha256::new());
         Ok(())
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// What a file is called until it is whole.

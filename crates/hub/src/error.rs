@@ -112,7 +112,7 @@ pub enum HubError {
     },
     /// The environment forbids the network.
     #[error(
-        "{id}: it is to be fetched, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids the network"
+        "{id}: it is not in the cache, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids to fetch it"
     )]
     Offline {
         /// The model.

@@ -12,9 +12,10 @@ use ureq::{Agent, Body, Proxy};
 use crate::{HubError, cache, places};
 
 const ENDPOINT: &str = "https://huggingface.co";
-/// What is added to a request for a file while it fails for a passing reason, and longest pause a server may ask for.
-const TRIES: u32 = 5;
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// So often something is tried that fails for a passing reason.
+pub(crate) const TRIES: u32 = 5;
+/// Longest rest that a server may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const MOST_REDIRECTS: usize = 6;
 
 /// A hub on the network, and how it is asked.
@@ -134,7 +135,6 @@ impl Remote {
                     };
                 }
                 Ok(answer) => (self.refused(about, &answer), retry_after(&answer.headers)),
-                Err(error @ HubError::NotReached { .. }) => (error, None),
                 Err(error) => return Err(error),
             };
             if tries >= TRIES || asked.is_some_and(|pause| pause > LONGEST_PAUSE) {
@@ -149,11 +149,6 @@ impl Remote {
     pub(crate) fn wait(&self, tries: u32, asked: Option<Duration>) {
         let own = self.pause.saturating_mul(1 << tries.saturating_sub(1).min(5));
         sleep(asked.unwrap_or(own).min(LONGEST_PAUSE));
-    }
-
-    /// How often a download goes on that broke off.
-    pub(crate) fn tries(&self) -> u32 {
-        TRIES
     }
 
     /// Asks once. With `headers_only`, what sends elsewhere is the answer.

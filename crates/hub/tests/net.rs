@@ -2,6 +2,7 @@
 #![cfg(feature = "net")]
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -99,7 +100,7 @@ fn serve(
     }
     let mut text = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n");
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        write!(text, "{name}: {value}\r\n").unwrap();
     }
     text.push_str("\r\n");
     let _ = stream.write_all(text.as_bytes());
@@ -113,7 +114,10 @@ fn serve(
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 fn weights() -> Vec<u8> {
@@ -256,7 +260,7 @@ fn a_model_comes_once_and_the_token_stays_with_its_hub() {
 fn redirects_within_the_hub_keep_the_token() {
     let cache = tempfile::tempdir().unwrap();
     let (main, _store) = hub(|asked, _| ranged(asked, &weights()));
-    let inner = main.url.clone();
+    let inner = main.url;
     let front = Server::start(move |asked, _| match asked.path.strip_prefix("/moved") {
         Some(path) if asked.token => {
             // Behind the same address is the hub itself.

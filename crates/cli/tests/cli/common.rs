@@ -68,6 +68,10 @@ pub(crate) fn command() -> Command {
         "CLICOLOR_FORCE",
         "WEIGHTSCOPE_THREADS",
         "WEIGHTSCOPE_MEMORY",
+        "HF_ENDPOINT",
+        "HF_TOKEN",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
     ] {
         command.env_remove(name);
     }

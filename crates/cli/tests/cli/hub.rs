@@ -73,7 +73,9 @@ fn what_is_not_found_says_where_it_was_looked_for() {
         let run =
             run_in(at.path(), line).exits(4).says("org/name: there is no such file or folder");
         assert!(run.err.contains(&format!("no such model in the cache {shown}")), "{}", run.err);
-        assert!(run.err.contains("--download or hf:org/name"), "{}", run.err);
+        let hint =
+            if cfg!(feature = "hub") { "--download or hf:org/name" } else { "the feature hub" };
+        assert!(run.err.contains(hint), "{}", run.err);
     }
     // A missing file is a missing file.
     for name in ["model.safetensors", "org/name/model.gguf", "a/b/c/d"] {
@@ -110,4 +112,106 @@ fn unfinished_downloads_are_said_beside_the_answer() {
     let run = run_in(at.path(), "scan org/tiny --analyzers integrity --format json").exits(0);
     assert!(run.err.contains("1 file of an unfinished download, with 2 bytes"), "{}", run.err);
     assert!(run.json()["sources"][0]["notes"].to_string().contains("unfinished"));
+}
+
+/// A hub with one model, made of the files of a folder.
+#[cfg(feature = "hub")]
+mod hub {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    pub(super) struct Hub {
+        pub(super) url: String,
+        pub(super) requests: Arc<AtomicUsize>,
+    }
+
+    pub(super) fn start(source: PathBuf) -> Hub {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests: Arc<AtomicUsize> = Arc::default();
+        let count = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
+                let reader = BufReader::new(stream.try_clone().unwrap());
+                let mut lines = reader.lines().map_while(Result::ok);
+                let first = lines.next().unwrap();
+                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                let mut words = first.split(' ');
+                let (method, path) = (words.next().unwrap(), words.next().unwrap());
+                let (status, body) = answer(&source, path);
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\nConnection: close\r\nX-Repo-Commit: {COMMIT}\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all(head.as_bytes()).unwrap();
+                if method != "HEAD" {
+                    stream.write_all(&body).unwrap();
+                }
+            }
+        });
+        Hub { url, requests }
+    }
+
+    fn answer(source: &Path, path: &str) -> (u16, Vec<u8>) {
+        if path == "/api/models/org/tiny/tree/main?recursive=true" {
+            let files = fs::read_dir(source).unwrap().enumerate().map(|(number, file)| {
+                let file = file.unwrap();
+                let (name, bytes) = (file.file_name(), file.metadata().unwrap().len());
+                let name = name.to_str().unwrap();
+                format!(r#"{{"type":"file","path":"{name}","oid":"{number:040x}","size":{bytes}}}"#)
+            });
+            let list = format!("[{}]", files.collect::<Vec<_>>().join(","));
+            return (200, list.into_bytes());
+        }
+        let file = path.strip_prefix("/org/tiny/resolve/").and_then(|rest| rest.split_once('/'));
+        let bytes = file.and_then(|(_, name)| fs::read(source.join(name)).ok());
+        bytes.map_or((404, Vec::new()), |bytes| (200, bytes))
+    }
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn models_are_fetched_only_when_that_is_asked_for() {
+    use std::sync::atomic::Ordering;
+    let at = folder();
+    let hub = hub::start(fixture("tiny-gpt2"));
+    let run = |url: &str, line: &str, offline: &str| {
+        let mut command = command();
+        command
+            .env("HF_HUB_CACHE", at.path())
+            .env("HF_ENDPOINT", url)
+            .env("HF_HUB_OFFLINE", offline);
+        run_with(command.args(line.split_whitespace()))
+    };
+    run(&hub.url, "info org/tiny", "").exits(4).says("--download or hf:org/tiny fetches it");
+    run(&hub.url, "info hf:org/tiny", "1").exits(4).says("HF_HUB_OFFLINE");
+    assert_eq!(hub.requests.load(Ordering::Relaxed), 0);
+    // Flags that make no sense are told before anything is fetched.
+    run(&hub.url, "scan hf:org/tiny --analyzers none", "").exits(2);
+    run(&hub.url, "scan hf:org/tiny -o /nonexistent/report.json", "").exits(5);
+    assert_eq!(hub.requests.load(Ordering::Relaxed), 0);
+    let first = run(&hub.url, "scan hf:org/tiny --analyzers integrity --format json", "").exits(0);
+    assert_eq!(first.err, "");
+    assert_eq!(first.json()["sources"][0]["path"], "org/tiny (commit 0123456789ab)");
+    let asked = hub.requests.load(Ordering::Relaxed);
+    assert!(asked >= 4, "a list, a commit and two files: {asked}");
+    // From now on it is there.
+    run(&hub.url, "info org/tiny", "").exits(0);
+    run(&hub.url, "info hf:org/tiny", "YES").exits(0);
+    assert_eq!(hub.requests.load(Ordering::Relaxed), asked);
+    run(&hub.url, "info org/tiny --download", "").exits(0);
+    assert_eq!(hub.requests.load(Ordering::Relaxed), asked + 2);
+    // Nobody is there.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = format!("http://{gone}");
+    run(&gone, "info hf:org/tiny", "").exits(0).says("what the cache has of it is read");
+    run(&gone, "info hf:org/other", "").exits(4).says("cannot be reached");
+    run(&hub.url, "info hf:org/other", "").exits(4).says("answers 404: there is no such model");
 }
