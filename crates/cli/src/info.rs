@@ -7,9 +7,14 @@ use crate::args::InfoArgs;
 use crate::exit::Exit;
 use crate::inputs::{Inputs, Wish};
 use crate::output;
+use crate::signals::Signals;
 
 pub(crate) fn run(args: &InfoArgs) -> Exit {
-    let wish = Wish { download: args.hub.downloads(), progress: !args.quiet };
+    let (download, progress) = (args.hub.downloads(), !args.quiet);
+    // Of a model that has to be fetched headers are enough; they are put away when somebody ends that early.
+    let is_named = args.paths.iter().any(|path| path.symlink_metadata().is_err());
+    let signals = is_named.then(Signals::install);
+    let wish = Wish { download, progress, headers: signals.as_ref() };
     let inputs = match Inputs::of_one(&args.paths, wish) {
         Ok(inputs) => inputs,
         Err(unresolved) => {

@@ -7,24 +7,29 @@ use weightscope::SourceRecord;
 use weightscope::load::LoadError;
 use weightscope_hub::{Found, HubError, Name, Places};
 
-use crate::download;
+use crate::download::{self, Headers};
 use crate::exit::Exit;
 use crate::output::{check_inputs, complain};
+use crate::signals::Signals;
 
 /// The paths to be read, and what reports call those that were not typed.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
     pub(crate) paths: Vec<PathBuf>,
     found: Vec<Found>,
+    /// Where the headers of a model lie, which are gone when this is.
+    headers: Vec<Headers>,
 }
 
 /// What is done about a model that is named by id.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct Wish<'a> {
     /// Fetch it, also where `hf:` does not ask for it.
     pub(crate) download: bool,
     /// Show how that goes.
     pub(crate) progress: bool,
+    /// Headers are enough, unless a download is wished; and what ends that early.
+    pub(crate) headers: Option<&'a Signals>,
 }
 
 /// Why something that was named is not there.
@@ -37,11 +42,13 @@ pub(crate) struct Unresolved {
 
 impl Inputs {
     /// Finds every one of `typed`, fetching models where that is wished: what exists is a path, and what does not may be a model by its id.
-    pub(crate) fn find(typed: &[PathBuf], wish: Wish) -> Result<Self, Unresolved> {
+    pub(crate) fn find(typed: &[PathBuf], wish: Wish<'_>) -> Result<Self, Unresolved> {
         let places = Places::from_environment(&variable);
         let mut inputs = Self::default();
         for path in typed {
-            let found = find(path, &places, wish).map_err(|error| unresolved(path, &error))?;
+            let (found, headers) =
+                find(path, &places, wish).map_err(|error| unresolved(path, &error, wish))?;
+            inputs.headers.extend(headers);
             inputs.paths.push(found.as_ref().map_or(path, |found| &found.path).clone());
             inputs.found.extend(found);
         }
@@ -52,7 +59,7 @@ impl Inputs {
     }
 
     /// The same for the shards of one checkpoint.
-    pub(crate) fn of_one(typed: &[PathBuf], wish: Wish) -> Result<Self, Unresolved> {
+    pub(crate) fn of_one(typed: &[PathBuf], wish: Wish<'_>) -> Result<Self, Unresolved> {
         let inputs = Self::find(typed, wish)?;
         let (exit, code) = (Exit::Usage, "several-inputs");
         check_inputs(&inputs.paths).map_err(|message| Unresolved { exit, code, message })?;
@@ -76,21 +83,26 @@ fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-fn find(path: &Path, places: &Places, wish: Wish) -> Result<Option<Found>, HubError> {
+fn find(
+    path: &Path,
+    places: &Places,
+    wish: Wish<'_>,
+) -> Result<(Option<Found>, Option<Headers>), HubError> {
     // What is there is what is meant, whatever it is called.
     let Some(text) = path.to_str().filter(|_| path.symlink_metadata().is_err()) else {
-        return Ok(None);
+        return Ok((None, None));
     };
-    let Some(name) = Name::parse(text)? else { return Ok(None) };
+    let Some(name) = Name::parse(text)? else { return Ok((None, None)) };
     if let Name::Model { id, asked } = &name
         && (*asked || wish.download)
     {
-        return download::get(id, &name, places, &variable, wish.progress).map(Some);
+        let got = download::get(id, &name, places, &variable, wish);
+        return got.map(|(found, headers)| (Some(found), headers));
     }
     match places.find(&name) {
         // A path to a file that is missing, rather than a file of a model that is unknown.
-        Err(HubError::NotCached { .. }) if is_file(&name) => Ok(None),
-        found => found.map(Some),
+        Err(HubError::NotCached { .. }) if is_file(&name) => Ok((None, None)),
+        found => found.map(|found| (Some(found), None)),
     }
 }
 
@@ -99,10 +111,14 @@ fn is_file(name: &Name) -> bool {
     matches!(name, Name::Model { id, asked: false } if id.file().is_some())
 }
 
-fn unresolved(path: &Path, error: &HubError) -> Unresolved {
+fn unresolved(path: &Path, error: &HubError, wish: Wish<'_>) -> Unresolved {
     let name = path.display().to_string();
     let is_prefixed = name.starts_with("hf:");
-    let exit = if matches!(error, HubError::Id { .. }) { Exit::Usage } else { Exit::Rejected };
+    let exit = match error {
+        HubError::Id { .. } => Exit::Usage,
+        HubError::Stopped { .. } => wish.headers.map_or(Exit::Interrupted, Signals::exit),
+        _ => Exit::Rejected,
+    };
     let message = match error {
         HubError::NotCached { cache, .. } if !is_prefixed => format!(
             "{name}: there is no such file or folder, and no such model in the cache {}{}",

@@ -54,6 +54,7 @@ impl Job {
         let wish = Wish {
             download: args.hub.downloads(),
             progress: !args.no_progress && !args.display.quiet,
+            headers: None,
         };
         match self {
             Self::Scan(args) => Inputs::of_one(&args.paths, wish),

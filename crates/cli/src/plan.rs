@@ -284,8 +284,11 @@ fn report(args: &QuantizeArgs, registry: Registry) -> Result<(Report, Exit), (Ex
 
 /// Scans with the analyzers that a plan needs.
 fn measure(args: &QuantizeArgs, registry: Registry) -> Result<Report, (Exit, String)> {
-    let wish =
-        Wish { download: args.hub.downloads(), progress: !args.no_progress && !args.display.quiet };
+    let wish = Wish {
+        download: args.hub.downloads(),
+        progress: !args.no_progress && !args.display.quiet,
+        headers: None,
+    };
     let inputs = Inputs::of_one(&args.paths, wish).map_err(|why| (why.exit, why.message))?;
     for path in args.output.iter().chain(&args.write) {
         scan::check_output(path, &inputs.paths)?;

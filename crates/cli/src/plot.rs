@@ -95,7 +95,8 @@ fn draw(args: &PlotArgs, registry: &Registry) -> Result<(), (Exit, String)> {
             return Err(usage(format!("{path}: a figure is written as .html or .json")));
         }
     };
-    let wish = Wish { download: args.hub.downloads(), progress: !args.display.quiet };
+    let wish =
+        Wish { download: args.hub.downloads(), progress: !args.display.quiet, headers: None };
     let inputs = Inputs::of_one(&args.paths, wish).map_err(|why| (why.exit, why.message))?;
     scan::check_output(&args.output, &inputs.paths)?;
     let signals = Signals::install();

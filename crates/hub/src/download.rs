@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::HubError;
 use crate::cache::INCOMPLETE;
 use crate::choice::Listed;
-use crate::remote::{Answer, Remote, TRIES, header, unusable};
+use crate::remote::{Answer, Remote, Span, TRIES, header, unusable};
 
 /// Bytes that are copied at once.
 const PIECE: usize = 1 << 18;
@@ -50,7 +50,7 @@ impl Download<'_> {
         let mut tries = 0u32;
         while partial.bytes < self.file.bytes {
             let before = partial.bytes;
-            let answer = match self.remote.get(self.about, self.url, partial.bytes) {
+            let answer = match self.remote.get(self.about, self.url, Span::from(partial.bytes)) {
                 // It was there a moment ago.
                 Err(HubError::NotReached { .. }) if tries.saturating_add(1) < TRIES => {
                     tries = tries.saturating_add(1);

@@ -164,6 +164,20 @@ pub enum HubError {
         /// Their first files, and the bytes of each.
         files: Vec<(String, u64)>,
     },
+    /// The beginnings of its files do not say what a model is.
+    #[error("{id}: headers alone do not say what it is: {why}; --download fetches it")]
+    NotSkimmed {
+        /// The file.
+        id: String,
+        /// Why they do not.
+        why: &'static str,
+    },
+    /// Somebody asked to stop.
+    #[error("{id}: interrupted")]
+    Stopped {
+        /// The model.
+        id: String,
+    },
     /// The disk is too small.
     #[error("{id}: {needs} bytes are to be fetched, and {free} bytes are free in {}", folder.display())]
     NoRoom {
@@ -235,6 +249,8 @@ impl HubError {
             Self::Unusable { .. } => "unusable-answer",
             Self::NoWeights { .. } => "no-weights",
             Self::SeveralModels { .. } => "several-models",
+            Self::NotSkimmed { .. } => "not-skimmed",
+            Self::Stopped { .. } => "stopped",
             Self::NoRoom { .. } => "no-room",
             Self::WrongChecksum { .. } => "wrong-checksum",
             Self::CutOff { .. } => "cut-off",

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::choice::{self, Listed};
 use crate::download::{Download, incomplete};
-use crate::remote::{Remote, header, origin, unusable};
+use crate::remote::{Remote, Span, header, origin, unusable};
 use crate::{HubError, ModelId, cache, name};
 
 /// Largest page of a listing, pages and files of one repository.
@@ -54,27 +54,16 @@ pub fn fetch(
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), HubError> {
     let about = id.model().to_string();
-    if remote.is_offline() {
-        return Err(HubError::Offline { id: about });
-    }
-    let files = listing(remote, id, &about)?;
-    let chosen = match id.file() {
-        None => choice::of_model(&about, &files, "")?,
-        Some(path) => match choice::of_file(&files, path) {
-            Some(chosen) => chosen,
-            None => choice::of_model(&id.to_string(), &files, path)?,
-        },
-    };
-    let commit = commit(remote, id, &chosen)?;
+    let Wanted { files: chosen, commit } = wanted(remote, id)?;
     let model = cache.join(id.folder());
     let blobs = model.join("blobs");
     let snapshot = model.join("snapshots").join(&commit);
-    let is_missing = |file: &&&Listed| {
+    let is_missing = |file: &&Listed| {
         let has = |path: &Path| fs::metadata(path).is_ok_and(|found| found.len() == file.bytes);
         // Where there are no links, files stand in the snapshot alone.
         !has(&blobs.join(&file.etag)) && !has(&at(&snapshot, &file.path))
     };
-    let missing: Vec<&Listed> = chosen.iter().filter(is_missing).copied().collect();
+    let missing: Vec<&Listed> = chosen.iter().filter(is_missing).collect();
     let here = |file: &Listed| {
         fs::metadata(incomplete(&blobs.join(&file.etag)))
             .map_or(0, |found| found.len().min(file.bytes))
@@ -119,11 +108,39 @@ pub fn fetch(
     Ok(())
 }
 
+/// What is needed of a model.
+pub(crate) struct Wanted {
+    pub(crate) files: Vec<Listed>,
+    /// What the revision is now.
+    pub(crate) commit: String,
+}
+
+/// Asks which files a model has, and chooses.
+pub(crate) fn wanted(remote: &Remote, id: &ModelId) -> Result<Wanted, HubError> {
+    let about = id.model().to_string();
+    if remote.is_offline() {
+        return Err(HubError::Offline { id: about });
+    }
+    let files = listing(remote, id, &about)?;
+    let chosen = match id.file() {
+        None => choice::of_model(&about, &files, "")?,
+        Some(path) => match choice::of_file(&files, path) {
+            Some(chosen) => chosen,
+            None => choice::of_model(&id.to_string(), &files, path)?,
+        },
+    };
+    let commit = commit(remote, id, &chosen)?;
+    Ok(Wanted { files: chosen.into_iter().cloned().collect(), commit })
+}
+
 /// Every file of the repository.
 fn listing(remote: &Remote, id: &ModelId, about: &str) -> Result<Vec<Listed>, HubError> {
     let (repo, revision) = (id.repo(), encoded(id.revision(), false));
-    let mut answer =
-        remote.get(about, &format!("/api/models/{repo}/tree/{revision}?recursive=true"), 0)?;
+    let mut answer = remote.get(
+        about,
+        &format!("/api/models/{repo}/tree/{revision}?recursive=true"),
+        Span::ALL,
+    )?;
     let mut files = Vec::new();
     for _ in 0..MOST_PAGES {
         let next = header(&answer.headers, "link").and_then(next_page).map(str::to_owned);
@@ -150,7 +167,7 @@ fn listing(remote: &Remote, id: &ModelId, about: &str) -> Result<Vec<Listed>, Hu
         if origin(&next) != origin(remote.endpoint()) {
             return Err(unusable(about, "the list of its files goes on elsewhere"));
         }
-        answer = remote.get_url(about, &next, 0)?;
+        answer = remote.get_url(about, &next)?;
     }
     Err(unusable(about, "the list of its files is too long"))
 }
@@ -190,7 +207,7 @@ fn commit(remote: &Remote, id: &ModelId, chosen: &[&Listed]) -> Result<String, H
 }
 
 /// Where a file lies on a hub.
-fn resolve(id: &ModelId, revision: &str, path: &str) -> String {
+pub(crate) fn resolve(id: &ModelId, revision: &str, path: &str) -> String {
     format!("/{}/resolve/{}/{}", id.repo(), encoded(revision, false), encoded(path, true))
 }
 
@@ -210,7 +227,7 @@ fn encoded(text: &str, slashes: bool) -> String {
 }
 
 /// A path with slashes, below a folder.
-fn at(folder: &Path, path: &str) -> PathBuf {
+pub(crate) fn at(folder: &Path, path: &str) -> PathBuf {
     path.split('/').fold(folder.to_owned(), |folder, part| folder.join(part))
 }
 

@@ -49,6 +49,8 @@ mod ollama;
 mod places;
 #[cfg(feature = "net")]
 mod remote;
+#[cfg(feature = "net")]
+mod skim;
 
 pub use error::HubError;
 #[cfg(feature = "net")]
@@ -57,3 +59,5 @@ pub use name::{ModelId, Name, OllamaName};
 pub use places::{Found, Places};
 #[cfg(feature = "net")]
 pub use remote::Remote;
+#[cfg(feature = "net")]
+pub use skim::skim;

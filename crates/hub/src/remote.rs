@@ -39,6 +39,22 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Bytes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u64,
+    /// The byte after the last; `None` is the end of the file.
+    pub(crate) end: Option<u64>,
+}
+
+impl Span {
+    pub(crate) const ALL: Self = Self { start: 0, end: None };
+
+    pub(crate) fn from(start: u64) -> Self {
+        Self { start, end: None }
+    }
+}
+
 /// One answer, after redirects.
 pub(crate) struct Answer {
     /// The last of the hub itself, before it sent us elsewhere.
@@ -103,21 +119,23 @@ impl Remote {
         &self.endpoint
     }
 
-    /// Asks for what lies at `path` of the endpoint, from byte `from` on, again where a failure may pass. Redirects
+    /// Asks for bytes of what lies at `path` of the endpoint, again where a failure may pass. Redirects
     /// are followed: within the endpoint with the token, elsewhere without.
-    pub(crate) fn get(&self, about: &str, path: &str, from: u64) -> Result<Answer, HubError> {
-        self.get_url(about, &format!("{}{path}", self.endpoint), from)
+    pub(crate) fn get(&self, about: &str, path: &str, span: Span) -> Result<Answer, HubError> {
+        let url = format!("{}{path}", self.endpoint);
+        self.patiently(about, &|| self.ask(about, &url, span, false))
     }
 
-    /// The same for a whole address of the endpoint.
-    pub(crate) fn get_url(&self, about: &str, url: &str, from: u64) -> Result<Answer, HubError> {
-        self.patiently(about, &|| self.ask(about, url, from, false))
+    /// The same for the whole of an address of the endpoint.
+    pub(crate) fn get_url(&self, about: &str, url: &str) -> Result<Answer, HubError> {
+        self.patiently(about, &|| self.ask(about, url, Span::ALL, false))
     }
 
     /// What the hub itself says of what lies at `path`, before it sends anybody elsewhere.
     pub(crate) fn head(&self, about: &str, path: &str) -> Result<HeaderMap, HubError> {
         let url = format!("{}{path}", self.endpoint);
-        self.patiently(about, &|| self.ask(about, &url, 0, true)).map(|answer| answer.headers)
+        self.patiently(about, &|| self.ask(about, &url, Span::ALL, true))
+            .map(|answer| answer.headers)
     }
 
     fn patiently(
@@ -156,7 +174,7 @@ impl Remote {
         &self,
         about: &str,
         url: &str,
-        from: u64,
+        span: Span,
         headers_only: bool,
     ) -> Result<Answer, HubError> {
         let (mut url, mut first, mut is_own) = (url.to_owned(), HeaderMap::new(), true);
@@ -166,8 +184,10 @@ impl Remote {
             if let Some(Token(token)) = self.token.as_ref().filter(|_| is_own) {
                 request = request.header("Authorization", format!("Bearer {token}"));
             }
-            if from > 0 {
-                request = request.header("Range", format!("bytes={from}-"));
+            if span != Span::ALL {
+                let end =
+                    span.end.map_or_else(String::new, |end| end.saturating_sub(1).to_string());
+                request = request.header("Range", format!("bytes={}-{end}", span.start));
             }
             let answer = request.call().map_err(|error| self.not_reached(about, &error))?;
             let (parts, body) = answer.into_parts();

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use weightscope_hub::{Event, HubError, ModelId, Name, Places, Remote, fetch};
+use weightscope_hub::{Event, HubError, ModelId, Name, Places, Remote, fetch, skim};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const TOKEN: &str = "hf_secret";
@@ -498,4 +498,115 @@ fn offline_asks_nobody() {
     let error = fetch(&remote, &id("hf:org/name"), cache.path(), &mut |_| {}).unwrap_err();
     says(&error, "offline", "HF_HUB_OFFLINE");
     assert!(main.asked().is_empty());
+}
+
+/// A hub with one file of weights and config.json, both in git.
+fn small_hub(name: &'static str, bytes: Vec<u8>, cut: Option<usize>) -> Server {
+    let oid = "ab".repeat(20);
+    let tree = format!(
+        r#"[{{"type":"file","path":"{name}","oid":"{oid}","size":{}}},
+            {{"type":"file","path":"config.json","oid":"{oid}","size":2}}]"#,
+        bytes.len()
+    );
+    Server::start(move |asked, before| {
+        let commit = ("X-Repo-Commit", COMMIT);
+        match asked.path.rsplit('/').next().unwrap() {
+            "main?recursive=true" => answer(200, &[], tree.as_bytes()),
+            "config.json" => answer(200, &[commit], b"{}"),
+            file if file == name => {
+                Answer { cut: cut.filter(|_| before == 0), ..answer(200, &[commit], &bytes) }
+            }
+            _ => answer(404, &[], b""),
+        }
+    })
+}
+
+/// What is in the folder of headers: the file's bytes.
+fn skimmed(name: &'static str, bytes: &[u8], cut: Option<usize>) -> Result<Vec<u8>, HubError> {
+    let (server, folder) = (small_hub(name, bytes.to_vec(), cut), tempfile::tempdir().unwrap());
+    let found = skim(&remote(&server.url), &id("hf:org/name"), folder.path(), &|| false)?;
+    assert_eq!(
+        (found.path.as_path(), &*found.label),
+        (folder.path(), "org/name (commit 0123456789ab)")
+    );
+    assert_eq!(fs::read(folder.path().join("config.json")).unwrap(), b"{}");
+    Ok(fs::read(folder.path().join(name)).unwrap())
+}
+
+/// A file of safetensors with one tensor of 400,000 bytes.
+fn safetensors(dtype: &str) -> Vec<u8> {
+    let header = format!(r#"{{"w":{{"dtype":"{dtype}","shape":[1],"data_offsets":[0,400000]}}}}"#);
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend_from_slice(header.as_bytes());
+    file.extend(weights());
+    file
+}
+
+/// A GGUF with a list of lists of texts, numbers, and one tensor.
+fn gguf() -> (Vec<u8>, usize) {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let mut file = b"GGUF".to_vec();
+    file.extend(3u32.to_le_bytes());
+    file.extend([1u64, 3].iter().flat_map(|n| n.to_le_bytes()));
+    // A list of one list of two texts.
+    file.extend(text("tokens"));
+    file.extend(9u32.to_le_bytes());
+    file.extend(9u32.to_le_bytes());
+    file.extend(1u64.to_le_bytes());
+    file.extend(8u32.to_le_bytes());
+    file.extend(2u64.to_le_bytes());
+    file.extend([text("a"), text("longer")].concat());
+    file.extend(
+        [text("numbers"), 9u32.to_le_bytes().to_vec(), 2u32.to_le_bytes().to_vec()].concat(),
+    );
+    file.extend(3u64.to_le_bytes());
+    file.extend([1; 6]);
+    file.extend([text("truth"), 7u32.to_le_bytes().to_vec(), vec![1]].concat());
+    file.extend(text("w"));
+    file.extend(2u32.to_le_bytes());
+    file.extend([5u64, 7].iter().flat_map(|n| n.to_le_bytes()));
+    file.extend(0u32.to_le_bytes());
+    file.extend(0u64.to_le_bytes());
+    let header = file.len();
+    file.extend(weights());
+    (file, header)
+}
+
+#[test]
+fn headers_come_alone_and_files_keep_their_size() {
+    let file = safetensors("BF16");
+    let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    for cut in [None, Some(20)] {
+        let got = skimmed("model.safetensors", &file, cut).unwrap();
+        assert_eq!(got.len(), file.len());
+        assert!(got[..header] == file[..header] && got[header..].iter().all(|byte| *byte == 0));
+    }
+    let (file, header) = gguf();
+    let got = skimmed("model.gguf", &file, None).unwrap();
+    assert_eq!(got.len(), file.len());
+    assert!(got[..header] == file[..header] && got[header..].iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn headers_that_say_too_little_or_nothing() {
+    let codes = skimmed("model.safetensors", &safetensors("I32"), None).unwrap_err();
+    says(&codes, "not-skimmed", "it is quantised");
+    let torch = skimmed("pytorch_model.bin", b"PK", None).unwrap_err();
+    says(&torch, "not-skimmed", "it is a file of PyTorch; --download fetches it");
+    // What is no header is left to whoever reads it, as are sizes that no file has.
+    for bytes in [vec![0xff; 64], b"<html><body>log in</body></html>".to_vec()] {
+        assert_eq!(skimmed("model.safetensors", &bytes, None).unwrap().len(), bytes.len());
+        assert_eq!(skimmed("model.gguf", &bytes, None).unwrap().len(), bytes.len());
+    }
+    let mut endless = gguf().0;
+    endless[8..24].fill(0xff);
+    says(
+        &skimmed("model.gguf", &endless, None).unwrap_err(),
+        "not-skimmed",
+        "its header is too long",
+    );
+    // Somebody asks to stop.
+    let (server, folder) = (small_hub("model.gguf", gguf().0, None), tempfile::tempdir().unwrap());
+    let stopped = skim(&remote(&server.url), &id("hf:org/name"), folder.path(), &|| true);
+    says(&stopped.unwrap_err(), "stopped", "interrupted");
 }
