@@ -66,7 +66,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ScanArgs {
-    /// A file (.safetensors, .gguf, or PyTorch's .bin, .pt, .pth, .ckpt), a model folder, or the shards of one checkpoint
+    /// A file (.safetensors, .gguf, or PyTorch's .bin, .pt, .pth, .ckpt), a model folder,
+    /// the shards of one checkpoint, or a model by id: org/name[@revision], hf:org/name, ollama:NAME
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
@@ -92,10 +93,10 @@ pub(crate) struct ScanArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// The checkpoint to compare with: a .safetensors file or a model folder
+    /// The checkpoint to compare with: a file, a model folder, or a model by id
     #[arg(value_name = "BASE")]
     pub(crate) base: PathBuf,
-    /// The checkpoint that may have changed: a .safetensors file or a model folder
+    /// The checkpoint that may have changed: a file, a model folder, or a model by id
     #[arg(value_name = "TUNED")]
     pub(crate) tuned: PathBuf,
 
@@ -184,6 +185,8 @@ pub(crate) struct RunArgs {
     /// No progress bar
     #[arg(long, help_heading = "How to run")]
     pub(crate) no_progress: bool,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 
     #[command(flatten)]
     pub(crate) display: DisplayArgs,
@@ -202,12 +205,15 @@ impl RunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// A file (.safetensors, .gguf, or PyTorch's .bin, .pt, .pth, .ckpt), a model folder, or the shards of one checkpoint
+    /// A file (.safetensors, .gguf, or PyTorch's .bin, .pt, .pth, .ckpt), a model folder,
+    /// the shards of one checkpoint, or a model by id: org/name[@revision], hf:org/name, ollama:NAME
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Format of what is printed: table, json, markdown or csv
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format)]
     pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
     #[command(flatten)]
     pub(crate) color: ColorArgs,
     /// Print nothing but problems
@@ -273,6 +279,26 @@ pub(crate) struct ExplainArgs {
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) color: ColorArgs,
+}
+
+/// What is done about models that are named by id.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct HubArgs {
+    /// Fetch models that are named by id and are not in the cache, as hf:ID does (HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE)
+    #[cfg(feature = "hub")]
+    #[arg(long, help_heading = "How to run")]
+    download: bool,
+}
+
+impl HubArgs {
+    /// Whether ids are fetched that do not ask for it themselves.
+    #[cfg_attr(not(feature = "hub"), expect(clippy::unused_self, reason = "no flag asks for it"))]
+    pub(crate) fn downloads(self) -> bool {
+        #[cfg(feature = "hub")]
+        return self.download;
+        #[cfg(not(feature = "hub"))]
+        false
+    }
 }
 
 /// How much of a report a person is shown.

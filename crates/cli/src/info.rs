@@ -5,14 +5,24 @@ use weightscope::{SourceRecord, TensorSource, WalkOptions, open, open_parts};
 
 use crate::args::InfoArgs;
 use crate::exit::Exit;
+use crate::inputs::{Inputs, Wish};
 use crate::output;
+use crate::signals::Signals;
 
 pub(crate) fn run(args: &InfoArgs) -> Exit {
-    if let Err(message) = output::check_inputs(&args.paths) {
-        output::complain(&message);
-        return Exit::Usage;
-    }
-    let opened = match &args.paths[..] {
+    let (download, progress) = (args.hub.downloads(), !args.quiet);
+    // Of a model that has to be fetched headers are enough; they are put away when somebody ends that early.
+    let is_named = args.paths.iter().any(|path| path.symlink_metadata().is_err());
+    let signals = is_named.then(Signals::install);
+    let wish = Wish { download, progress, headers: signals.as_ref() };
+    let inputs = match Inputs::of_one(&args.paths, wish) {
+        Ok(inputs) => inputs,
+        Err(unresolved) => {
+            output::complain(&unresolved.message);
+            return unresolved.exit;
+        }
+    };
+    let opened = match &inputs.paths[..] {
         [path] => open_parts(path, WalkOptions::default(), false),
         paths => open(paths, WalkOptions::default(), false).map(|one| vec![(String::new(), one)]),
     };
@@ -28,7 +38,8 @@ pub(crate) fn run(args: &InfoArgs) -> Exit {
     let mut texts = Vec::new();
     for (_, opened) in &opened {
         let metadata = opened.checkpoint.metadata();
-        let source = SourceRecord::of(metadata);
+        let mut source = SourceRecord::of(metadata);
+        inputs.name(&mut source);
         let info = Info {
             graph: &opened.graph,
             entries: opened.checkpoint.entries(),

@@ -8,7 +8,7 @@ use weightscope::{
 };
 
 use crate::args::{CompareArgs, RunArgs, ScanArgs, Thresholds};
-use crate::output;
+use crate::inputs::{Inputs, Unresolved, Wish};
 
 /// The analyzer whose numbers `--fail-on-change` asks for.
 const COMPARE: &str = "compare";
@@ -40,17 +40,31 @@ impl Job {
         }
     }
 
-    /// Every path that is read.
-    pub(crate) fn inputs(&self) -> Vec<PathBuf> {
+    /// Everything that is read, as typed.
+    pub(crate) fn typed(&self) -> Vec<PathBuf> {
         match self {
             Self::Scan(args) => args.paths.clone(),
             Self::Compare(args) => vec![args.base.clone(), args.tuned.clone()],
         }
     }
 
-    /// The same, one for each checkpoint, as reports name them.
+    /// What that stands for.
+    pub(crate) fn find(&self) -> Result<Inputs, Unresolved> {
+        let args = self.run_args();
+        let wish = Wish {
+            download: args.hub.downloads(),
+            progress: !args.no_progress && !args.display.quiet,
+            headers: None,
+        };
+        match self {
+            Self::Scan(args) => Inputs::of_one(&args.paths, wish),
+            Self::Compare(_) => Inputs::find(&self.typed(), wish),
+        }
+    }
+
+    /// What was typed, one for each checkpoint, as reports name them.
     pub(crate) fn sources(&self) -> Vec<String> {
-        let texts = self.inputs().into_iter().map(|p| p.to_string_lossy().into_owned());
+        let texts = self.typed().into_iter().map(|p| p.to_string_lossy().into_owned());
         match self {
             Self::Scan(_) => vec![texts.collect::<Vec<_>>().join(" ")],
             Self::Compare(_) => texts.collect(),
@@ -60,13 +74,12 @@ impl Job {
     /// Checks what needs no reading, for a run with these analyzers.
     pub(crate) fn check(&self, analyzers: &[&str]) -> Result<(), String> {
         match self {
-            Self::Scan(args) => output::check_inputs(&args.paths),
             Self::Compare(args)
                 if args.fail_on_change.is_some() && !analyzers.contains(&COMPARE) =>
             {
                 Err(format!("--fail-on-change needs the analyzer {COMPARE}, which is not chosen"))
             }
-            Self::Compare(_) => Ok(()),
+            Self::Scan(_) | Self::Compare(_) => Ok(()),
         }
     }
 
@@ -85,17 +98,18 @@ impl Job {
         }
     }
 
-    /// Runs the library.
+    /// Runs the library on what the inputs stand for.
     pub(crate) fn run(
         &self,
+        inputs: &Inputs,
         setup: impl Setup,
         observe: &mut dyn FnMut(Event<'_>),
     ) -> Result<Report, ScanError> {
-        match self {
-            Self::Scan(args) => setup.set_up(Scan::new(args.paths.clone())).run_with(observe),
-            Self::Compare(args) => {
-                setup.set_up(Compare::new(&args.base, &args.tuned)).run_with(observe)
+        match (self, &inputs.paths[..]) {
+            (Self::Compare(_), [base, tuned]) => {
+                setup.set_up(Compare::new(base, tuned)).run_with(observe)
             }
+            (_, paths) => setup.set_up(Scan::new(paths)).run_with(observe),
         }
     }
 

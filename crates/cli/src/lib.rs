@@ -17,9 +17,12 @@ mod args;
 #[cfg_attr(not(feature = "tui"), path = "no_browse.rs")]
 mod browse;
 mod config;
+#[cfg_attr(not(feature = "hub"), path = "no_download.rs")]
+mod download;
 mod exit;
 mod explain;
 mod info;
+mod inputs;
 mod job;
 mod output;
 mod plan;

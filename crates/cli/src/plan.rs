@@ -13,8 +13,9 @@ use weightscope::{
     Registry, Report, ReportKind, RunOptions, Scan, ScanError, Status, default_budget,
 };
 
-use crate::args::{self, DisplayArgs};
+use crate::args::{self, DisplayArgs, HubArgs};
 use crate::exit::Exit;
+use crate::inputs::{Inputs, Wish};
 use crate::output::{self, complain};
 use crate::progress::Progress;
 use crate::signals::Signals;
@@ -106,6 +107,8 @@ struct QuantizeArgs {
     /// No progress bar
     #[arg(long, help_heading = "How to scan")]
     no_progress: bool,
+    #[command(flatten)]
+    hub: HubArgs,
 
     #[command(flatten)]
     display: DisplayArgs,
@@ -281,7 +284,15 @@ fn report(args: &QuantizeArgs, registry: Registry) -> Result<(Report, Exit), (Ex
 
 /// Scans with the analyzers that a plan needs.
 fn measure(args: &QuantizeArgs, registry: Registry) -> Result<Report, (Exit, String)> {
-    output::check_inputs(&args.paths).map_err(|message| (Exit::Usage, message))?;
+    let wish = Wish {
+        download: args.hub.downloads(),
+        progress: !args.no_progress && !args.display.quiet,
+        headers: None,
+    };
+    let inputs = Inputs::of_one(&args.paths, wish).map_err(|why| (why.exit, why.message))?;
+    for path in args.output.iter().chain(&args.write) {
+        scan::check_output(path, &inputs.paths)?;
+    }
     let known: Vec<&str> = registry.descriptors().iter().map(|d| d.id).collect();
     if !known.contains(&ANALYZER) {
         return Err((
@@ -304,7 +315,7 @@ fn measure(args: &QuantizeArgs, registry: Registry) -> Result<Report, (Exit, Str
     };
     let display = args.display;
     let mut progress = Progress::new(!args.no_progress && !display.quiet, display.verbose);
-    let result = Scan::new(args.paths.clone())
+    let result = Scan::new(&inputs.paths)
         .registry(registry)
         .analyzers(choice)
         .options(options)
@@ -314,7 +325,10 @@ fn measure(args: &QuantizeArgs, registry: Registry) -> Result<Report, (Exit, Str
         Ok(report) if report.status == Status::Interrupted => {
             Err((signals.exit(), "interrupted: there is no plan".to_owned()))
         }
-        Ok(report) => Ok(report),
+        Ok(mut report) => {
+            report.sources.iter_mut().for_each(|source| inputs.name(source));
+            Ok(report)
+        }
         Err(ScanError::Load(error)) => Err((Exit::Rejected, error.to_string())),
         Err(error) => Err((Exit::Usage, error.to_string())),
     }

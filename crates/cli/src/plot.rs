@@ -7,9 +7,10 @@ use clap::Args;
 use weightscope::report::{render_figure_page, render_figures_json, write_atomic};
 use weightscope::{PlotError, PlotRequest, Registry, RunOptions, WalkOptions, open, plot};
 
-use crate::args::DisplayArgs;
+use crate::args::{DisplayArgs, HubArgs};
 use crate::exit::Exit;
-use crate::output::{self, complain};
+use crate::inputs::{Inputs, Wish};
+use crate::output::complain;
 use crate::scan;
 use crate::signals::Signals;
 
@@ -42,6 +43,8 @@ pub(crate) struct PlotArgs {
     #[arg(long, value_name = "N")]
     threads: Option<u16>,
 
+    #[command(flatten)]
+    hub: HubArgs,
     #[command(flatten)]
     display: DisplayArgs,
 }
@@ -83,7 +86,6 @@ pub(crate) fn run(args: &PlotArgs, registry: &Registry) -> Exit {
 
 fn draw(args: &PlotArgs, registry: &Registry) -> Result<(), (Exit, String)> {
     let usage = |message: String| (Exit::Usage, message);
-    output::check_inputs(&args.paths).map_err(usage)?;
     let ending = args.output.extension().map(|e| e.to_string_lossy().to_lowercase());
     let as_json = match ending.as_deref() {
         Some("html" | "htm") => false,
@@ -93,11 +95,14 @@ fn draw(args: &PlotArgs, registry: &Registry) -> Result<(), (Exit, String)> {
             return Err(usage(format!("{path}: a figure is written as .html or .json")));
         }
     };
-    scan::check_output(&args.output, &args.paths)?;
+    let wish =
+        Wish { download: args.hub.downloads(), progress: !args.display.quiet, headers: None };
+    let inputs = Inputs::of_one(&args.paths, wish).map_err(|why| (why.exit, why.message))?;
+    scan::check_output(&args.output, &inputs.paths)?;
     let signals = Signals::install();
     // The parts of a fused weight have names only when they are walked apart.
     let split_fused = args.weight.contains('#');
-    let opened = open(&args.paths, WalkOptions { split_fused, ..WalkOptions::default() }, false)
+    let opened = open(&inputs.paths, WalkOptions { split_fused, ..WalkOptions::default() }, false)
         .map_err(|error| (Exit::Rejected, error.to_string()))?;
     let request = PlotRequest {
         weight: args.weight.clone(),

@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use weightscope::load::LoadError;
 use weightscope::report::Format;
 use weightscope::{
     Descriptor, EngineError, ErrorRecord, ErrorScope, Finding, JournalError, JournalFile, Key,
@@ -16,6 +15,7 @@ use crate::args::{RunArgs, ShownArgs};
 use crate::browse;
 use crate::config::{self, Config};
 use crate::exit::Exit;
+use crate::inputs::Unresolved;
 use crate::job::{Job, Setup};
 use crate::output::{self, complain};
 use crate::progress::Progress;
@@ -77,6 +77,12 @@ pub(crate) fn run(job: Job, registry: Registry) -> Exit {
         }
     };
     let args = request.args();
+    let found = request.job.find().and_then(|inputs| {
+        let written = |path| check_written(path, &inputs.paths);
+        let clash = request.outputs.iter().try_for_each(|(path, _)| written(path));
+        clash.map_err(|(exit, message)| Unresolved { exit, code: "overwritten", message })?;
+        Ok(inputs)
+    });
     let signals = Signals::install();
     let journal = request
         .outputs
@@ -107,10 +113,22 @@ pub(crate) fn run(job: Job, registry: Registry) -> Exit {
     };
     let display = args.display;
     let mut progress = Progress::new(!args.no_progress && !display.quiet, display.verbose);
-    let result = request.job.run(prepared, &mut |event| progress.observe(event));
+    let result = found.and_then(|inputs| {
+        let result = request.job.run(&inputs, prepared, &mut |event| progress.observe(event));
+        Ok(result.map(|report| (report, inputs)))
+    });
     progress.finish();
     let (report, exit) = match result {
-        Ok(mut report) => {
+        Err(Unresolved { exit: Exit::Rejected, code, message }) => {
+            complain(&message);
+            (rejected(&request, tool, None, code, message), Exit::Rejected)
+        }
+        Err(unresolved) => {
+            complain(&unresolved.message);
+            return unresolved.exit;
+        }
+        Ok(Ok((mut report, inputs))) => {
+            report.sources.iter_mut().for_each(|source| inputs.name(source));
             if let Some(baseline) = &request.baseline {
                 saved::mark_known(&mut report.findings, &baseline.findings);
             }
@@ -124,11 +142,12 @@ pub(crate) fn run(job: Job, registry: Registry) -> Exit {
             let exit = exit_of(&report, request.fail_on, &signals);
             (report, exit)
         }
-        Err(ScanError::Load(error)) => {
-            complain(&error.to_string());
-            (rejected(&request, tool, &error), Exit::Rejected)
+        Ok(Err(ScanError::Load(error))) => {
+            let message = error.to_string();
+            complain(&message);
+            (rejected(&request, tool, error.path(), error.code(), message), Exit::Rejected)
         }
-        Err(ScanError::Engine(EngineError::Journal(error))) => {
+        Ok(Err(ScanError::Engine(EngineError::Journal(error)))) => {
             complain(&error.to_string());
             // A journal of another run is a matter of what was asked for, not of the disk.
             return match error {
@@ -136,7 +155,7 @@ pub(crate) fn run(job: Job, registry: Registry) -> Exit {
                 _ => Exit::Unwritten,
             };
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             complain(&error.to_string());
             return Exit::Usage;
         }
@@ -211,7 +230,7 @@ fn chose_nothing(report: &Report) -> Option<String> {
 /// Checks everything that can be wrong before a byte is read.
 fn prepare(job: Job, registry: &Registry) -> Result<Request, (Exit, String)> {
     let usage = |message: String| (Exit::Usage, message);
-    let (args, inputs) = (job.run_args(), job.inputs());
+    let (args, inputs) = (job.run_args(), job.typed());
     let config = Config::read(args.config.as_deref()).map_err(|error| usage(error.to_string()))?;
     let mut settings = Settings {
         include: if args.include.is_empty() {
@@ -241,8 +260,7 @@ fn prepare(job: Job, registry: &Registry) -> Result<Request, (Exit, String)> {
     let mut outputs = Vec::new();
     for path in &args.output {
         let format = Format::from_path(path).map_err(|error| usage(error.to_string()))?;
-        check_output(path, &inputs)?;
-        check_output(&journal_path(path), &inputs)?;
+        check_written(path, &inputs)?;
         outputs.push((path.clone(), format));
     }
     let fail_on = args.fail_on.or(config.fail_on).map(Severity::from);
@@ -260,6 +278,12 @@ fn flags(job: &Job, registry: &Registry, settings: &mut Settings) {
             }
         }
     }
+}
+
+/// Checks a report and its journal.
+fn check_written(path: &Path, inputs: &[PathBuf]) -> Result<(), (Exit, String)> {
+    check_output(path, inputs)?;
+    check_output(&journal_path(path), inputs)
 }
 
 /// Refuses to write onto the input, and says early when a file cannot be written where it should go.
@@ -351,19 +375,25 @@ fn hint(report: &Report, request: &Request) {
 }
 
 /// The report of an input that could not be used.
-fn rejected(request: &Request, tool: ToolRecord, error: &LoadError) -> Report {
+fn rejected(
+    request: &Request,
+    tool: ToolRecord,
+    path: Option<&Path>,
+    code: &'static str,
+    message: String,
+) -> Report {
     let sources = request.job.sources();
     // Of two, the error knows which.
     let name = match &sources[..] {
         [one] => one.clone(),
-        _ => error.path().map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
+        _ => path.map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
     };
     let error = ErrorRecord {
         scope: ErrorScope::Shard,
         name,
         analyzer: None,
-        code: Key::Borrowed(error.code()),
-        message: error.to_string(),
+        code: Key::Borrowed(code),
+        message,
     };
     let source = |path| SourceRecord { path, ..SourceRecord::default() };
     Report {

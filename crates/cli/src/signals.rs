@@ -51,7 +51,7 @@ impl Signals {
     }
 
     /// Whether a signal came.
-    #[cfg(feature = "tui")]
+    #[cfg(any(feature = "hub", feature = "tui"))]
     pub(crate) fn is_raised(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

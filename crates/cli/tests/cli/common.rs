@@ -68,8 +68,16 @@ pub(crate) fn command() -> Command {
         "CLICOLOR_FORCE",
         "WEIGHTSCOPE_THREADS",
         "WEIGHTSCOPE_MEMORY",
+        "HF_ENDPOINT",
+        "HF_TOKEN",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
     ] {
         command.env_remove(name);
+    }
+    // Names that are no paths are looked for in caches.
+    for name in ["HF_HUB_CACHE", "OLLAMA_MODELS"] {
+        command.env(name, "/nonexistent");
     }
     command.stdin(Stdio::null());
     command

@@ -7,6 +7,7 @@ mod damage;
 mod exit_codes;
 mod formats;
 mod hostile;
+mod hub;
 mod plan;
 mod plot;
 mod pytorch;
