@@ -7,8 +7,18 @@ use crate::family::{Dim, Family, Need, Row, Shape};
 /// Gemma wraps attention and MLP in norms on both sides.
 const DOUBLE_NORM: Need = Need::For(&["gemma2", "gemma3_text"]);
 const HEAD_NORM: Need = Need::For(&["qwen3", "qwen3_moe", "gemma3_text"]);
-const OUT_BIAS: Need = Need::Flag("attention_bias");
-const QKV_BIAS: Need = Need::AnyOf(&[OUT_BIAS, Need::For(&["qwen2", "qwen2_moe"])]);
+const ASKED_BIAS: Need = Need::Flag("attention_bias");
+/// Queries, keys and values have a bias and what joins the heads has none, whatever config.json says.
+const QWEN2: Need = Need::For(&[
+    "qwen2",
+    "qwen2_moe",
+    "qwen2_vl",
+    "qwen2_vl_text",
+    "qwen2_5_vl",
+    "qwen2_5_vl_text",
+]);
+const OUT_BIAS: Need = Need::AllOf(&[ASKED_BIAS, Need::Not(&QWEN2)]);
+const QKV_BIAS: Need = Need::AnyOf(&[ASKED_BIAS, QWEN2]);
 const MLP_BIAS: Need = Need::Flag("mlp_bias");
 
 pub(super) const FAMILY: Family = Family {
