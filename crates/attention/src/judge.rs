@@ -5,7 +5,7 @@ use weightscope_core::{
     Verdicts, WeightRecord,
 };
 
-use crate::{DEAD_NORM, DUPLICATE_COSINE, ID};
+use crate::{COPY_COSINE, DEAD_NORM, DUPLICATE_COSINE, ID};
 
 const SPECIALISATION: DepthQuestion = DepthQuestion {
     code: "attention.specialisation",
@@ -90,18 +90,27 @@ fn duplicates(report: &Report, weight: &WeightRecord, out: &mut Verdicts) {
         .take(NAMED)
         .map(|(part, [a, b], cosine)| format!("{part}{a} and {part}{b} ({cosine:.4})"))
         .collect();
+    let is_copy = largest > report.settings.parameters.value(ID, &COPY_COSINE);
+    let (severity, what, advice) = if is_copy {
+        let advice = "one of each pair can go (or the model was widened by copying heads)";
+        (Severity::Warning, "copies of each other", advice)
+    } else {
+        let advice = "nothing by itself: weight decay makes heads of small models alike, and so do copies that were trained on";
+        (Severity::Info, "nearly the same", advice)
+    };
+    let are = if pairs.len() == 1 { "is" } else { "are" };
     let message = format!(
-        "{} of heads are copies of each other: {}{}",
+        "{} of heads {are} {what}: {}{}",
         counted(pairs.len(), "pair"),
         named.join(", "),
         if pairs.len() > NAMED { ", .." } else { "" }
     );
     out.push(
-        Finding::new("attention.duplicate-heads", Severity::Warning, Some(&weight.name), message)
+        Finding::new("attention.duplicate-heads", severity, Some(&weight.name), message)
             .metric("duplicate_heads", largest)
             .threshold(line)
             .reference(ReferenceKind::Gaussian, 0.0)
-            .advice("one of each pair can go (or the model was widened by copying heads)"),
+            .advice(advice),
     );
 }
 

@@ -11,8 +11,8 @@ mod judge;
 mod linkage;
 
 use weightscope_core::{
-    AnalyzeError, Analyzer, Cost, Descriptor, FindingSpec, MetricSpec, ModelGraph, Output,
-    ParameterSpec, Report, Severity, Unit, UnitSpec, Value, Verdicts,
+    AnalyzeError, Analyzer, CauseSpec, Cost, Descriptor, FindingSpec, MetricSpec, ModelGraph,
+    Output, ParameterSpec, Reach, Report, Severity, Unit, UnitSpec, Value, Verdicts,
 };
 
 use crate::heads::{Heads, Part};
@@ -27,7 +27,12 @@ const ID: &str = "attention";
 const DUPLICATE_COSINE: ParameterSpec = ParameterSpec {
     key: "duplicate_cosine",
     default: 0.99,
-    doc: "Cosine of two whole head slices above which one is a copy of the other.",
+    doc: "Cosine of two whole head slices above which they are told.",
+};
+const COPY_COSINE: ParameterSpec = ParameterSpec {
+    key: "copy_cosine",
+    default: 0.999,
+    doc: "Cosine of two whole head slices above which one is a copy of the other; weight decay alone leaves heads at 0.998.",
 };
 const DEAD_NORM: ParameterSpec = ParameterSpec {
     key: "dead_norm",
@@ -47,19 +52,33 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new("duplicate_heads", "", "Pairs of heads of one part with a cosine above duplicate_cosine: [{part, a, b, cosine}]."),
         MetricSpec::new("dead_heads", "weight", "Heads with a norm of at most dead_norm of the median of their part: [{part, head, norm}]."),
     ],
-    parameters: &[DUPLICATE_COSINE, DEAD_NORM],
+    parameters: &[DUPLICATE_COSINE, COPY_COSINE, DEAD_NORM],
     findings: &[
         FindingSpec {
             code: "attention.duplicate-heads",
-            severities: &[Severity::Warning],
-            doc: "Two heads of one projection have a cosine above 0.99 as whole slices. Independent heads of n values have about 1/sqrt n.",
-            advice: "one of each pair can go (or the model was widened by copying heads)",
+            severities: &[Severity::Warning, Severity::Info],
+            doc: "Two heads of one projection have a cosine above 0.999 as whole slices: one is a copy of the other. Info above 0.99: nearly the same, which weight decay can do as well. Independent heads of n values have about 1/sqrt n.",
+            advice: "look whether one of each pair can go; a model that was widened by copying heads has such pairs",
         },
         FindingSpec {
             code: "attention.dead-heads",
             severities: &[Severity::Warning],
             doc: "The norm of a head's slice is at most 1e-3 of the median of its part: it adds nothing, or attends evenly.",
             advice: "prune the head, or find out why training left it",
+        },
+    ],
+    causes: &[
+        CauseSpec {
+            code: "attention.duplicate-heads",
+            from: Severity::Warning,
+            explains: &["spectral.rank-deficient"],
+            reach: Reach::Weights,
+        },
+        CauseSpec {
+            code: "attention.dead-heads",
+            from: Severity::Warning,
+            explains: &["sparsity.dead-units", "spectral.rank-deficient"],
+            reach: Reach::Weights,
         },
     ],
     reads: &["integrity", "sparsity"],

@@ -103,18 +103,23 @@ pub(crate) fn report_options<'a>(
     }
 }
 
+/// Whether to colour what is written to a stream.
+pub(crate) fn is_colored(color: ColorArg, stream: &impl anstream::stream::RawStream) -> bool {
+    match color {
+        ColorArg::Always => true,
+        ColorArg::Never => false,
+        // Asks NO_COLOR, CLICOLOR, TERM and whether it is a terminal.
+        ColorArg::Auto => anstream::AutoStream::choice(stream) != ColorChoice::Never,
+    }
+}
+
 /// Whether to colour, and how wide a page is.
 pub(crate) fn render_options<'a>(
     color: ColorArg,
     top: usize,
     descriptors: &'a [&'a Descriptor],
 ) -> RenderOptions<'a> {
-    let color = match color {
-        ColorArg::Always => true,
-        ColorArg::Never => false,
-        // Asks NO_COLOR, CLICOLOR, TERM and whether it is a terminal.
-        ColorArg::Auto => anstream::AutoStream::choice(&io::stdout()) != ColorChoice::Never,
-    };
+    let color = is_colored(color, &io::stdout());
     RenderOptions { width: width(), color, top, descriptors, ..RenderOptions::default() }
 }
 

@@ -314,7 +314,8 @@ fn measure(args: &QuantizeArgs, registry: Registry) -> Result<Report, (Exit, Str
         ..RunOptions::default()
     };
     let display = args.display;
-    let mut progress = Progress::new(!args.no_progress && !display.quiet, display.verbose);
+    let color = output::is_colored(display.color.color, &std::io::stderr());
+    let mut progress = Progress::new(!args.no_progress && !display.quiet, display.verbose, color);
     let result = Scan::new(&inputs.paths)
         .registry(registry)
         .analyzers(choice)

@@ -20,6 +20,9 @@ const TEMPLATES: [(u16, &str); 4] = [
     (20, "{done:>3} %  {left} left"),
 ];
 
+/// How the bar is coloured, in the templates.
+const COLORS: &str = ".cyan/dim";
+
 /// A bar of work with weights, bytes, time passed and time left; nothing when stderr is no terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -32,7 +35,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(show: bool, verbose: bool) -> Self {
+    pub(crate) fn new(show: bool, verbose: bool, color: bool) -> Self {
         let bar = ProgressBar::new(0);
         let target = if show && io::stderr().is_terminal() {
             ProgressDrawTarget::stderr_with_hz(10)
@@ -42,7 +45,8 @@ impl Progress {
         bar.set_draw_target(target);
         let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0);
         let template = TEMPLATES.iter().find(|(needs, _)| *needs <= width).map_or("", |(_, t)| t);
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        let template = if color { template.to_owned() } else { template.replace(COLORS, "") };
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(
                 style
                     .progress_chars("━╸─")

@@ -112,7 +112,8 @@ pub(crate) fn run(job: Job, registry: Registry) -> Exit {
         series: args.series.map(Into::into),
     };
     let display = args.display;
-    let mut progress = Progress::new(!args.no_progress && !display.quiet, display.verbose);
+    let color = output::is_colored(display.color.color, &std::io::stderr());
+    let mut progress = Progress::new(!args.no_progress && !display.quiet, display.verbose, color);
     let result = found.and_then(|inputs| {
         let result = request.job.run(&inputs, prepared, &mut |event| progress.observe(event));
         Ok(result.map(|report| (report, inputs)))

@@ -341,25 +341,22 @@ impl AdapterRecord {
             if least == most { format!("{least}") } else { format!("{least} to {most}") }
         };
         let method = if self.method.is_empty() { "LoRA" } else { &self.method };
-        let mut text = format!("{method} adapter, rank {}", range(self.ranks.map(|r| r as f64)));
+        let mut parts =
+            vec![format!("{method} adapter, rank {}", range(self.ranks.map(|r| r as f64)))];
         let rounded = |pair: [f64; 2]| pair.map(|x| (x * 1e4).round() / 1e4);
         let scale = self.scales.map(|scales| format!("scale {}", range(rounded(scales))));
-        match (self.alphas, scale) {
-            (Some(alphas), Some(scale)) => {
-                text += &format!(", alpha {} ({scale})", range(rounded(alphas)));
-            }
-            (None, Some(scale)) => text += &format!(", {scale}"),
-            (_, None) => text += ", scale unknown (taken as 1)",
-        }
+        parts.push(match (self.alphas, scale) {
+            (Some(alphas), Some(scale)) => format!("alpha {} ({scale})", range(rounded(alphas))),
+            (None, Some(scale)) => scale,
+            (_, None) => "scale unknown (taken as 1)".to_owned(),
+        });
         let noun = if self.modules == 1 { "module" } else { "modules" };
-        text += &format!(", {} {noun} ({})", self.modules, self.targets.join(", "));
+        parts.push(format!("{} {noun} ({})", self.modules, self.targets.join(", ")));
         if !self.whole.is_empty() {
-            text += &format!(", trained whole: {}", self.whole.join(", "));
+            parts.push(format!("trained whole: {}", self.whole.join(", ")));
         }
-        match &self.base {
-            Some(base) => format!("{text}, of {base}"),
-            None => text,
-        }
+        parts.extend(self.base.as_ref().map(|base| format!("of {base}")));
+        parts.join(", ")
     }
 }
 

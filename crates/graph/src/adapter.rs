@@ -75,7 +75,7 @@ pub(crate) fn find(entries: &[TensorEntry], found: &mut [Found], metadata: &Meta
         if pair.module.is_empty() {
             // The module's own name may end in what is a wrapper elsewhere.
             let bare = wrapper::bare(&format!("{module}.weight")).name.into_owned();
-            pair.module = bare.strip_suffix(".weight").unwrap_or(&bare).to_owned();
+            bare.strip_suffix(".weight").unwrap_or(&bare).clone_into(&mut pair.module);
             pair.name = name;
         }
         if let Some(slot) = pair.factors.get_mut(usize::from(role == Role::AdapterB)) {
@@ -316,14 +316,15 @@ impl Settings {
             .collect();
         settings.targets = match config.get("target_modules") {
             Some(Value::Text(text)) if text == "all-linear" => Targets::Any,
-            Some(Value::Text(text)) => match Pattern::whole(text) {
-                Some(pattern) => Targets::Expression(text.clone(), pattern),
-                None => {
+            Some(Value::Text(text)) => {
+                if let Some(pattern) = Pattern::whole(text) {
+                    Targets::Expression(text.clone(), pattern)
+                } else {
                     unknown.push(format!("target_modules \"{text}\""));
                     Targets::Any
                 }
-            },
-            Some(list) if !list.items().is_empty() => {
+            }
+            Some(list @ Value::List(items)) if !items.is_empty() => {
                 let named = |name: &str| (name.to_owned(), Pattern::end(name));
                 Targets::Listed(texts(Some(list)).into_iter().map(named).collect())
             }

@@ -11,6 +11,9 @@ use weightscope_core::{
 use crate::values::is_constant;
 use crate::{COPY_COSINE, ID};
 
+/// Fewest matrices of a block that is told as a whole.
+const FEWEST: usize = 3;
+
 /// Matrices of one role and shape that are compared with each other at most; beyond, only neighbours in
 /// depth with the same expert number are, so that thousands of experts stay linear.
 const ALL_PAIRS: usize = 1024;
@@ -44,9 +47,26 @@ fn same_bytes<'a>(
         }
     }
     let mut told = Vec::new();
+    let mut pairs: Vec<(&'a WeightRecord, &'a WeightRecord)> = Vec::new();
     for members in by_content.values() {
         let Some((original, copies)) = members.split_first() else { continue };
-        for copy in copies.iter().filter(|copy| !is_tied(report, original, copy)) {
+        let copies = copies.iter().filter(|copy| !is_tied(report, original, copy));
+        pairs.extend(copies.map(|copy| (*copy, *original)));
+    }
+    for (copies, originals, names) in whole_blocks(candidates, &pairs) {
+        let message =
+            format!("{copies} of {originals}: all {} matrices have the same bytes", names.len());
+        out.push(
+            Finding::new("integrity.duplicate", Severity::Warning, None, message)
+                .metric("content_hash", f64::NAN)
+                .reference(ReferenceKind::Siblings, f64::NAN)
+                .weights(names.iter().copied())
+                .advice("blocks were copied: merged or upscaled models do this on purpose, training does not"),
+        );
+        told.extend(names);
+    }
+    for (copy, original) in pairs {
+        if !told.contains(&copy.name.as_str()) {
             let message = format!("its bytes are those of {}", original.name);
             out.push(
                 Finding::new("integrity.duplicate", Severity::Warning, Some(&copy.name), message)
@@ -58,6 +78,53 @@ fn same_bytes<'a>(
         }
     }
     told
+}
+
+/// Runs of blocks all of whose matrices are those of an earlier block, in words, with the blocks they are copies of and
+/// the names of the copies.
+fn whole_blocks<'a>(
+    candidates: &[&'a WeightRecord],
+    pairs: &[(&'a WeightRecord, &'a WeightRecord)],
+) -> Vec<(String, String, Vec<&'a str>)> {
+    let mut sizes: BTreeMap<_, usize> = BTreeMap::new();
+    for weight in candidates {
+        *sizes.entry((weight.stack, weight.block)).or_default() += 1;
+    }
+    let mut copies: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for (copy, original) in pairs {
+        if let (Some(to), Some(from)) = (copy.block, original.block)
+            && (copy.stack, copy.role) == (original.stack, original.role)
+        {
+            copies.entry((copy.stack, to, from)).or_default().push(copy.name.as_str());
+        }
+    }
+    let mut runs: Vec<(Option<_>, [u32; 2], u32, Vec<&str>)> = Vec::new();
+    for ((stack, to, from), names) in copies {
+        if names.len() < FEWEST || sizes.get(&(stack, Some(to))) != Some(&names.len()) {
+            continue;
+        }
+        match runs.last_mut() {
+            // The next block is a copy of the next one.
+            Some((tower, [first, last], origin, all))
+                if *tower == stack
+                    && last.checked_add(1) == Some(to)
+                    && from.checked_sub(*origin) == to.checked_sub(*first) =>
+            {
+                *last = to;
+                all.extend(names);
+            }
+            _ => runs.push((stack, [to, to], from, names)),
+        }
+    }
+    let words = |first: u32, last: u32| {
+        if first == last { format!("block {first}") } else { format!("blocks {first} to {last}") }
+    };
+    let told = |(_, [first, last], from, names): (_, [u32; 2], u32, _)| {
+        let are = if first == last { "is a copy" } else { "are copies" };
+        let end = from.saturating_add(last.saturating_sub(first));
+        (format!("{} {are}", words(first, last)), words(from, end), names)
+    };
+    runs.into_iter().map(told).collect()
 }
 
 /// A head and a token embedding that are one parameter: said by config.json or the family, or not denied by

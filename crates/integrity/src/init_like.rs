@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use weightscope_core::{
-    Finding, Kind, Report, Role, Severity, Stack, Verdicts, WeightRecord, without_numbers,
+    Finding, Kind, Part, Report, Role, Severity, Stack, Verdicts, WeightRecord, without_numbers,
 };
 
 use crate::ID;
-use crate::values::is_zero;
+use crate::values::{is_constant, is_zero};
 
 /// Fewest matrices that tell a whole model, and share of them that must look initialised; the rest may be beyond the
 /// line by chance, and none clearly.
@@ -15,8 +15,8 @@ const FEWEST: usize = 4;
 const WHOLE: f64 = 0.9;
 /// A matrix is clearly trained when it is so many times as far from random as the line.
 const CLEAR: f64 = 1.5;
-/// Share of the other matrices that must be clearly trained before a single one is told.
-const TRAINED: f64 = 0.9;
+/// A token embedding is trained when its stable rank is so many times as far from random as the line.
+const CLEAR_TABLE: f64 = 3.0;
 
 /// How far a matrix is from random initialisation, in units of the line for each sign of training: kurtosis between
 /// uniform and normal, no row or column norm apart from the rest, and no direction above what random values have.
@@ -32,16 +32,31 @@ fn distance(weight: &WeightRecord) -> Option<f64> {
         return Some(f64::INFINITY);
     }
     let values = (kurtosis / 0.2).max(rows / 6.0).max(columns / 6.0);
-    let spectrum = || {
-        let stable_rank = weight.number("spectral", "stable_rank")?;
-        let null = weight.number("spectral", "stable_rank_null")?;
-        let short = weight.matrix.map_or(0, |[out, input]| out.min(input)) as f64;
-        Some((1.0 - stable_rank / null) / (2.5 * short.powf(-2.0 / 3.0)))
-    };
-    match spectrum() {
+    match spectrum(weight) {
         Some(spectrum) => Some(values.max(spectrum)),
         None => (values > 1.0).then_some(values),
     }
+}
+
+/// The same of the spectrum alone.
+fn spectrum(weight: &WeightRecord) -> Option<f64> {
+    let stable_rank = weight.number("spectral", "stable_rank")?;
+    let null = weight.number("spectral", "stable_rank_null")?;
+    let short = weight.matrix.map_or(0, |[out, input]| out.min(input)) as f64;
+    Some((1.0 - stable_rank / null) / (2.5 * short.powf(-2.0 / 3.0)))
+}
+
+/// How many norms are not as initialisation leaves them, where the token embedding is not either: what is around the
+/// matrices was trained.
+fn surroundings(report: &Report) -> usize {
+    let is_trained = |w: &&WeightRecord| {
+        w.role == Role::TokenEmbedding && spectrum(w).is_some_and(|d| d >= CLEAR_TABLE)
+    };
+    if !report.weights.iter().any(|w| is_trained(&w)) {
+        return 0;
+    }
+    let gains = report.weights.iter().filter(|w| w.role == Role::Norm && w.part == Part::Weight);
+    gains.filter(|w| !is_constant(w)).count()
 }
 
 fn is_init_like(weight: &WeightRecord) -> Option<bool> {
@@ -68,13 +83,16 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     let untrained = judged.iter().filter(|(_, distance)| like(*distance)).count();
     let clear = judged.iter().any(|(_, distance)| distance.is_some_and(|d| d >= CLEAR));
     if judged.len() >= FEWEST && !clear && untrained as f64 >= WHOLE * judged.len() as f64 {
-        whole(untrained, judged.len(), out);
+        match surroundings(report) {
+            0 => whole(untrained, judged.len(), out),
+            norms => anew(&judged, norms, out),
+        }
         return;
     }
     if untrained * 2 >= judged.len() {
         return;
     }
-    let told = blocks(&judged, out);
+    let told = blocks(report, &judged, out);
     single(&judged, &told, out);
 }
 
@@ -91,8 +109,26 @@ fn whole(untrained: usize, all: usize, out: &mut Verdicts) {
     );
 }
 
+/// Matrices that were initialised anew in a trained model.
+fn anew(judged: &[(&WeightRecord, Option<f64>)], norms: usize, out: &mut Verdicts) {
+    let message = format!(
+        "all {} matrices of the blocks have the values, norms and spectrum of a random initialisation, and the token embedding and {norms} norms were trained: the blocks were initialised anew",
+        judged.len()
+    );
+    out.push(
+        Finding::new("integrity.reinitialised", Severity::Warning, None, message)
+            .metric("matrices", judged.len() as f64)
+            .weights(judged.iter().map(|(weight, _)| weight.name.as_str()))
+            .advice("reload them from their source: loading with other names leaves the initial values in place"),
+    );
+}
+
 /// Blocks that look initialised as a whole among others that were trained; returns the names of their weights.
-fn blocks<'a>(judged: &[(&'a WeightRecord, Option<f64>)], out: &mut Verdicts) -> Vec<&'a str> {
+fn blocks<'a>(
+    report: &Report,
+    judged: &[(&'a WeightRecord, Option<f64>)],
+    out: &mut Verdicts,
+) -> Vec<&'a str> {
     type Place = (Option<Stack>, u32);
     let mut blocks: BTreeMap<Place, Vec<(&WeightRecord, Option<f64>)>> = BTreeMap::new();
     for (weight, distance) in judged {
@@ -108,17 +144,24 @@ fn blocks<'a>(judged: &[(&'a WeightRecord, Option<f64>)], out: &mut Verdicts) ->
     if fresh == 0 || fresh * 2 >= blocks.len() {
         return told;
     }
-    for ((_, block), members) in blocks.iter().filter(|(_, members)| is_fresh(members)) {
+    for ((stack, block), members) in blocks.iter().filter(|(_, members)| is_fresh(members)) {
         let names: Vec<&str> = members.iter().map(|(weight, _)| weight.name.as_str()).collect();
         let message = format!(
             "block {block} looks freshly initialised: all {} of its matrices have the values, norms and spectrum of random ones, and those of {} other blocks were trained",
             names.len(),
             blocks.len() - fresh
         );
+        // Its norms and biases were reset with it.
+        let vectors = report.weights.iter().filter(|w| {
+            (w.stack, w.block) == (*stack, Some(*block))
+                && w.kind() == Kind::Vector
+                && is_constant(w)
+        });
+        let whole = names.iter().copied().chain(vectors.map(|w| w.name.as_str()));
         out.push(
             Finding::new("integrity.reinitialised", Severity::Warning, None, message)
                 .metric("matrices", names.len() as f64)
-                .weights(names.iter().copied())
+                .weights(whole)
                 .advice("reload the block from its source, unless it was added on purpose and is to be trained"),
         );
         told.extend(names);
@@ -142,21 +185,18 @@ fn single(judged: &[(&WeightRecord, Option<f64>)], told: &[&str], out: &mut Verd
             .filter(|(other, _)| patterns.get(*other) == patterns.get(index))
             .map(|(_, (_, distance))| distance)
             .collect();
-        let trained = others().filter(|(_, (_, distance))| clear(distance)).count();
-        let stands_out = if siblings.len() >= 2 {
-            siblings.iter().all(|distance| clear(distance))
-        } else {
-            trained as f64 >= TRAINED * (judged.len() - 1) as f64
-        };
-        if !stands_out {
+        if siblings.len() < 2 || !siblings.iter().all(|distance| clear(distance)) {
             continue;
         }
-        let message = "kurtosis, norms and spectrum are those of random values: training seems not to have touched it";
+        let message = format!(
+            "kurtosis, norms and spectrum are those of random values, and those of its {} siblings are not: it looks initialised anew, or never trained",
+            siblings.len()
+        );
         let ratio = weight.number("spectral", "stable_rank").unwrap_or(f64::NAN);
         out.push(
-            Finding::new("integrity.untrained", Severity::Info, Some(&weight.name), message)
+            Finding::new("integrity.untrained", Severity::Warning, Some(&weight.name), message)
                 .metric("stable_rank", ratio)
-                .advice("often a pooler or head; fine-tune it before use"),
+                .advice("reload it from its source, or train it: loading with other names leaves initial values in place"),
         );
     }
 }

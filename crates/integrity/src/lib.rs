@@ -169,8 +169,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
         },
         FindingSpec {
             code: "integrity.unexpected",
-            severities: &[Severity::Info],
-            doc: "Tensors that the family named in config.json does not have.",
+            severities: &[Severity::Warning, Severity::Info],
+            doc: "Tensors that the family named in config.json does not have; a warning where whole blocks are beyond the number that config.json says.",
             advice: "harmless when a loader ignores them; otherwise config.json names the wrong family",
         },
         FindingSpec {
@@ -206,7 +206,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "integrity.slice",
             severities: &[Severity::Critical],
-            doc: "Every matrix that does not have the shape of config.json is exactly 1/n of it along one axis: one rank of a tensor-parallel model. One finding for the checkpoint.",
+            doc: "Every matrix that does not have the shape of config.json is exactly 1/n of it along one axis, and all that tensor parallelism cuts are among them: one rank of a tensor-parallel model. One finding for the checkpoint.",
             advice: "join the files of all ranks before use",
         },
         FindingSpec {
@@ -248,13 +248,19 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "integrity.unlike-siblings",
             severities: &[Severity::Warning],
-            doc: "The gains of a norm are more than 30 times larger or smaller than those of the same norm in the other blocks (median of the root mean squares, of at least two).",
+            doc: "The gains of a norm (1 + w where the family multiplies by that) are more than 30 times larger or smaller than those of the same norm in the other blocks (median of the root mean squares, of at least two that are of ordinary size).",
             advice: "compare it with its source: a factor of this size is a fault of conversion or merging, not training",
+        },
+        FindingSpec {
+            code: "integrity.shifted-gains",
+            severities: &[Severity::Warning],
+            doc: "The gains of most norms lie around 0 and have both signs, in a family that multiplies by them: they were stored as w - 1, which other families do.",
+            advice: "add 1 to the gains, or name the family that multiplies by 1 + w in config.json",
         },
         FindingSpec {
             code: "integrity.reinitialised",
             severities: &[Severity::Warning],
-            doc: "All matrices of a block (at least three) look only initialised, and those of most other blocks do not.",
+            doc: "All matrices of a block (at least three) look only initialised, and those of most other blocks do not; or all of the model do, and its token embedding and norms were trained.",
             advice: "reload the block from its source, unless it was added on purpose and is to be trained",
         },
         FindingSpec {
@@ -283,13 +289,19 @@ static DESCRIPTOR: Descriptor = Descriptor {
         },
         FindingSpec {
             code: "integrity.untrained",
-            severities: &[Severity::Info],
-            doc: "All matrices of the model look only initialised (kurtosis, norms and spectrum of random values); or a single one does, where its siblings in other blocks are clearly trained, 1.5 times beyond the line; of queries and keys alone it is never said. Needs the spectrum.",
-            advice: "often a pooler or head that training never touched; fine-tune it before use",
+            severities: &[Severity::Warning, Severity::Info],
+            doc: "All matrices of the model look only initialised (kurtosis, norms and spectrum of random values): info. Or a single one does, where its siblings in other blocks (at least two) are clearly trained, 1.5 times beyond the line: a warning. Of queries and keys alone, and of matrices without siblings, it is never said. Needs the spectrum.",
+            advice: "reload it from its source, or train it: loading with other names leaves initial values in place",
         },
     ],
     causes: &[
         // Strongest first.
+        CauseSpec {
+            code: "integrity.missing",
+            from: Severity::Critical,
+            explains: &["integrity.shape"],
+            reach: Reach::Weights,
+        },
         CauseSpec {
             code: "integrity.damaged",
             from: Severity::Critical,
@@ -340,6 +352,12 @@ static DESCRIPTOR: Descriptor = Descriptor {
         },
         CauseSpec {
             code: "integrity.reinitialised",
+            from: Severity::Warning,
+            explains: ANYTHING,
+            reach: Reach::Weights,
+        },
+        CauseSpec {
+            code: "integrity.untrained",
             from: Severity::Warning,
             explains: ANYTHING,
             reach: Reach::Weights,

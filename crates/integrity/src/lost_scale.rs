@@ -23,7 +23,16 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     if beyond.len() * 2 > matrices.len() {
         most(&beyond, matrices.len(), out);
     } else {
-        for matrix in beyond {
+        // Where all of a role are, what is usual in the others tells.
+        let (alone, roles): (Vec<&Judged<'_>>, Vec<&Judged<'_>>) =
+            beyond.iter().partition(|matrix| {
+                let role = matrix.weight.role;
+                matrices.iter().any(|other| other.weight.role == role && !other.is_beyond())
+            });
+        if roles.len() > 1 {
+            most(&roles, matrices.len(), out);
+        }
+        for matrix in alone {
             single(matrix, &matrices, out);
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weightscope_core::{
-    ErrorScope, FileRecord, Finding, Report, ReportKind, Severity, ShapeMismatch, Verdicts,
-    WeightRecord, without_numbers,
+    ErrorScope, FileRecord, Finding, Kind, Report, ReportKind, Role, Severity, ShapeMismatch,
+    Verdicts, WeightRecord, without_numbers,
 };
 
 use crate::pickles::TRICKS;
@@ -214,7 +214,7 @@ fn slice(report: &Report, empty: &BTreeSet<&str>, out: &mut Verdicts) -> bool {
     let matrices = mismatches.iter().filter(|m| m.shape.len() >= 2).count();
     let Some((_, ranks)) = parts.first().copied() else { return false };
     let same = parts.iter().all(|(_, other)| *other == ranks);
-    if !same || parts.len() < SLICED || parts.len() != matrices {
+    if !same || parts.len() < SLICED || parts.len() != matrices || is_whole(report, &parts) {
         return false;
     }
     let message = format!(
@@ -228,6 +228,26 @@ fn slice(report: &Report, empty: &BTreeSet<&str>, out: &mut Verdicts) -> bool {
             .advice("join the files of all ranks before use"),
     );
     true
+}
+
+/// Whether some of what tensor parallelism cuts in every rank has the shape that config.json implies.
+fn is_whole(report: &Report, parts: &[(&str, u64)]) -> bool {
+    let cut = |role| {
+        matches!(
+            role,
+            Role::AttentionQ
+                | Role::AttentionQkv
+                | Role::AttentionO
+                | Role::MlpGate
+                | Role::MlpUp
+                | Role::MlpGateUp
+                | Role::MlpDown
+        )
+    };
+    let sliced: BTreeSet<&str> = parts.iter().map(|(name, _)| *name).collect();
+    report.weights.iter().any(|w| {
+        cut(w.role) && w.kind() == Kind::Matrix && !sliced.contains(w.source_tensor.as_str())
+    })
 }
 
 /// Towers that config.json declares and of which there is no tensor.
@@ -330,6 +350,7 @@ fn missing(report: &Report, out: &mut Verdicts) {
             names.push(name);
         }
     }
+    experts(report, &mut names, out);
     let listed = &names[..names.len().min(LISTED)];
     for name in listed {
         let message = format!("missing: {name}");
@@ -350,12 +371,79 @@ fn missing(report: &Report, out: &mut Verdicts) {
     }
 }
 
+/// The number behind `experts` in a name.
+fn expert_of(name: &str) -> Option<u64> {
+    let mut words = name.split('.');
+    words.find(|word| *word == "experts")?;
+    words.next()?.parse().ok()
+}
+
+/// One finding for experts of which every block lacks everything, whose names are taken out.
+fn experts(report: &Report, names: &mut Vec<&str>, out: &mut Verdicts) {
+    let found: BTreeSet<u64> = report
+        .weights
+        .iter()
+        .filter(|w| w.part.is_parameter())
+        .filter_map(|w| expert_of(&w.source_tensor))
+        .collect();
+    let absent: BTreeSet<u64> =
+        names.iter().filter_map(|name| expert_of(name)).filter(|e| !found.contains(e)).collect();
+    if found.is_empty() || absent.is_empty() {
+        return;
+    }
+    let is_told = |name: &str| expert_of(name).is_some_and(|expert| absent.contains(&expert));
+    let tensors = names.iter().filter(|name| is_told(name)).count();
+    names.retain(|name| !is_told(name));
+    let listed: Vec<String> = absent.iter().map(u64::to_string).collect();
+    let which = match listed.as_slice() {
+        [one] => format!("expert {one}"),
+        [few @ .., last] => format!("experts {} and {last}", few.join(", ")),
+        [] => return,
+    };
+    let message = format!(
+        "missing: {which} of every block ({tensors} tensors); config.json says {} experts, the files have {}",
+        found.len() + absent.len(),
+        found.len()
+    );
+    // Routers that are as wide as there are experts say that config.json is wrong, not the files.
+    let fits = |m: &&ShapeMismatch| m.shape.first() == Some(&(found.len() as u64));
+    let routers: Vec<&str> = report
+        .models
+        .iter()
+        .flat_map(|model| &model.misshapen)
+        .filter(fits)
+        .filter(|m| {
+            report.weights.iter().any(|w| w.source_tensor == m.name && w.role == Role::Router)
+        })
+        .map(|m| m.name.as_str())
+        .collect();
+    let advice = if routers.is_empty() {
+        "download or export the checkpoint again; loaders would fill the gap with random values"
+    } else {
+        "correct the number of experts in config.json: the routers choose among as many as the files have"
+    };
+    out.push(
+        Finding::new("integrity.missing", Severity::Critical, None, message)
+            .metric("missing", tensors as f64)
+            .weights(routers)
+            .advice(advice),
+    );
+}
+
 fn shapes(report: &Report, empty: &BTreeSet<&str>, sliced: bool, out: &mut Verdicts) {
     if sliced {
         return;
     }
-    let mismatches = report.models.iter().flat_map(|m| &m.misshapen);
-    for mismatch in mismatches.filter(|m| !empty.contains(m.name.as_str())) {
+    let mismatches: Vec<&ShapeMismatch> = report
+        .models
+        .iter()
+        .flat_map(|m| &m.misshapen)
+        .filter(|m| !empty.contains(m.name.as_str()))
+        .collect();
+    if vocabulary(report, &mismatches, out) || heads(report, &mismatches, out) {
+        return;
+    }
+    for mismatch in mismatches {
         let message = format!(
             "its shape is {:?}, config.json implies {:?}",
             mismatch.shape, mismatch.expected
@@ -368,10 +456,139 @@ fn shapes(report: &Report, empty: &BTreeSet<&str>, sliced: bool, out: &mut Verdi
     }
 }
 
+/// What the tensors of these mismatches do.
+fn roles(report: &Report, mismatches: &[&ShapeMismatch]) -> Vec<Role> {
+    let role = |m: &&ShapeMismatch| {
+        report.weights.iter().find(|w| w.source_tensor == m.name).map_or(Role::Other, |w| w.role)
+    };
+    mismatches.iter().map(role).collect()
+}
+
+/// How many rows all of them have, and how many config.json implies, where nothing else differs.
+fn same_rows(mismatches: &[&ShapeMismatch]) -> Option<[u64; 2]> {
+    let rows = |m: &ShapeMismatch| {
+        let (is, rest) = m.shape.split_first()?;
+        let (should, expected) = m.expected.split_first()?;
+        (rest == expected).then_some([*is, *should])
+    };
+    let first = rows(mismatches.first()?)?;
+    mismatches.iter().all(|m| rows(m) == Some(first)).then_some(first)
+}
+
+/// One finding where tables of tokens alone have another number of rows, and the same one; whether it is that.
+fn vocabulary(report: &Report, mismatches: &[&ShapeMismatch], out: &mut Verdicts) -> bool {
+    let Some([is, should]) = same_rows(mismatches) else { return false };
+    let roles = roles(report, mismatches);
+    let is_table = |role: &Role| matches!(role, Role::TokenEmbedding | Role::Head);
+    if !roles.contains(&Role::TokenEmbedding) || !roles.iter().all(is_table) {
+        return false;
+    }
+    let (tables, have) = if mismatches.len() == 1 { ("table", "has") } else { ("tables", "have") };
+    let message =
+        format!("config.json's vocab_size is {should}, the {tables} of tokens {have} {is} rows");
+    out.push(
+        Finding::new("integrity.shape", Severity::Critical, None, message)
+            .metric("shape", f64::NAN)
+            .weights(mismatches.iter().map(|m| m.name.as_str()))
+            .advice("set vocab_size to what the tables have (tokens were added or cut after config.json was written), and look whether the tokenizer agrees"),
+    );
+    true
+}
+
+/// Narrower heads than this are no reading of a shape.
+const HEAD: u64 = 8;
+
+/// One finding where keys and values alone have another number of rows, and the same one; whether it is that.
+fn heads(report: &Report, mismatches: &[&ShapeMismatch], out: &mut Verdicts) -> bool {
+    let Some([is, should]) = same_rows(mismatches) else { return false };
+    let roles = roles(report, mismatches);
+    if !roles.iter().all(|role| matches!(role, Role::AttentionK | Role::AttentionV)) {
+        return false;
+    }
+    let [model] = report.models.as_slice() else { return false };
+    let (Some(heads), Some(width)) = (model.heads, model.head_dim.filter(|width| *width > 0))
+    else {
+        return false;
+    };
+    let key_values = model.kv_heads.unwrap_or(should / width).max(1);
+    let mut readings = Vec::new();
+    if is > 0 && is % width == 0 {
+        readings.push(format!("{} key-value heads of {width}", is / width));
+    }
+    let narrower = is / key_values;
+    if is % key_values == 0 && narrower >= HEAD && (heads * width) % narrower == 0 {
+        readings.push(format!(
+            "{} heads of {narrower} with {key_values} key-value heads",
+            heads * width / narrower
+        ));
+    }
+    if readings.is_empty() {
+        return false;
+    }
+    let message = format!(
+        "config.json says {heads} heads of {width} and {key_values} key-value heads ({should} rows); keys and values have {is} rows, which fits {}",
+        readings.join(", or ")
+    );
+    out.push(
+        Finding::new("integrity.shape", Severity::Critical, None, message)
+            .metric("shape", f64::NAN)
+            .weights(mismatches.iter().map(|m| m.name.as_str()))
+            .advice("correct num_attention_heads or num_key_value_heads: the other matrices fit, so nothing is missing"),
+    );
+    true
+}
+
+/// Blocks of which everything is unexpected, with their tensors, where they are the last ones of a single tower:
+/// first block beyond, and last.
+fn beyond(report: &Report, unexpected: &BTreeSet<&str>) -> Option<(u32, u32, Vec<String>)> {
+    let mut blocks: BTreeMap<u32, (bool, Vec<String>)> = BTreeMap::new();
+    let in_blocks = report.weights.iter().filter(|w| w.part.is_parameter());
+    for (weight, block) in in_blocks.filter_map(|w| Some((w, w.block?))) {
+        let (all, names) = blocks.entry(block).or_insert((true, Vec::new()));
+        *all &= unexpected.contains(weight.source_tensor.as_str());
+        names.push(weight.source_tensor.clone());
+    }
+    let first =
+        blocks.iter().rev().take_while(|(_, (all, _))| *all).map(|(block, _)| *block).last()?;
+    let last = *blocks.keys().next_back()?;
+    let kept = blocks.range(..first).all(|(_, (all, _))| !all);
+    let names: Vec<String> =
+        blocks.range(first..).flat_map(|(_, (_, names))| names.iter().cloned()).collect();
+    (first > 0 && kept).then_some((first, last, names))
+}
+
 fn unexpected(report: &Report, out: &mut Verdicts) {
     for model in report.models.iter().filter(|m| !m.unexpected.is_empty()) {
-        let shown: Vec<&str> = model.unexpected.iter().take(5).map(String::as_str).collect();
-        let count = model.unexpected.len();
+        let mut names: Vec<&str> = model.unexpected.iter().map(String::as_str).collect();
+        let all: BTreeSet<&str> = names.iter().copied().collect();
+        // Towers have blocks of their own, which config.json counts apart.
+        if model.towers.len() < 2
+            && let Some((first, last, tensors)) = beyond(report, &all)
+        {
+            let which = if first == last {
+                format!("block {first}")
+            } else {
+                format!("blocks {first} to {last}")
+            };
+            let is = if first == last { "is" } else { "are" };
+            let message = format!(
+                "{which} ({} tensors) {is} beyond config.json's {first} blocks: loaders leave {} out",
+                tensors.len(),
+                if first == last { "it" } else { "them" }
+            );
+            out.push(
+                Finding::new("integrity.unexpected", Severity::Warning, None, message)
+                    .metric("unexpected", tensors.len() as f64)
+                    .weights(tensors.iter().map(String::as_str))
+                    .advice("correct num_hidden_layers if the blocks belong to the model"),
+            );
+            names.retain(|name| !tensors.iter().any(|other| other == name));
+            if names.is_empty() {
+                continue;
+            }
+        }
+        let shown: Vec<&str> = names.iter().take(5).copied().collect();
+        let count = names.len();
         let more = if count > shown.len() {
             format!(" and {} more", count - shown.len())
         } else {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use weightscope_core::{Finding, Kind, Part, Report, Severity, Value, Verdicts, WeightRecord};
+use weightscope_core::{
+    Finding, Kind, Part, Report, Role, Severity, Value, Verdicts, WeightRecord,
+};
 
 use crate::factors::Factors;
 use crate::{ID, init_like};
@@ -140,7 +142,7 @@ fn all_zero(report: &Report, out: &mut Verdicts) {
         let whole_role = siblings.len() >= 2 && siblings.iter().all(|w| is_zero(w));
         for weight in members.iter().filter(|w| is_zero(w)) {
             let (severity, meaning) = if !whole_role {
-                (Severity::Critical, "its layer passes nothing on")
+                (Severity::Critical, without(weight))
             } else if init_like::share_of_others(report, weight) > 0.9 {
                 (
                     Severity::Info,
@@ -163,6 +165,26 @@ fn all_zero(report: &Report, out: &mut Verdicts) {
                     }),
             );
         }
+    }
+}
+
+/// What follows from a table of zeros.
+fn without(weight: &WeightRecord) -> &'static str {
+    if weight.name.contains("relative_attention_bias") {
+        return "attention does not know how far apart positions are";
+    }
+    match weight.role {
+        Role::PositionEmbedding => "all positions look the same",
+        Role::TypeEmbedding => "the types of tokens (first and second text, say) look the same",
+        Role::TokenEmbedding => "all tokens look the same",
+        Role::Head => "all answers are equally likely",
+        Role::Router => "all experts are equally likely",
+        Role::AttentionQ | Role::AttentionK | Role::AttentionQDown | Role::AttentionQUp => {
+            "its attention looks at all positions alike"
+        }
+        Role::AttentionV | Role::AttentionO | Role::AttentionQkv => "its attention adds nothing",
+        Role::MlpGate | Role::MlpUp | Role::MlpGateUp | Role::MlpDown => "its MLP adds nothing",
+        _ => "what it computes from its input is nothing (or its bias alone)",
     }
 }
 

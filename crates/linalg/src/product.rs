@@ -44,7 +44,7 @@ pub fn product_singular_values<L: Matrix, R: Matrix<Error = L::Error>>(
     }
     let exact = Options { exact: true };
     let largest = |small: &Small| -> Result<f64, SpectrumError<L::Error>> {
-        let values = small.singular_values(&exact, monitor)?;
+        let values = small.singular_values(exact, monitor)?;
         Ok(values.first().copied().unwrap_or(0.0))
     };
     let left = Small::left(left, monitor)?;
@@ -58,7 +58,7 @@ pub fn product_singular_values<L: Matrix, R: Matrix<Error = L::Error>>(
     let unscaled = |s: f64| s / left.scale / right.scale;
     let core = Small { values: core, scale: 1.0 };
     let values: Vec<f64> =
-        core.singular_values(&exact, monitor)?.into_iter().map(unscaled).collect();
+        core.singular_values(exact, monitor)?.into_iter().map(unscaled).collect();
     if values.iter().any(|s| !s.is_finite()) {
         return Err(SpectrumError::NotFinite);
     }
@@ -146,7 +146,7 @@ impl Small {
     /// Of what is held, times the scale.
     fn singular_values<E: Send>(
         &self,
-        options: &Options,
+        options: Options,
         monitor: &dyn Monitor,
     ) -> Result<Vec<f64>, SpectrumError<E>> {
         let (rows, columns) = self.values.shape();
@@ -154,7 +154,7 @@ impl Small {
             .flat_map(|i| self.values.row(i).iter().copied().collect::<Vec<f64>>())
             .collect();
         let Some(dense) = Dense::new(&values, rows, columns) else { return Ok(Vec::new()) };
-        match singular_values(&dense, options, monitor) {
+        match singular_values(&dense, &options, monitor) {
             Ok(spectrum) => Ok(spectrum.singular_values),
             Err(SpectrumError::Stopped) => Err(SpectrumError::Stopped),
             Err(SpectrumError::NotFinite) => Err(SpectrumError::NotFinite),

@@ -58,7 +58,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "quantization.outliers",
             severities: &[Severity::Warning, Severity::Critical, Severity::Info],
-            doc: "More than 1 % of the values (critical: 10 %) lie beyond 3 interquartile ranges, and 4-bit integers in groups of 128 lose 4 dB more than with normal weights (8-bit integers per output where rows are shorter). Random weights have at most 0.05 % and lose 0.8 dB more at most. With absolute lines the share alone decides: 0.1, 1 and 10 %.",
+            doc: "More than 1 % of the values (critical: 10 %) lie beyond 3 interquartile ranges, and 4-bit integers in groups of 128 lose 4 dB more than with normal weights (8-bit integers per output where rows are shorter). Random weights have at most 0.05 % and lose 0.8 dB more at most. Of matrices outside of blocks, info at most. With absolute lines the share alone decides: 0.1, 1 and 10 %.",
             advice: "smaller groups, or more bits here",
         },
         FindingSpec {

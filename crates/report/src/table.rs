@@ -322,6 +322,12 @@ fn rows<'a>(group: &FindingGroup<'a>, top: usize) -> Vec<Entry<'a>> {
         // One finding on several weights names them by their blocks.
         let name = match &f.weight {
             Some(name) => name.clone(),
+            // Many that do not fold would crowd out what is said of them.
+            None if folded(&f.weights.iter().map(String::as_str).collect::<Vec<_>>()).len()
+                > overview::NAMES =>
+            {
+                String::new()
+            }
             None => overview::names_of(&f.weights),
         };
         Entry { name, message: f.message.clone(), advice: advice(f), count: 1 }

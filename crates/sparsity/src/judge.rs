@@ -55,6 +55,51 @@ fn counted(weight: &WeightRecord, metric: &str) -> (u64, Vec<u64>) {
     (count, first.iter().filter_map(Value::as_u64).collect())
 }
 
+/// Fewest zero lines side by side that are lost data where the matrices beside theirs have values.
+const RUN: u64 = 8;
+
+/// First and last of the zero lines of a weight, where there are [`RUN`] or more in one run and nowhere else.
+fn run(weight: &WeightRecord, metric: &str) -> Option<[u64; 2]> {
+    let value = weight.metric(ID, metric)?;
+    let count = value.get("count")?.as_u64()?;
+    let first = value.get("first")?.items().first()?.as_u64()?;
+    let last = value.get("last")?.as_u64()?;
+    (count >= RUN && last.checked_sub(first)?.checked_add(1)? == count).then_some([first, last])
+}
+
+/// Zero lines in one run on the neurons of an MLP, which its other matrices do not share.
+fn lost(weight: &WeightRecord, rows: bool, partners: &[&WeightRecord]) -> Option<Finding> {
+    let (lines, what) = if rows { ("zero_rows", "rows") } else { ("zero_columns", "columns") };
+    let [first, last] = run(weight, lines)?;
+    let shares = |partner: &&&WeightRecord| {
+        let lines = if partner.role == Role::MlpDown { "dead_columns" } else { "dead_rows" };
+        counted(partner, lines).0 > 0
+    };
+    if partners.is_empty() || partners.iter().any(|partner| shares(&partner)) {
+        return None;
+    }
+    let others: Vec<&str> = partners.iter().map(|partner| own_name(&partner.name)).collect();
+    let count = last.saturating_sub(first).saturating_add(1);
+    let have = if others.len() == 1 { "has" } else { "have" };
+    let message = format!(
+        "{what} {first} to {last} are all zero, in one run, and {} {have} values for these neurons: data that was lost, not pruned",
+        others.join(" and ")
+    );
+    Some(
+        Finding::new("sparsity.dead-units", Severity::Critical, Some(&weight.name), message)
+            .metric(lines, count as f64)
+            .threshold(0.0)
+            .reference(ReferenceKind::Siblings, 0.0)
+            .advice("compare it with its source, and get the file again: an interrupted write leaves such a hole"),
+    )
+}
+
+/// The last word of a module's name.
+fn own_name(name: &str) -> &str {
+    let module = name.strip_suffix(".weight").unwrap_or(name);
+    module.rsplit('.').next().unwrap_or(module)
+}
+
 /// The matrices of one MLP, as far as it has them.
 #[derive(Default)]
 struct Mlp<'a> {
@@ -97,6 +142,15 @@ fn neurons<'a>(report: &'a Report, out: &mut Verdicts) -> BTreeSet<&'a str> {
         let (count, listed) = counted(first, "coupled_dead");
         let mut alone: Vec<u64> = inputs.clone().map(rows).collect();
         alone.push(counted(down, "dead_columns").0);
+        let all: Vec<&WeightRecord> = inputs.clone().chain([down]).collect();
+        for weight in &all {
+            let partners: Vec<&WeightRecord> =
+                all.iter().copied().filter(|other| other.name != weight.name).collect();
+            if let Some(finding) = lost(weight, weight.role != Role::MlpDown, &partners) {
+                told.insert(weight.name.as_str());
+                out.push(finding);
+            }
+        }
         let one_matrix = alone.iter().filter(|n| **n > 0).count() == 1;
         if count == 0 || one_matrix || alone.iter().any(|n| *n > count) {
             continue;
@@ -175,7 +229,7 @@ fn advice(role: Role, is_rows: bool) -> &'static str {
             "without a bias these neurons return zero: remove them without loss, in all matrices of the MLP together"
         }
         (Role::MlpUp | Role::MlpGateUp, true) => {
-            "without a bias these neurons return a constant: remove them, in all matrices of the MLP together; with one, move what they return into the next bias"
+            "without a bias these neurons return zero: remove them, in all matrices of the MLP together; with one they may return a constant, which goes into the next bias"
         }
         (Role::AttentionQ | Role::AttentionK | Role::AttentionQkv, true) => {
             "rows of a head cannot be removed alone (the other of q and k, and rotary pairs, have them too): find out why training left them"

@@ -62,17 +62,17 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new("zero_fraction", "", "Share of finite values that are exactly zero, 0 to 1.").trend(),
         MetricSpec::new("below", "", "Share of magnitudes below each absolute threshold: [{threshold, fraction}] at 1e-8 1e-6 1e-4 1e-3 1e-2."),
         MetricSpec::new("below_rms", "", "Share of magnitudes below each multiple of the root mean square: [{threshold, fraction}] at 1e-3 1e-2 1e-1. A normal has 0.08 % below 1e-3 and 8 % below 1e-1."),
-        MetricSpec::new("zero_rows", "", "Output units whose weights are all zero: {count, first}, the first 16 indices."),
-        MetricSpec::new("zero_columns", "", "Input features whose weights are all zero: {count, first}."),
-        MetricSpec::new("dead_rows", "", "Output units with a norm of at most 1e-3 of the 90th percentile of the rows (zero rows included): {count, first}."),
-        MetricSpec::new("dead_columns", "", "Input features with a norm of at most 1e-3 of the 90th percentile of the columns: {count, first}."),
+        MetricSpec::new("zero_rows", "", "Output units whose weights are all zero: {count, first, last}, the first 16 indices."),
+        MetricSpec::new("zero_columns", "", "Input features whose weights are all zero: {count, first, last}."),
+        MetricSpec::new("dead_rows", "", "Output units with a norm of at most 1e-3 of the 90th percentile of the rows (zero rows included): {count, first, last}."),
+        MetricSpec::new("dead_columns", "", "Input features with a norm of at most 1e-3 of the 90th percentile of the columns: {count, first, last}."),
         MetricSpec::new("nm_2_4_fraction", "", "Share of full groups of 4 consecutive inputs with at least 2 zeros: 1 is 2:4 structured sparsity (Mishra et al., arXiv 2104.08378)."),
         MetricSpec::new("nm_2_4_energy_loss", "", "Energy of the two smallest magnitudes of every group of 4 inputs, over the whole energy: what 2:4 pruning by magnitude would take; 0.14 for a normal.").trend(),
         MetricSpec::new("hoyer", "", "Hoyer sparseness (sqrt n - l1/l2)/(sqrt n - 1), 0 for equal magnitudes to 1 for a single value; about 0.2 for a normal (Hoyer 2004).").trend(),
         MetricSpec::new("magnitude_quantiles", "weight", "Quantiles of the magnitudes: {p10, p25, p50, p75, p90}."),
         MetricSpec::new("energy_kept_at", "", "Share of the energy left when the smallest 10 .. 90 % of the magnitudes are pruned: [{pruned, kept}]."),
         MetricSpec::new("prunable", "", "Largest share of smallest magnitudes that can go while 99 % of the energy stays: about 0.26 for a normal.").trend(),
-        MetricSpec::new("coupled_dead", "", "Neurons of an MLP whose gate row (of a gated one), up row and down column together are dead (product of their norms at most 1e-6 of the 90th percentile): {count, first}. Recorded with the gate, or up where there is none."),
+        MetricSpec::new("coupled_dead", "", "Neurons of an MLP whose gate row (of a gated one), up row and down column together are dead (product of their norms at most 1e-6 of the 90th percentile): {count, first, last}. Recorded with the gate, or up where there is none."),
         MetricSpec::new("collapsed_units", "", "Neurons that are not dead but whose product of norms is at most 0.05 of the 90th percentile, up to the widest step between two of them: {count, first, strongest (of them, as a share of the 90th percentile), next (the weakest of the others)}. Recorded as coupled_dead."),
     ],
     parameters: &[
@@ -151,12 +151,20 @@ fn norms(energies: &[f64]) -> Vec<f64> {
     energies.iter().map(|e| e.sqrt()).collect()
 }
 
-/// Indices at or below `line` as `{count, first}`.
+/// Indices at or below `line` as `{count, first, last}`.
 fn indices(values: &[f64], line: f64) -> weightscope_core::Value {
     let hits: Vec<u64> =
         (0u64..).zip(values).filter(|(_, v)| **v <= line).map(|(index, _)| index).collect();
     let first: weightscope_core::Value = hits.iter().take(16).copied().collect();
-    weightscope_core::Value::map([("count", (hits.len() as u64).into()), ("first", first)])
+    let count = weightscope_core::Value::from(hits.len() as u64);
+    match hits.last() {
+        Some(last) => weightscope_core::Value::map([
+            ("count", count),
+            ("first", first),
+            ("last", (*last).into()),
+        ]),
+        None => weightscope_core::Value::map([("count", count), ("first", first)]),
+    }
 }
 
 /// What a unit is held against: the 90th percentile of all, 0 when there are none. The median may be dead itself.

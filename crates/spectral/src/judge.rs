@@ -15,7 +15,7 @@ use crate::parameters::{
     ABSOLUTE_KAPPA, ABSOLUTE_KAPPA_CRITICAL, ABSOLUTE_KAPPA_INFO, ABSOLUTE_LINES,
     ABSOLUTE_STABLE_RANK, ALPHA_HIGH, ALPHA_LOW, ALPHA_MAX_KS, ALPHA_MIN_GOF, ALPHA_MIN_TAIL,
     CHANCE, DOMINANT, DOMINANT_INFO, KAPPA, KAPPA_CRITICAL, KAPPA_TRIMMED, KAPPA_TRIMMED_CRITICAL,
-    LOW_RANK, NOISE_MARGIN, RANK_MARGIN, RANK_SHARE, RANK_SHARE_CRITICAL,
+    LOW_RANK, NOISE_MARGIN, RANK_MARGIN, RANK_SHARE, RANK_SHARE_CRITICAL, RANK_SHARE_SMOOTH,
 };
 use crate::record::stable_rank_null;
 use weightscope_linalg::independent_norm;
@@ -44,7 +44,12 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
                 out.facts.extend(context.low_rank(matrix));
             }
         }
-        out.findings.extend(deficient.into_iter().chain(dominant));
+        match deficient {
+            // A few smallest values below rounding are a fact of storage.
+            Some(finding) if finding.severity == Severity::Info => out.fact(finding),
+            finding => out.findings.extend(finding),
+        }
+        out.findings.extend(dominant);
         out.facts.extend(context.alpha(matrix));
     }
 }
@@ -72,6 +77,11 @@ struct Judged<'a> {
 const BREAK: f64 = 1.5;
 /// What lies below the break has no more than so many times the energy of the rounding errors.
 const ERROR_ENERGY: f64 = 1.5;
+
+/// A spectrum that ends at a rank falls by so much there, at most [`BREAK_PLACES`] values beside the line of rounding.
+/// Small trained matrices whose smallest values lie below rounding fall without a break, by 1.6 at most.
+const EXACT_BREAK: f64 = 2.0;
+const BREAK_PLACES: usize = 2;
 
 impl<'a> Judged<'a> {
     fn of(weight: &'a WeightRecord) -> Option<Self> {
@@ -159,6 +169,19 @@ impl<'a> Judged<'a> {
         self.sigma.len() as u64
     }
 
+    /// Whether the spectrum ends where `kept` says, or falls on smoothly.
+    fn ends(&self, kept: u64) -> bool {
+        // Of steps of blocks and codes, `kept` is such an end.
+        let first = (kept as usize).saturating_sub(BREAK_PLACES + 1);
+        self.errors.is_some()
+            || self
+                .sigma
+                .windows(2)
+                .skip(first)
+                .take(2 * BREAK_PLACES + 1)
+                .any(|pair| matches!(pair, [before, next] if *before > EXACT_BREAK * next))
+    }
+
     /// Rank in f64, dead lines left out.
     fn numerical_rank(&self) -> u64 {
         above(&self.sigma, negligible(self.largest, self.long()))
@@ -197,7 +220,12 @@ impl Context<'_> {
         }
         let missing = if is_lost { lost } else { singular };
         let is_critical = missing > self.line(&RANK_SHARE_CRITICAL) * count;
-        let severity = if is_critical { Severity::Critical } else { Severity::Warning };
+        let is_rank = !is_lost || m.ends(kept) || lost > self.line(&RANK_SHARE_SMOOTH) * count;
+        let severity = match (is_critical, is_rank) {
+            (true, _) => Severity::Critical,
+            (false, true) => Severity::Warning,
+            (false, false) => Severity::Info,
+        };
         let finding = if is_lost {
             let message = format!(
                 "{kept} of {count} singular values are above what {} rounding of this matrix leaves ({}); a random matrix keeps {}",
@@ -218,11 +246,11 @@ impl Context<'_> {
                 .threshold(count)
                 .reference(ReferenceKind::Gaussian, count)
         };
-        Some(
-            finding.advice(
-                "prune to that rank without loss; a merged low-rank factor looks like this",
-            ),
-        )
+        Some(finding.advice(if is_rank {
+            "prune to that rank without loss; a merged low-rank factor looks like this"
+        } else {
+            "nothing to do: the smallest values fall below rounding one by one, and there is no rank at which they end"
+        }))
     }
 
     fn ill_conditioned(&self, m: &Judged<'_>) -> Option<Finding> {

@@ -104,8 +104,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
         },
         FindingSpec {
             code: "spectral.rank-deficient",
-            severities: &[Severity::Warning, Severity::Critical],
-            doc: "At least 5 % of the singular values (critical: half) are below the storage noise, and 6 more than random weights lose there; or the matrix is singular in f64. The count of values above the noise is the rank that a low-rank matrix had before it was rounded. Random matrices lose 1.9 more than expected at most. Dead rows and columns are left out first; 8-bit types are not judged, since their scales are stored apart.",
+            severities: &[Severity::Warning, Severity::Critical, Severity::Info],
+            doc: "At least 5 % of the singular values (critical: half) are below the storage noise, and 6 more than random weights lose there, and the spectrum ends with a break (a factor 2) or loses a quarter; without either it is a fact (info). Or the matrix is singular in f64. The count of values above the noise is the rank that a low-rank matrix had before it was rounded. Random matrices lose 1.9 more than expected at most. Dead rows and columns are left out first; 8-bit types are not judged, since their scales are stored apart.",
             advice: "prune to that rank without loss; a merged low-rank factor looks like this",
         },
         FindingSpec {

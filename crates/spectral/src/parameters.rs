@@ -23,6 +23,7 @@ parameters! {
     NOISE_MARGIN = "noise_margin", 2.0, "A singular value is resolved above so many times the storage noise.";
     RANK_SHARE = "rank_share", 0.05, "Share of lost singular values that makes a matrix rank-deficient.";
     RANK_MARGIN = "rank_margin", 6.0, "And how many more than random weights lose.";
+    RANK_SHARE_SMOOTH = "rank_share_smooth", 0.25, "Share of lost singular values that makes a matrix rank-deficient where its spectrum falls below rounding without a break.";
     RANK_SHARE_CRITICAL = "rank_share_critical", 0.5, "Share of lost singular values that is critical.";
     DOMINANT = "dominant", 0.02, "Stable rank over that of a random matrix below which one direction dominates.";
     DOMINANT_INFO = "dominant_info", 0.05, "The same, worth knowing.";

@@ -14,20 +14,26 @@ const HEAD_NORM: Need = Need::AnyOf(&[
 ]);
 const SPELT_OUT: Need = Need::For(&["hunyuan_v1_dense"]);
 const ANY_BIAS: Need = Need::Flag("use_bias");
+/// Queries, keys and values have a bias and what joins the heads has none, whatever config.json says.
+const QWEN2: Need = Need::For(&[
+    "qwen2",
+    "qwen2_moe",
+    "qwen2_vl",
+    "qwen2_vl_text",
+    "qwen2_5_vl",
+    "qwen2_5_vl_text",
+]);
 /// The map behind the heads goes without in these; Seed-OSS says it apart.
 const OUT_BIAS: Need = Need::AnyOf(&[
     Need::AllOf(&[
         Need::Flag("attention_bias"),
         Need::Not(&Need::For(&["seed_oss", "glm", "glm4", "glm4_moe"])),
+        Need::Not(&QWEN2),
     ]),
     Need::Flag("attention_out_bias"),
     ANY_BIAS,
 ]);
-const QKV_BIAS: Need = Need::AnyOf(&[
-    Need::Flag("attention_bias"),
-    ANY_BIAS,
-    Need::For(&["qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl"]),
-]);
+const QKV_BIAS: Need = Need::AnyOf(&[Need::Flag("attention_bias"), ANY_BIAS, QWEN2]);
 const MLP_BIAS: Need = Need::AnyOf(&[Need::Flag("mlp_bias"), ANY_BIAS]);
 
 pub(super) const FAMILY: Family = Family {
