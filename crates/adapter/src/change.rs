@@ -82,11 +82,13 @@ impl Analyzer for AdapterChange {
         }
         let pairs = (Pair::of(*a, *b)?, Pair::of(*other_a, *other_b)?);
         let (Some(base), Some(tuned)) = pairs else {
-            return undefined(out, NOT_FINITE);
+            undefined(out, NOT_FINITE);
+            return Ok(());
         };
         let sizes = [b.size()[0], a.size()[1]] == [other_b.size()[0], other_a.size()[1]];
         if !sizes || base.experts != tuned.experts {
-            return undefined(out, "the two products have other shapes");
+            undefined(out, "the two products have other shapes");
+            return Ok(());
         }
         out.metric("rank", base.rank());
         out.metric("other_rank", tuned.rank());
@@ -120,13 +122,12 @@ impl Analyzer for AdapterChange {
 }
 
 /// Every metric that was not written does not exist, for this reason.
-fn undefined(out: &mut Output, why: &str) -> Result<(), AnalyzeError> {
+fn undefined(out: &mut Output, why: &str) {
     for metric in DESCRIPTOR.metrics {
         if !out.metrics.contains_key(metric.key) {
             out.undefined(metric.key, why);
         }
     }
-    Ok(())
 }
 
 /// One module in both.
@@ -212,31 +213,37 @@ fn judge(report: &Report, out: &mut Verdicts) {
         ));
         proof.push(evidence(d / m, "product_relative_l2"));
     }
-    let mut message = parts.join(" ");
+    let mut clauses = vec![parts.join(" ")];
     if m > 0.0 && n > 0.0 {
         let cosine = (0.5 * (m / n + n / m - (d / m) * (d / n))).clamp(-1.0, 1.0);
-        message += &format!(", cosine {}", round(cosine));
+        if let Some(first) = clauses.first_mut() {
+            *first = format!("{first}, cosine {}", round(cosine));
+        }
         proof.push(evidence(cosine, "product_cosine"));
     }
     for (side, index) in [("BASE", 0), ("TUNED", 1)] {
         let silent: Vec<&Changed<'_>> =
             moved.iter().copied().filter(|m| m.norms.get(index) == Some(&0.0)).collect();
         if !silent.is_empty() {
-            message +=
-                &format!("; {side} adds nothing in {} of them ({})", silent.len(), kinds(&silent));
+            clauses.push(format!(
+                "{side} adds nothing in {} of them ({})",
+                silent.len(),
+                kinds(&silent)
+            ));
         }
     }
     let mut movers = moved.clone();
     let relative = |m: &Changed<'_>| if m.norms[0] > 0.0 { m.distance / m.norms[0] } else { 0.0 };
     movers.sort_by(|a, b| relative(b).total_cmp(&relative(a)));
     if let Some(largest) = movers.first().filter(|largest| relative(largest) > 0.0) {
-        message += &format!("; most in {} ({})", largest.module, round(relative(largest)));
+        clauses.push(format!("most in {} ({})", largest.module, round(relative(largest))));
         proof.push(Evidence {
             weight: Some(largest.record.name.clone()),
             metric: Key::Borrowed("product_relative_l2"),
             value: relative(largest),
         });
     }
+    let mut message = clauses.join("; ");
     message += &ranks;
     conclude("adapter_change.changed", format!("{message}{apart}"), proof);
 }

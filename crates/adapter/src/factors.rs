@@ -97,7 +97,9 @@ impl Part<'_> {
                 }
             }
         }
-        into.iter_mut().for_each(|value| *value *= self.scale);
+        for value in into {
+            *value *= self.scale;
+        }
         Ok(())
     }
 }

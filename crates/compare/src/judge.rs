@@ -81,14 +81,17 @@ fn beside_factors(pairs: &[Pair<'_>], out: &mut Verdicts) {
     if whole.is_empty() {
         return;
     }
-    let mut message = match changed.len() {
+    let message = match changed.len() {
         0 => format!("{} beside the factors: identical", weights(whole.len())),
         n => format!("{n} of {} beside the factors changed", weights(whole.len())),
     };
-    if let Some(relative) = whole_relative(&changed).filter(|_| !changed.is_empty()) {
-        let names = names(changed.iter().map(|p| p.record.name.as_str()));
-        message += &format!(" by {} ({names})", number(relative));
-    }
+    let message = match whole_relative(&changed).filter(|_| !changed.is_empty()) {
+        Some(relative) => {
+            let names = names(changed.iter().map(|p| p.record.name.as_str()));
+            format!("{message} by {} ({names})", number(relative))
+        }
+        None => message,
+    };
     conclude(out, "compare.beside-factors", message, evidence_of(&changed, "relative_l2"));
 }
 
