@@ -114,9 +114,9 @@ pub(crate) fn run(job: Job, registry: Registry) -> Exit {
     let display = args.display;
     let color = output::is_colored(display.color.color, &std::io::stderr());
     let mut progress = Progress::new(!args.no_progress && !display.quiet, display.verbose, color);
-    let result = found.and_then(|inputs| {
+    let result = found.map(|inputs| {
         let result = request.job.run(&inputs, prepared, &mut |event| progress.observe(event));
-        Ok(result.map(|report| (report, inputs)))
+        result.map(|report| (report, inputs))
     });
     progress.finish();
     let (report, exit) = match result {
