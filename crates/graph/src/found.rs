@@ -138,7 +138,7 @@ fn guessed(
         generic::Number::Second => (first, second),
     };
     Found {
-        role: guess.role.with_dimensions(entry.shape.len()),
+        role: guess.role.with_shape(&entry.shape),
         part,
         stack,
         block,

@@ -33,16 +33,18 @@ impl Default for GuessedRole {
 }
 
 impl GuessedRole {
-    /// The role of a tensor with this many dimensions.
-    pub(crate) fn with_dimensions(self, dimensions: usize) -> Role {
-        match self.0 {
+    /// The role of a tensor of this shape.
+    pub(crate) fn with_shape(self, shape: &[u64]) -> Role {
+        match (self.0, shape) {
             // A table has two dimensions; one is the norm or bias of an embedding module.
-            Role::TokenEmbedding | Role::PositionEmbedding | Role::TypeEmbedding
-                if dimensions < 2 =>
-            {
+            (Role::TokenEmbedding | Role::PositionEmbedding | Role::TypeEmbedding, [] | [_]) => {
                 Role::Other
             }
-            role => role,
+            // A kernel for each pair of channels; tables of one batch have one in front.
+            (Role::Other | Role::PositionEmbedding, [outputs, _, _, _, ..]) if *outputs > 1 => {
+                Role::Conv
+            }
+            (role, _) => role,
         }
     }
 }
@@ -52,9 +54,51 @@ const MAX_NAME: usize = 1024;
 
 /// Module names that mean one thing wherever they stand.
 const MODULES: &[(&[&str], Role)] = &[
-    (&["q_proj", "query", "wq", "q_lin", "to_q", "query_proj", "attn_q"], Role::AttentionQ),
-    (&["k_proj", "key", "wk", "k_lin", "to_k", "key_proj", "attn_k"], Role::AttentionK),
-    (&["v_proj", "value", "wv", "v_lin", "to_v", "value_proj", "attn_v"], Role::AttentionV),
+    (
+        &[
+            "q_proj",
+            "query",
+            "wq",
+            "q_lin",
+            "to_q",
+            "query_proj",
+            "attn_q",
+            "add_q_proj",
+            "linear_q",
+            "c_q",
+        ],
+        Role::AttentionQ,
+    ),
+    (
+        &[
+            "k_proj",
+            "key",
+            "wk",
+            "k_lin",
+            "to_k",
+            "key_proj",
+            "attn_k",
+            "add_k_proj",
+            "linear_k",
+            "c_k",
+        ],
+        Role::AttentionK,
+    ),
+    (
+        &[
+            "v_proj",
+            "value",
+            "wv",
+            "v_lin",
+            "to_v",
+            "value_proj",
+            "attn_v",
+            "add_v_proj",
+            "linear_v",
+            "c_v",
+        ],
+        Role::AttentionV,
+    ),
     (
         &[
             "qkv",
@@ -64,12 +108,14 @@ const MODULES: &[(&[&str], Role)] = &[
             "wqkv",
             "to_qkv",
             "attn_qkv",
+            "linear_qkv",
+            "w_pack",
             "in_proj_weight",
             "in_proj_bias",
         ],
         Role::AttentionQkv,
     ),
-    (&["o_proj", "out_lin", "attn_output"], Role::AttentionO),
+    (&["o_proj", "out_lin", "attn_output", "to_add_out"], Role::AttentionO),
     (&["q_a_proj"], Role::AttentionQDown),
     (&["q_b_proj"], Role::AttentionQUp),
     (&["kv_a_proj", "kv_a_proj_with_mqa"], Role::AttentionKvDown),
@@ -88,11 +134,26 @@ const MODULES: &[(&[&str], Role)] = &[
             "linear1",
             "dense_h_to_4h",
             "ffn_up",
+            "intermediate_dense",
+            "linear_fc1",
+            "pwconv1",
+            "proj_mlp",
         ],
         Role::MlpUp,
     ),
     (
-        &["down_proj", "fc2", "fc_out", "lin2", "linear2", "dense_4h_to_h", "ffn_down"],
+        &[
+            "down_proj",
+            "fc2",
+            "fc_out",
+            "lin2",
+            "linear2",
+            "dense_4h_to_h",
+            "ffn_down",
+            "output_dense",
+            "linear_fc2",
+            "pwconv2",
+        ],
         Role::MlpDown,
     ),
     (&["router"], Role::Router),
@@ -114,12 +175,43 @@ const MODULES: &[(&[&str], Role)] = &[
 
 /// The same inside of a module that is attention.
 const IN_ATTENTION: &[(&[&str], Role)] = &[
-    (&["q"], Role::AttentionQ),
+    (&["q", "receptance"], Role::AttentionQ),
     (&["k"], Role::AttentionK),
     (&["v"], Role::AttentionV),
     (&["in_proj"], Role::AttentionQkv),
-    (&["o", "wo", "out_proj", "to_out", "c_proj", "dense", "proj"], Role::AttentionO),
+    (
+        &[
+            "o",
+            "wo",
+            "out",
+            "output",
+            "out_proj",
+            "to_out",
+            "linear_out",
+            "c_proj",
+            "dense",
+            "proj",
+        ],
+        Role::AttentionO,
+    ),
 ];
+
+/// The same inside of a module that keeps a state.
+const IN_STATE: &[&str] = &[
+    "in_proj",
+    "out_proj",
+    "in_proj_qkvz",
+    "in_proj_ba",
+    "in_proj_qkv",
+    "in_proj_z",
+    "in_proj_a",
+    "in_proj_b",
+    "d",
+];
+
+/// How parameters of RWKV's sums over time begin.
+const OF_TIME: &[&str] =
+    &["time_mix", "time_maa", "time_decay", "time_first", "time_faaaa", "time_state"];
 
 /// The same inside of a module that is an MLP.
 const IN_MLP: &[(&[&str], Role)] = &[
@@ -128,6 +220,13 @@ const IN_MLP: &[(&[&str], Role)] = &[
     (&["w2", "wo", "c_proj", "proj_out"], Role::MlpDown),
     (&["gate"], Role::Router),
 ];
+
+/// Of an MLP what elsewhere is of attention.
+const ONLY_IN_MLP: &[(&[&str], Role)] =
+    &[(&["key"], Role::MlpUp), (&["value"], Role::MlpDown), (&["receptance"], Role::MlpGate)];
+
+/// Modules whose first layer and last are the two maps of an MLP.
+const TWO_LAYERS: &[&str] = &["mlp", "ffn", "net", "feed_forward", "feedforward"];
 
 /// Guesses from a template, in time linear in its length.
 pub(crate) fn guess(template: &str) -> Guess {
@@ -164,17 +263,34 @@ fn role(segments: &[&str]) -> Role {
     let within = |words: &[&str]| segments.iter().any(|s| words.iter().any(|w| s.contains(w)));
     let attention = within(&["attn", "attention", "att"]);
     let mlp =
-        within(&["mlp", "ffn", "feed_forward", "feedforward", "experts", "moe", "densereludense"]);
+        within(&["mlp", "ffn", "feed_forward", "feedforward", "experts", "moe", "densereludense"])
+            || segments.iter().any(|s| ["ff", "ff_context"].contains(s));
+    let state = within(&["mamba", "ssm", "linear_attn"]);
+    let mut inner = "";
     // The innermost module decides: a norm inside of attention is a norm.
     for segment in segments.iter().rev() {
         let listed = |table: &[(&[&str], Role)]| {
             table.iter().find(|(names, _)| names.contains(segment)).map(|(_, role)| *role)
         };
-        if let Some(role) = listed(MODULES) {
+        let first = if mlp && !attention { listed(ONLY_IN_MLP) } else { None };
+        if let Some(role) = first.or_else(|| listed(MODULES)) {
             return role;
         }
+        if (state && IN_STATE.contains(segment))
+            || OF_TIME.iter().any(|start| segment.starts_with(start))
+        {
+            return Role::Ssm;
+        }
+        // A map that gives the scales and shifts of a norm is none.
         if is_norm(segment) {
-            return Role::Norm;
+            return if inner == "linear" { Role::Other } else { Role::Norm };
+        }
+        if mlp && TWO_LAYERS.contains(segment) {
+            match inner {
+                "0" => return Role::MlpUp,
+                "2" | "3" => return Role::MlpDown,
+                _ => {}
+            }
         }
         if let Some(role) = embedding(segment) {
             return role;
@@ -186,10 +302,13 @@ fn role(segments: &[&str]) -> Role {
         if let Some(role) = inside.or_else(|| if attention { listed(IN_ATTENTION) } else { None }) {
             return role;
         }
+        if !["weight", "bias", "proj"].contains(segment) {
+            inner = segment;
+        }
     }
     match segments {
-        // The original Llama's head.
-        ["output", "weight"] => Role::Head,
+        // The original Llama's head, and what draws.
+        ["output" | "proj_out", "weight" | "bias"] => Role::Head,
         _ => Role::Other,
     }
 }
@@ -247,9 +366,41 @@ mod tests {
         check("vision_model.embeddings.position_embedding.weight", Role::PositionEmbedding);
         check("visual.patch_embed.proj.weight", Role::Conv);
         check("backbone.layers.{b}.mixer.A_log", Role::Ssm);
+        check("blocks.{b}.attn1.to_out.0.weight", Role::AttentionO);
+        check("blocks.{b}.attn.add_k_proj.weight", Role::AttentionK);
+        check("blocks.{b}.self_attn.q.weight", Role::AttentionQ);
+        check("blocks.{b}.ffn.0.weight", Role::MlpUp);
+        check("blocks.{b}.ffn.2.weight", Role::MlpDown);
+        check("blocks.{b}.ff.net.0.proj.weight", Role::MlpUp);
+        check("blocks.{b}.ff.net.2.bias", Role::MlpDown);
+        check("blocks.{b}.norm1.linear.weight", Role::Other);
+        check("blocks.{b}.norm1.weight", Role::Norm);
+        check("blocks.{b}.att.receptance.weight", Role::AttentionQ);
+        check("blocks.{b}.att.key.weight", Role::AttentionK);
+        check("blocks.{b}.att.output.weight", Role::AttentionO);
+        check("blocks.{b}.ffn.key.weight", Role::MlpUp);
+        check("blocks.{b}.ffn.value.weight", Role::MlpDown);
+        check("blocks.{b}.att.time_maa_x", Role::Ssm);
+        check("time_embedding.linear_1.weight", Role::Other);
+        check("layers.{b}.linear_attn.in_proj_z.weight", Role::Ssm);
+        check("layers.{b}.mamba.in_proj.weight", Role::Ssm);
+        check("layers.{b}.mamba.norm.weight", Role::Norm);
+        check("down_blocks.{b}.resnets.0.conv_shortcut.weight", Role::Conv);
+        check("proj_out.weight", Role::Head);
         check("a.lora_A.weight", Role::AdapterA);
         check("fc.weight", Role::Other);
         check("", Role::Other);
+    }
+
+    #[test]
+    fn four_dimensions_are_a_convolution() {
+        let role = |name: &str, shape: &[u64]| guess(name).role.with_shape(shape);
+        assert_eq!(role("input_blocks.{b}.in_layers.2.weight", &[8, 4, 3, 3]), Role::Conv);
+        assert_eq!(role("pos_embed.proj.weight", &[8, 4, 2, 2]), Role::Conv);
+        assert_eq!(role("pos_embed", &[1, 8, 4, 4]), Role::PositionEmbedding);
+        assert_eq!(role("gate_const", &[1, 4, 1, 1]), Role::Other);
+        assert_eq!(role("pos_embed", &[16, 8]), Role::PositionEmbedding);
+        assert_eq!(role("embed_tokens.bias", &[8]), Role::Other);
     }
 
     #[test]

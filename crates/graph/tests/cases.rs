@@ -695,3 +695,37 @@ fn norms_of_linear_attention_are_plain() {
     assert!(weight(&graph, "model.layers.0.input_layernorm.weight").from_one);
     assert!(!weight(&graph, "model.layers.0.linear_attn.norm.weight").from_one);
 }
+
+#[test]
+fn a_model_that_sees_and_has_no_table_has_towers_and_lacks_its_head() {
+    let mut entries = vec![
+        tensor("model.language_model.embed_tokens.weight", &[256, 64]),
+        tensor("model.language_model.norm.weight", &[64]),
+    ];
+    for block in 0..6 {
+        let name = format!("model.language_model.layers.{block}.self_attn");
+        entries.push(tensor(&format!("{name}.q_proj.weight"), &[64, 64]));
+        entries.push(tensor(&format!("{name}.k_proj.weight"), &[32, 64]));
+    }
+    for block in 0..3 {
+        let name = format!("model.visual.blocks.{block}");
+        entries.push(tensor(&format!("{name}.attn.qkv.weight"), &[144, 48]));
+        entries.push(tensor(&format!("{name}.mlp.linear_fc1.weight"), &[192, 48]));
+    }
+    let text = r#"{"architectures": ["Glm4vForConditionalGeneration"], "model_type": "glm4v",
+        "tie_word_embeddings": false, "text_config": {"hidden_size": 64, "num_attention_heads": 4,
+        "head_dim": 16, "num_key_value_heads": 2, "num_hidden_layers": 6, "vocab_size": 256},
+        "vision_config": {"hidden_size": 48, "depth": 3, "num_heads": 3}}"#;
+    let summary = plain(&entries, &config(text)).summary;
+    assert_eq!(
+        (summary.rules_of.as_deref(), summary.missing),
+        (Some("qwen_vl"), vec!["lm_head.weight".to_owned()])
+    );
+    assert!(summary.unexpected.is_empty() && summary.misshapen.is_empty());
+    let towers: Vec<_> = summary
+        .towers
+        .iter()
+        .map(|t| (t.name.as_str(), t.blocks, t.hidden_size, t.heads))
+        .collect();
+    assert_eq!(towers, [("text", 6, Some(64), Some(4)), ("vision", 3, Some(48), Some(3))]);
+}

@@ -17,7 +17,7 @@ const RATIO: Dim = Dim::Product(&[Dim::Hidden, Dim::Key("mlp_ratio")]);
 const HANDED_ON: Dim = Dim::Key("out_hidden_size");
 
 pub(super) const FAMILY: Family = Family {
-    name: "qwen2_vl",
+    name: "qwen_vl",
     model_types: &["qwen2_vl", "qwen2_5_vl", "qwen3_vl"],
     any_architecture: false,
     tied_by_default: &[],

@@ -300,16 +300,16 @@ fn a_missing_head_is_told_for_any_model_that_promises_one() {
             tensors.insert(name, matrix(&mut random, out, input, 0.02));
         }
     }
-    let config = r#"{"architectures": ["Qwen3VLForConditionalGeneration"], "model_type": "qwen3_vl",
+    let config = r#"{"architectures": ["Glm4vForConditionalGeneration"], "model_type": "glm4v",
         "tie_word_embeddings": false,
-        "text_config": {"model_type": "qwen3_vl_text", "hidden_size": 64, "intermediate_size": 160,
+        "text_config": {"model_type": "glm4v_text", "hidden_size": 64, "intermediate_size": 160,
             "num_attention_heads": 4, "head_dim": 16, "num_key_value_heads": 2,
             "num_hidden_layers": 6, "vocab_size": 256},
         "vision_config": {"hidden_size": 48, "depth": 3, "num_heads": 3, "intermediate_size": 192}}"#;
     let report = scan_as(&tensors, DType::BF16, Some(config));
     assert_eq!(only(&report, "integrity.missing").message, "missing: lm_head.weight");
     let model = &report.models[0];
-    assert_eq!((model.family.as_str(), model.rules_of.as_deref()), ("qwen3_vl", Some("llama")));
+    assert_eq!((model.family.as_str(), model.rules_of.as_deref()), ("glm4v", Some("qwen_vl")));
     let towers: Vec<_> =
         model.towers.iter().map(|t| (t.name.as_str(), t.blocks, t.hidden_size, t.heads)).collect();
     assert_eq!(towers, [("text", 6, Some(64), Some(4)), ("vision", 3, Some(48), Some(3))]);
