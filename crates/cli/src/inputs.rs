@@ -27,6 +27,7 @@ pub(crate) struct Wish<'a> {
     /// Fetch it, also where `hf:` does not ask for it.
     pub(crate) download: bool,
     /// Show how that goes.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "nothing is fetched"))]
     pub(crate) progress: bool,
     /// Headers are enough, unless a download is wished; and what ends that early.
     pub(crate) headers: Option<&'a Signals>,
@@ -41,7 +42,8 @@ pub(crate) struct Unresolved {
 }
 
 impl Inputs {
-    /// Finds every one of `typed`, fetching models where that is wished: what exists is a path, and what does not may be a model by its id.
+    /// Finds every one of `typed`, fetching models where that is wished: what exists is a path, and what does not may
+    /// be a model by its id.
     pub(crate) fn find(typed: &[PathBuf], wish: Wish<'_>) -> Result<Self, Unresolved> {
         let places = Places::from_environment(&variable);
         let mut inputs = Self::default();

@@ -42,7 +42,8 @@ impl Download<'_> {
     pub(crate) fn run(&self, lock: &Path, tell: &mut dyn FnMut(u64)) -> Result<(), HubError> {
         // The same lock that huggingface_hub takes.
         let _lock = self.locked(lock)?;
-        if self.blob.exists() {
+        // Another program may have fetched it meanwhile.
+        if fs::metadata(self.blob).is_ok_and(|blob| blob.len() == self.file.bytes) {
             return Ok(());
         }
         let path = incomplete(self.blob);

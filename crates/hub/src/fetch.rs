@@ -99,7 +99,7 @@ pub fn fetch(
     }
     for file in &chosen {
         let path = at(&snapshot, &file.path);
-        place(&blobs.join(&file.etag), &path, &file.path).map_err(unwritable(&path))?;
+        place(file, &blobs.join(&file.etag), &path).map_err(unwritable(&path))?;
     }
     if id.revision() != commit {
         let path = at(&model.join("refs"), id.revision());
@@ -232,17 +232,17 @@ pub(crate) fn at(folder: &Path, path: &str) -> PathBuf {
 }
 
 /// Puts a blob into a snapshot: as a relative link, or where there are none as the file itself.
-fn place(blob: &Path, path: &Path, within: &str) -> io::Result<()> {
-    if path.exists() {
+fn place(file: &Listed, blob: &Path, path: &Path) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|found| found.len() == file.bytes) {
         return Ok(());
     }
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     if path.symlink_metadata().is_ok() {
-        // A link to a blob that was deleted.
+        // A link to a blob that was deleted, or a file that is not whole.
         fs::remove_file(path)?;
     }
     let etag = blob.file_name().unwrap_or_default();
-    let up = "../".repeat(within.matches('/').count().saturating_add(2));
+    let up = "../".repeat(file.path.matches('/').count().saturating_add(2));
     link(&Path::new(&up).join("blobs").join(etag), path).or_else(|_| fs::rename(blob, path))
 }
 

@@ -322,6 +322,20 @@ fn an_earlier_download_is_taken_up() {
 }
 
 #[test]
+fn files_of_another_size_are_replaced() {
+    let cache = tempfile::tempdir().unwrap();
+    let (main, _store) = hub(|asked, _| ranged(asked, &weights()));
+    get(&main, cache.path()).unwrap();
+    // A disk that was full once, and a file where a link should be.
+    fs::write(blob(cache.path()), b"cut").unwrap();
+    let snapshot = cache.path().join("models--org--name/snapshots").join(COMMIT);
+    fs::remove_file(snapshot.join("config.json")).unwrap();
+    fs::write(snapshot.join("config.json"), b"").unwrap();
+    get(&main, cache.path()).unwrap();
+    is_whole(cache.path());
+}
+
+#[test]
 fn mirrors_without_ranges_and_without_content_range() {
     for with_range in [false, true] {
         let cache = tempfile::tempdir().unwrap();

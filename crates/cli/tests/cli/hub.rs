@@ -116,7 +116,7 @@ fn unfinished_downloads_are_said_beside_the_answer() {
 
 /// A hub with one model, made of the files of a folder.
 #[cfg(feature = "hub")]
-mod hub {
+mod server {
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
     use std::path::PathBuf;
@@ -180,7 +180,7 @@ mod hub {
 fn models_are_fetched_only_when_that_is_asked_for() {
     use std::sync::atomic::Ordering;
     let at = folder();
-    let hub = hub::start(fixture("tiny-gpt2"));
+    let hub = server::start(fixture("tiny-gpt2"));
     let run = |url: &str, line: &str, offline: &str| {
         let mut command = command();
         command
