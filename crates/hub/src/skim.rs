@@ -12,9 +12,11 @@ use crate::fetch::{Wanted, at, resolve, wanted};
 use crate::remote::{Remote, Span, TRIES, unusable};
 use crate::{Found, HubError, ModelId};
 
-/// Longest header, and longest file that only says what weights are.
+/// What is asked for at first, the longest header, and the longest file that only says what weights are.
+const FIRST_HEADER: u64 = 4 << 20;
 const MOST_HEADER: u64 = 128 << 20;
 const MOST_SIDE_FILE: u64 = 32_000_000;
+const TOO_LONG: &str = "its header is too long";
 /// Deepest lists in metadata of GGUF.
 const MOST_DEPTH: u32 = 8;
 const PIECE: usize = 1 << 16;
@@ -40,8 +42,13 @@ pub fn skim(
         let url = resolve(id, &commit, &file.path);
         let path = at(folder, &file.path);
         let mut tries = 1u32;
+        let mut most = FIRST_HEADER;
         loop {
-            match begin(remote, &about, &url, file, &path, stop) {
+            match begin(remote, &about, &url, file, &path, most, stop) {
+                // Few headers are that long.
+                Err(HubError::NotSkimmed { why: TOO_LONG, .. }) if most < MOST_HEADER => {
+                    most = MOST_HEADER;
+                }
                 Err(HubError::CutOff { .. }) if tries < TRIES => {
                     remote.wait(tries, None);
                     tries = tries.saturating_add(1);
@@ -61,6 +68,7 @@ fn begin(
     url: &str,
     file: &Listed,
     path: &Path,
+    most: u64,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), HubError> {
     let id = || about.to_owned();
@@ -68,8 +76,8 @@ fn begin(
     let unwritable = |cause| HubError::Unwritable { id: id(), path: path.to_owned(), cause };
     let (limit, read): (u64, Reader) = match file.path.rsplit('.').next() {
         Some("json") => (MOST_SIDE_FILE, whole),
-        Some("safetensors") => (MOST_HEADER, safetensors),
-        Some("gguf") => (MOST_HEADER, gguf),
+        Some("safetensors") => (most, safetensors),
+        Some("gguf") => (most, gguf),
         _ => return Err(not_skimmed("it is a file of PyTorch")),
     };
     path.parent().map_or(Ok(()), fs::create_dir_all).map_err(unwritable)?;
@@ -94,7 +102,7 @@ fn begin(
             let target = head.to.into_inner().map_err(|error| unwritable(error.into_error()))?;
             target.set_len(file.bytes).map_err(unwritable)
         }
-        Err(Fault::TooLong) => Err(not_skimmed("its header is too long")),
+        Err(Fault::TooLong) => Err(not_skimmed(TOO_LONG)),
         Err(Fault::Codes) => Err(not_skimmed("it is quantised, and small tensors say how")),
         Err(Fault::Stopped) => Err(HubError::Stopped { id: id() }),
         Err(Fault::Unwritable(cause)) => Err(unwritable(cause)),
@@ -179,7 +187,7 @@ fn safetensors(head: &mut Head<'_>, file: &Listed) -> Result<(), Fault> {
     if length > file.bytes.saturating_sub(8) {
         return Err(Fault::Malformed);
     }
-    if length > MOST_HEADER.saturating_sub(8) {
+    if length > head.end.saturating_sub(8) {
         return Err(Fault::TooLong);
     }
     let mut header = Vec::new();

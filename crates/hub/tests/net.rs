@@ -24,6 +24,7 @@ struct Asked {
     path: String,
     token: bool,
     range: Option<u64>,
+    to: Option<u64>,
     encoding: String,
 }
 
@@ -76,14 +77,16 @@ fn serve(
     let Some(first) = lines.next() else { return };
     let mut words = first.split(' ').map(str::to_owned);
     let (method, path) = (words.next().unwrap(), words.next().unwrap());
-    let mut asked = Asked { method, path, token: false, range: None, encoding: String::new() };
+    let mut asked =
+        Asked { method, path, token: false, range: None, to: None, encoding: String::new() };
     for line in lines.take_while(|line| !line.is_empty()) {
         let (name, value) = line.split_once(": ").unwrap();
         match name.to_lowercase().as_str() {
             "authorization" => asked.token = value == format!("Bearer {TOKEN}"),
             "range" => {
-                let from = value.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap();
+                let (from, to) = value.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
                 asked.range = Some(from.parse().unwrap());
+                asked.to = to.parse().ok();
             }
             "accept-encoding" => value.clone_into(&mut asked.encoding),
             _ => {}
@@ -599,6 +602,32 @@ fn headers_come_alone_and_files_keep_their_size() {
     let got = skimmed("model.gguf", &file, None).unwrap();
     assert_eq!(got.len(), file.len());
     assert!(got[..header] == file[..header] && got[header..].iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn no_more_is_asked_for_than_headers_have() {
+    // A header of 5 MB before 10 MB, so that the first few MB are not enough.
+    let header = format!(
+        r#"{{"w":{{"dtype":"F32","shape":[1],"data_offsets":[0,10000000]}}}}{}"#,
+        " ".repeat(5_000_000)
+    );
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend_from_slice(header.as_bytes());
+    file.extend(vec![7; 10_000_000]);
+    let server = small_hub("model.safetensors", file.clone(), None);
+    let folder = tempfile::tempdir().unwrap();
+    skim(&remote(&server.url), &id("hf:org/name"), folder.path(), &|| false).unwrap();
+    let got = fs::read(folder.path().join("model.safetensors")).unwrap();
+    let end = 8 + header.len();
+    assert!(got.len() == file.len() && got[..end] == file[..end]);
+    assert!(got[end..].iter().all(|byte| *byte == 0));
+    let asked = server.asked();
+    let spans: Vec<_> = asked
+        .iter()
+        .filter(|asked| asked.method == "GET" && asked.path.ends_with("model.safetensors"))
+        .map(|asked| (asked.range, asked.to))
+        .collect();
+    assert_eq!(spans, [(Some(0), Some((4 << 20) - 1)), (None, None)]);
 }
 
 #[test]
