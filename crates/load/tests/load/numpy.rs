@@ -25,8 +25,8 @@ fn arrays_are_what_numpy_says() {
         let size = entry.served_bytes();
         let mut bytes = vec![0; usize::try_from(size).unwrap()];
         checkpoint.read_at(EntryId(index), 0..size, &mut bytes).unwrap();
-        let mut hex = String::new();
-        bytes.iter().for_each(|byte| hex += &format!("{byte:02x}"));
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex.concat();
         assert_eq!(hex, twin[2].as_str().unwrap(), "{}", entry.name);
     }
 }

@@ -60,7 +60,7 @@ impl Recipe {
             let shape = [rows as u64, columns as u64];
             checkpoint = checkpoint.values(&name, DType::F32, &shape, &values);
         }
-        write(folder, checkpoint, &self.config);
+        write(folder, &checkpoint, &self.config);
     }
 
     fn scan(&self) -> Report {
@@ -70,7 +70,7 @@ impl Recipe {
     }
 }
 
-fn write(folder: &Path, checkpoint: TestCheckpoint, config: &str) {
+fn write(folder: &Path, checkpoint: &TestCheckpoint, config: &str) {
     std::fs::write(folder.join("adapter_model.safetensors"), checkpoint.to_bytes()).unwrap();
     std::fs::write(folder.join("adapter_config.json"), config).unwrap();
 }
@@ -203,7 +203,7 @@ fn with(config: &str, more: &[(&str, &[u64])]) -> Report {
         checkpoint = checkpoint.values(name, DType::F32, shape, &values);
     }
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), checkpoint, config);
+    write(folder.path(), &checkpoint, config);
     Scan::new([folder.path()]).run().unwrap()
 }
 
@@ -268,7 +268,7 @@ fn one_product_that_was_scaled_stands_apart_from_its_siblings() {
         checkpoint = checkpoint.values(&name, DType::F32, &[rows as u64, columns as u64], &values);
     }
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), checkpoint, CONFIG);
+    write(folder.path(), &checkpoint, CONFIG);
     let report = Scan::new([folder.path()]).run().unwrap();
     let finding = only(&report, "adapter.unlike-siblings");
     assert!(finding.weight.as_deref().unwrap().contains("layers.4.self_attn.q_proj.lora_A"));
