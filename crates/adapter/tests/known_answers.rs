@@ -231,8 +231,8 @@ fn other_tools_names_and_layouts_give_the_same_product() {
     check(
         Metadata { config: Some(gguf), ..Metadata::default() },
         &[
-            ("blk.0.attn_q.weight.lora_a", &[4, 10], a.clone()),
-            ("blk.0.attn_q.weight.lora_b", &[6, 4], b.clone()),
+            ("blk.0.attn_q.weight.lora_a", &[4, 10], a),
+            ("blk.0.attn_q.weight.lora_b", &[6, 4], b),
         ],
     );
 }
