@@ -1,6 +1,6 @@
 //! What each stored tensor is: the table's word where a family knows it, else a guess from its name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use weightscope_core::{DType, Part, Role, Stack, TensorEntry};
 
@@ -157,34 +157,39 @@ fn guessed(
 /// Gate and up together have twice as many outputs as the map behind them has inputs. What a table takes for both and is
 /// no wider than that is up alone, of an MLP without a gate.
 pub(crate) fn correct_ungated(entries: &[TensorEntry], found: &mut [Found]) {
-    let place = |found: &Found| (found.stack, found.block, found.expert);
-    let mut downs = BTreeMap::new();
+    let sides = |entry: &TensorEntry, found: &Found| {
+        let mut sides = found.stored_matrix(&entry.shape)?;
+        sides.sort_unstable();
+        Some(sides).filter(|_| found.part == Part::Weight)
+    };
+    // A block may have several MLPs: what stands behind a map is in the same module.
+    let mut downs = BTreeSet::new();
     for (entry, found) in std::iter::zip(entries, &*found) {
-        if (found.role, found.part) == (Role::MlpDown, Part::Weight)
-            && let Some(mut sides) = found.stored_matrix(&entry.shape)
+        if found.role == Role::MlpDown
+            && let Some(sides) = sides(entry, found)
         {
-            sides.sort_unstable();
-            downs.entry(place(found)).or_insert(sides);
+            downs.insert((mlp_of(&entry.name), sides));
         }
     }
     let is_joined = |found: &Found| found.role == Role::MlpGateUp && found.fused.is_some();
     let mut ungated = BTreeSet::new();
-    for (entry, found) in std::iter::zip(entries, &*found) {
-        if let Some(mut sides) = found.stored_matrix(&entry.shape)
-            && is_joined(found)
-            && found.part == Part::Weight
-        {
-            sides.sort_unstable();
-            if downs.get(&place(found)) == Some(&sides) {
-                ungated.insert(place(found));
-            }
+    for (entry, found) in std::iter::zip(entries, &*found).filter(|(_, found)| is_joined(found)) {
+        let mlp = mlp_of(&entry.name);
+        if sides(entry, found).is_some_and(|sides| downs.contains(&(mlp, sides))) {
+            ungated.insert(mlp);
         }
     }
-    for found in found.iter_mut().filter(|found| is_joined(found)) {
-        if ungated.contains(&place(found)) {
+    for (entry, found) in std::iter::zip(entries, found).filter(|(_, found)| is_joined(found)) {
+        if ungated.contains(mlp_of(&entry.name)) {
             (found.role, found.fused) = (Role::MlpUp, None);
         }
     }
+}
+
+/// The module that a map's own module is in.
+fn mlp_of(name: &str) -> &str {
+    let end = [".weight", ".bias"].iter().find_map(|end| name.strip_suffix(end));
+    end.unwrap_or(name).rsplit_once('.').map_or("", |(module, _)| module)
 }
 
 /// Whether these are codes without what would tell the shape of the weight.
