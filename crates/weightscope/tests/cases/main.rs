@@ -6,6 +6,7 @@
 mod comparisons;
 mod composed;
 mod parts;
+mod trained;
 
 use std::collections::BTreeMap;
 
