@@ -98,9 +98,8 @@ fn duplicates(report: &Report, weight: &WeightRecord, out: &mut Verdicts) {
         let advice = "nothing by itself: weight decay makes heads of small models alike, and so do copies that were trained on";
         (Severity::Info, "nearly the same", advice)
     };
-    let are = if pairs.len() == 1 { "is" } else { "are" };
     let message = format!(
-        "{} of heads {are} {what}: {}{}",
+        "{} of heads are {what}: {}{}",
         counted(pairs.len(), "pair"),
         named.join(", "),
         if pairs.len() > NAMED { ", .." } else { "" }

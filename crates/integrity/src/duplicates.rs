@@ -8,6 +8,7 @@ use weightscope_core::{
     WeightRecord,
 };
 
+use crate::structure::blocks_in_words;
 use crate::values::is_constant;
 use crate::{COPY_COSINE, ID};
 
@@ -116,13 +117,10 @@ fn whole_blocks<'a>(
             _ => runs.push((stack, [to, to], from, names)),
         }
     }
-    let words = |first: u32, last: u32| {
-        if first == last { format!("block {first}") } else { format!("blocks {first} to {last}") }
-    };
     let told = |(_, [first, last], from, names): (_, [u32; 2], u32, _)| {
         let are = if first == last { "is a copy" } else { "are copies" };
         let end = from.saturating_add(last.saturating_sub(first));
-        (format!("{} {are}", words(first, last)), words(from, end), names)
+        (format!("{} {are}", blocks_in_words(first, last)), blocks_in_words(from, end), names)
     };
     runs.into_iter().map(told).collect()
 }

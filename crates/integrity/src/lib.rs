@@ -146,7 +146,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         FindingSpec {
             code: "integrity.shape",
             severities: &[Severity::Critical],
-            doc: "A tensor's shape is not what config.json implies.",
+            doc: "A tensor's shape is not what config.json implies, or the reverse of that of its siblings. Tables of tokens, and keys and values, that all have another number of rows are one finding.",
             advice: "config.json or the tensor belongs to another model",
         },
         FindingSpec {
@@ -297,12 +297,6 @@ static DESCRIPTOR: Descriptor = Descriptor {
     causes: &[
         // Strongest first.
         CauseSpec {
-            code: "integrity.missing",
-            from: Severity::Critical,
-            explains: &["integrity.shape"],
-            reach: Reach::Weights,
-        },
-        CauseSpec {
             code: "integrity.damaged",
             from: Severity::Critical,
             explains: ANYTHING,
@@ -359,7 +353,12 @@ static DESCRIPTOR: Descriptor = Descriptor {
         CauseSpec {
             code: "integrity.untrained",
             from: Severity::Warning,
-            explains: ANYTHING,
+            explains: &[
+                "distribution.unlike-siblings",
+                "spectral.unlike-siblings",
+                "quantization.unlike-siblings",
+                "sparsity.unlike-siblings",
+            ],
             reach: Reach::Weights,
         },
     ],

@@ -12,6 +12,8 @@ const BEYOND: f64 = 50.0;
 const USUAL: f64 = 0.1;
 /// Mean magnitude of codes over their root mean square, at least: 0.8 for a normal.
 const SPREAD: f64 = 0.25;
+/// Fewest matrices of a role that tell when all of them are beyond.
+const WHOLE_ROLE: usize = 3;
 /// Values that 8 bits can tell apart.
 const PATTERNS: f64 = 256.0;
 
@@ -23,13 +25,17 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     if beyond.len() * 2 > matrices.len() {
         most(&beyond, matrices.len(), out);
     } else {
-        // Where all of a role are, what is usual in the others tells.
-        let (alone, roles): (Vec<&Judged<'_>>, Vec<&Judged<'_>>) =
-            beyond.iter().partition(|matrix| {
-                let role = matrix.weight.role;
-                matrices.iter().any(|other| other.weight.role == role && !other.is_beyond())
-            });
-        if roles.len() > 1 {
+        // Where all of a role are, what is usual in the other roles tells.
+        let of_role = |matrix: &Judged<'_>, is_beyond| {
+            let role = matrix.weight.role;
+            matrices.iter().filter(|o| o.weight.role == role && o.is_beyond() == is_beyond).count()
+        };
+        let whole = |matrix: &&Judged<'_>| {
+            of_role(matrix, false) == 0 && of_role(matrix, true) >= WHOLE_ROLE
+        };
+        let (roles, alone): (Vec<&Judged<'_>>, Vec<&Judged<'_>>) =
+            beyond.into_iter().partition(whole);
+        if !roles.is_empty() {
             most(&roles, matrices.len(), out);
         }
         for matrix in alone {

@@ -18,13 +18,12 @@ const LISTED: usize = 20;
 pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     let broken = shards(report, out);
     // Tensors of a shard that is not there are missing for a reason that was just told.
-    if !broken {
-        missing(report, out);
-    }
+    let mut told = if broken { BTreeSet::new() } else { missing(report, out) };
     towers(report, out);
-    let empty = empty(report, out);
-    let slice = slice(report, &empty, out);
-    shapes(report, &empty, slice, out);
+    told.extend(empty(report, out));
+    let slice = slice(report, &told, out);
+    shapes(report, &told, slice, out);
+    turned(report, out);
     unexpected(report, out);
     second_copy(report, out);
     wrapped(report, out);
@@ -188,7 +187,7 @@ const SLICED: usize = 2;
 const RANKS: u64 = 128;
 
 /// Matrices that are all the same part of what config.json implies; whether they are the reason for every shape.
-fn slice(report: &Report, empty: &BTreeSet<&str>, out: &mut Verdicts) -> bool {
+fn slice(report: &Report, told: &BTreeSet<&str>, out: &mut Verdicts) -> bool {
     let part = |m: &ShapeMismatch| {
         let mut ratio = None;
         if m.shape.len() != m.expected.len() || m.shape.len() < 2 {
@@ -207,7 +206,7 @@ fn slice(report: &Report, empty: &BTreeSet<&str>, out: &mut Verdicts) -> bool {
         .models
         .iter()
         .flat_map(|m| &m.misshapen)
-        .filter(|m| !empty.contains(m.name.as_str()))
+        .filter(|m| !told.contains(m.name.as_str()))
         .collect();
     let parts: Vec<(&str, u64)> =
         mismatches.iter().filter_map(|m| Some((m.name.as_str(), part(m)?))).collect();
@@ -338,7 +337,8 @@ fn shards(report: &Report, out: &mut Verdicts) -> bool {
     absent
 }
 
-fn missing(report: &Report, out: &mut Verdicts) {
+/// What is missing; returns the names of misshapen tensors that this explains.
+fn missing<'a>(report: &'a Report, out: &mut Verdicts) -> BTreeSet<&'a str> {
     let advice =
         "download or export the checkpoint again; loaders would fill the gap with random values";
     let mut names: Vec<&str> =
@@ -350,7 +350,7 @@ fn missing(report: &Report, out: &mut Verdicts) {
             names.push(name);
         }
     }
-    experts(report, &mut names, out);
+    let routers = experts(report, &mut names, out);
     let listed = &names[..names.len().min(LISTED)];
     for name in listed {
         let message = format!("missing: {name}");
@@ -369,6 +369,7 @@ fn missing(report: &Report, out: &mut Verdicts) {
                 .advice(advice),
         );
     }
+    routers
 }
 
 /// The number behind `experts` in a name.
@@ -378,8 +379,9 @@ fn expert_of(name: &str) -> Option<u64> {
     words.next()?.parse().ok()
 }
 
-/// One finding for experts of which every block lacks everything, whose names are taken out.
-fn experts(report: &Report, names: &mut Vec<&str>, out: &mut Verdicts) {
+/// One finding for experts of which every block lacks everything, whose names are taken out; returns the routers whose
+/// shapes say the same.
+fn experts<'a>(report: &'a Report, names: &mut Vec<&str>, out: &mut Verdicts) -> BTreeSet<&'a str> {
     let found: BTreeSet<u64> = report
         .weights
         .iter()
@@ -389,7 +391,7 @@ fn experts(report: &Report, names: &mut Vec<&str>, out: &mut Verdicts) {
     let absent: BTreeSet<u64> =
         names.iter().filter_map(|name| expert_of(name)).filter(|e| !found.contains(e)).collect();
     if found.is_empty() || absent.is_empty() {
-        return;
+        return BTreeSet::new();
     }
     let is_told = |name: &str| expert_of(name).is_some_and(|expert| absent.contains(&expert));
     let tensors = names.iter().filter(|name| is_told(name)).count();
@@ -398,7 +400,7 @@ fn experts(report: &Report, names: &mut Vec<&str>, out: &mut Verdicts) {
     let which = match listed.as_slice() {
         [one] => format!("expert {one}"),
         [few @ .., last] => format!("experts {} and {last}", few.join(", ")),
-        [] => return,
+        [] => return BTreeSet::new(),
     };
     let message = format!(
         "missing: {which} of every block ({tensors} tensors); config.json says {} experts, the files have {}",
@@ -407,7 +409,7 @@ fn experts(report: &Report, names: &mut Vec<&str>, out: &mut Verdicts) {
     );
     // Routers that are as wide as there are experts say that config.json is wrong, not the files.
     let fits = |m: &&ShapeMismatch| m.shape.first() == Some(&(found.len() as u64));
-    let routers: Vec<&str> = report
+    let routers: BTreeSet<&str> = report
         .models
         .iter()
         .flat_map(|model| &model.misshapen)
@@ -425,12 +427,12 @@ fn experts(report: &Report, names: &mut Vec<&str>, out: &mut Verdicts) {
     out.push(
         Finding::new("integrity.missing", Severity::Critical, None, message)
             .metric("missing", tensors as f64)
-            .weights(routers)
             .advice(advice),
     );
+    routers
 }
 
-fn shapes(report: &Report, empty: &BTreeSet<&str>, sliced: bool, out: &mut Verdicts) {
+fn shapes(report: &Report, told: &BTreeSet<&str>, sliced: bool, out: &mut Verdicts) {
     if sliced {
         return;
     }
@@ -438,7 +440,7 @@ fn shapes(report: &Report, empty: &BTreeSet<&str>, sliced: bool, out: &mut Verdi
         .models
         .iter()
         .flat_map(|m| &m.misshapen)
-        .filter(|m| !empty.contains(m.name.as_str()))
+        .filter(|m| !told.contains(m.name.as_str()))
         .collect();
     if vocabulary(report, &mismatches, out) || heads(report, &mismatches, out) {
         return;
@@ -455,6 +457,45 @@ fn shapes(report: &Report, empty: &BTreeSet<&str>, sliced: bool, out: &mut Verdi
         );
     }
 }
+
+/// Matrices that are stored the other way around than all their siblings.
+fn turned(report: &Report, out: &mut Verdicts) {
+    let mut groups: BTreeMap<String, Vec<&WeightRecord>> = BTreeMap::new();
+    let is_judged = |w: &&WeightRecord| {
+        w.kind() == Kind::Matrix && w.shape.len() == 2 && w.shape.first() != w.shape.last()
+    };
+    for weight in report.weights.iter().filter(is_judged) {
+        groups.entry(without_numbers(&weight.name)).or_default().push(weight);
+    }
+    for members in groups.values() {
+        let turned: Vec<&&WeightRecord> = members.iter().filter(|w| w.transposed).collect();
+        let rest = members.len() - turned.len();
+        let (odd, others) = if turned.len() * 2 < members.len() {
+            (turned, rest)
+        } else {
+            (members.iter().filter(|w| !w.transposed).collect(), turned.len())
+        };
+        if others < SIBLINGS || odd.len() * 2 >= members.len() {
+            continue;
+        }
+        for weight in odd {
+            let mut usual = weight.shape.clone();
+            usual.reverse();
+            let message = format!(
+                "it is stored as {:?}, and its {others} siblings as {usual:?}: it was transposed",
+                weight.shape
+            );
+            out.push(
+                Finding::new("integrity.shape", Severity::Critical, Some(&weight.name), message)
+                    .metric("shape", f64::NAN)
+                    .advice("transpose it back, or export it again: loaders refuse the shape"),
+            );
+        }
+    }
+}
+
+/// Fewest siblings that tell which way around is right.
+const SIBLINGS: usize = 2;
 
 /// What the tensors of these mismatches do.
 fn roles(report: &Report, mismatches: &[&ShapeMismatch]) -> Vec<Role> {
@@ -495,6 +536,20 @@ fn vocabulary(report: &Report, mismatches: &[&ShapeMismatch], out: &mut Verdicts
     true
 }
 
+/// `1 head`, `2 heads`.
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// `block 3`, `blocks 3 and 4`, `blocks 3 to 6`.
+pub(crate) fn blocks_in_words(first: u32, last: u32) -> String {
+    match last.saturating_sub(first) {
+        0 => format!("block {first}"),
+        1 => format!("blocks {first} and {last}"),
+        _ => format!("blocks {first} to {last}"),
+    }
+}
+
 /// Narrower heads than this are no reading of a shape.
 const HEAD: u64 = 8;
 
@@ -513,7 +568,7 @@ fn heads(report: &Report, mismatches: &[&ShapeMismatch], out: &mut Verdicts) -> 
     let key_values = model.kv_heads.unwrap_or(should / width).max(1);
     let mut readings = Vec::new();
     if is > 0 && is % width == 0 {
-        readings.push(format!("{} key-value heads of {width}", is / width));
+        readings.push(format!("{} of {width}", counted(is / width, "key-value head")));
     }
     let narrower = is / key_values;
     if is % key_values == 0 && narrower >= HEAD && (heads * width) % narrower == 0 {
@@ -565,11 +620,7 @@ fn unexpected(report: &Report, out: &mut Verdicts) {
         if model.towers.len() < 2
             && let Some((first, last, tensors)) = beyond(report, &all)
         {
-            let which = if first == last {
-                format!("block {first}")
-            } else {
-                format!("blocks {first} to {last}")
-            };
+            let which = blocks_in_words(first, last);
             let is = if first == last { "is" } else { "are" };
             let message = format!(
                 "{which} ({} tensors) {is} beyond config.json's {first} blocks: loaders leave {} out",

@@ -94,10 +94,11 @@ fn lost(weight: &WeightRecord, rows: bool, partners: &[&WeightRecord]) -> Option
     )
 }
 
-/// The last word of a module's name.
+/// The last two words of a module's name.
 fn own_name(name: &str) -> &str {
     let module = name.strip_suffix(".weight").unwrap_or(name);
-    module.rsplit('.').next().unwrap_or(module)
+    let own = module.rmatch_indices('.').nth(1).and_then(|(dot, _)| module.get(dot + 1..));
+    own.unwrap_or(module)
 }
 
 /// The matrices of one MLP, as far as it has them.
@@ -200,7 +201,11 @@ struct Units {
 }
 
 fn dead_units(report: &Report, weight: &WeightRecord, told: &BTreeSet<&str>, out: &mut Verdicts) {
-    let Some([rows, columns]) = weight.matrix.filter(|_| is_large(weight)) else { return };
+    let Some([rows, columns]) =
+        weight.matrix.filter(|_| is_large(weight) || weight.role == Role::Router)
+    else {
+        return;
+    };
     let line = |spec| report.settings.parameters.value(ID, spec);
     let neurons = if weight.role == Role::MlpDown { "dead_columns" } else { "dead_rows" };
     for (metric, name, total, entries) in [
@@ -239,6 +244,9 @@ fn advice(role: Role, is_rows: bool) -> &'static str {
         }
         (Role::AttentionO | Role::MlpDown, true) => {
             "this block writes nothing to these features of the residual stream: they cannot be removed here alone; find out why training left them"
+        }
+        (Role::Router, true) => {
+            "the scores of these experts do not depend on the input: compare it with its source, or take the experts out"
         }
         (_, false) => {
             "these inputs are not read here; they can be removed only where nothing else reads them: find out why training left them"

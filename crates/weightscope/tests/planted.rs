@@ -622,10 +622,7 @@ fn a_matrix_that_training_never_touched() {
         let untouched = model.tensor_mut(&name).values.clone();
         train(&mut model);
         model.tensor_mut(&name).values = untouched;
-        let report = check_model(&model, &[]);
-        let mut infos = found(&report, Info);
-        infos.retain(|(_, code, _)| code != "tokens.untrained");
-        assert_eq!(infos, [(Info, "integrity.untrained".to_owned(), name)]);
+        check_model(&model, &[(Warning, "integrity.untrained", name)]);
     }
 }
 

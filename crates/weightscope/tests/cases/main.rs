@@ -7,6 +7,7 @@ mod adapters;
 mod comparisons;
 mod composed;
 mod parts;
+mod trained;
 
 use std::collections::BTreeMap;
 
