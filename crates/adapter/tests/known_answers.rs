@@ -230,10 +230,7 @@ fn other_tools_names_and_layouts_give_the_same_product() {
         serde_json::from_str(r#"{"gguf": {"type": "adapter", "adapter_alpha": 8.0}}"#).unwrap();
     check(
         Metadata { config: Some(gguf), ..Metadata::default() },
-        &[
-            ("blk.0.attn_q.weight.lora_a", &[4, 10], a),
-            ("blk.0.attn_q.weight.lora_b", &[6, 4], b),
-        ],
+        &[("blk.0.attn_q.weight.lora_a", &[4, 10], a), ("blk.0.attn_q.weight.lora_b", &[6, 4], b)],
     );
 }
 

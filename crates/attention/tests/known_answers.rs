@@ -114,6 +114,7 @@ fn a_head_is_the_same_however_it_is_stored() {
                     matrix: Some([count, INPUT]),
                     fused: Vec::new(),
                     from_one: false,
+                    factor: None,
                     ..weight.clone()
                 };
                 let found = analyze(&(source.clone(), cut));

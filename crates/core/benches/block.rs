@@ -34,6 +34,7 @@ fn block(c: &mut Criterion) {
         heads: None,
         fused: Vec::new(),
         from_one: false,
+        factor: None,
         confidence: Confidence::Known,
     };
     let (shared, cancel) = (Shared::default(), Cancel::default());

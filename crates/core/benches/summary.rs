@@ -118,6 +118,7 @@ fn summary(c: &mut Criterion) {
                 heads: None,
                 fused: Vec::new(),
                 from_one: false,
+                factor: None,
                 confidence: Confidence::Known,
             };
             group.bench_function(BenchmarkId::new(*name, dtype), |b| {

@@ -316,6 +316,7 @@ mod tests {
                 heads: None,
                 fused: Vec::new(),
                 from_one: false,
+                factor: None,
                 confidence: Confidence::Known,
             };
             Self { source, weight, stored_columns: columns }

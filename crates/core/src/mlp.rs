@@ -200,6 +200,7 @@ mod tests {
             heads: None,
             fused: Vec::new(),
             from_one: false,
+            factor: None,
             confidence: Confidence::Known,
         };
         ModelGraph { weights: names.iter().map(weight).collect(), ..ModelGraph::default() }

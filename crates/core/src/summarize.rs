@@ -429,6 +429,7 @@ mod tests {
             heads: None,
             fused: Vec::new(),
             from_one: false,
+            factor: None,
             confidence: Confidence::Known,
         }
     }

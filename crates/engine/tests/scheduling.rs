@@ -38,6 +38,7 @@ fn model(count: u64) -> (MemorySource, ModelGraph) {
             heads: None,
             fused: Vec::new(),
             from_one: false,
+            factor: None,
             confidence: Confidence::Known,
         });
     }

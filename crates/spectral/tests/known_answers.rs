@@ -136,6 +136,7 @@ fn with_parameters(values: &[f32], shape: &[u64], parameters: &[(&'static str, f
         heads: None,
         fused: Vec::new(),
         from_one: false,
+        factor: None,
         confidence: weightscope_core::Confidence::Guessed,
     };
     let mut settings = Parameters::default();

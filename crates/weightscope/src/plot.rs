@@ -209,6 +209,7 @@ fn window(weight: &Weight, request: &PlotRequest) -> Result<Weight, PlotError> {
         heads: None,
         fused: Vec::new(),
         from_one: false,
+        factor: None,
         ..weight.clone()
     })
 }

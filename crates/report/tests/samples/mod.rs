@@ -713,6 +713,7 @@ pub(crate) fn graph() -> ModelGraph {
             confidence: Confidence::Known,
             fused: Vec::new(),
             from_one: false,
+            factor: None,
         });
     };
     for record in gpt2_weights() {
