@@ -149,7 +149,7 @@ fn on_grid(probe: &Probe, is_rounding: bool) -> Option<Found> {
         return Some(Found::new("f16-flushed", change));
     }
     let is_near = change <= ROUNDED_TO_GRID * ROUNDED_TO_GRID * of_a;
-    grids.rounded().filter(|_| is_near).map(|kind| Found::new(kind, change))
+    probe.rounded().filter(|_| is_near).map(|kind| Found::new(kind, change))
 }
 
 /// Which values were zeroed: rows or columns, two of four, or any.

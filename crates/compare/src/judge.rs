@@ -36,10 +36,8 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     if report.kind != ReportKind::Compare {
         return;
     }
-    // Pairs that were not compared: nobody asked for it.
-    let is_compared = |w: &WeightRecord| w.analyses.contains_key(ID);
-    let weights = &report.weights;
-    if weights.iter().any(|w| w.other.is_some()) && !weights.iter().any(is_compared) {
+    // Nobody asked for it.
+    if !report.settings.analyzers.contains_key(ID) {
         return;
     }
     let line = |spec: &ParameterSpec| report.settings.parameters.value(ID, spec);

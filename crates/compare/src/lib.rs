@@ -150,7 +150,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         MetricSpec::new(
             "stored_transposed",
             "",
-            "1 where one of the two is stored [out, in] and the other [in, out], else 0.",
+            "1 where one of the two is stored [out, in] and the other [in, out]; undefined elsewhere.",
         ),
         MetricSpec::new(
             "rounded_to",
@@ -287,7 +287,7 @@ impl Analyzer for Compare {
             out.metric_or(key, joined(view.weight()), "a tensor of its own");
         }
         let turned = base.weight().transposed != tuned.weight().transposed;
-        out.metric("stored_transposed", u64::from(turned));
+        out.metric_or("stored_transposed", turned.then_some(1), "both are stored the same way");
         surplus(base, tuned, out)?;
         match found {
             Some(found) if found.not_finite != [0; 2] => {

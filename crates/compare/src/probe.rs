@@ -154,6 +154,11 @@ impl Probe {
         [self.rows.len(), self.columns.len()]
     }
 
+    /// What a matrix was rounded to and stored as before.
+    pub(crate) fn rounded(&self) -> Option<&'static str> {
+        self.grids.rounded().filter(|_| self.size().into_iter().min() > Some(1))
+    }
+
     /// Sum of squares that storing both leaves where A is multiplied by `factor`.
     pub(crate) fn floor(&self) -> f64 {
         let [a, b] = self.whole.energies;
@@ -268,8 +273,10 @@ const STEPS_OF_8_BITS: f64 = 127.0;
 /// What storing a multiple of a step, and the largest, in BF16 changes, as a share of it, and the least that counts.
 const STORED: f64 = 1.0 / 120.0;
 const NEAR_STEP: f64 = 0.02;
-/// Values of a row that tell that it lies on steps.
+/// Values of a row that tell what it was rounded to, and how many of them must be within so many steps.
 const TELLING_ROW: usize = 64;
+const TELLING_VALUES: usize = 24;
+const SMALL_STEPS: f64 = 40.0;
 
 impl Grids {
     fn new() -> Self {
@@ -322,11 +329,10 @@ impl Grids {
                 *fine += u64::from(has_more(significands, SIGNIFICANDS));
             }
         }
-        if a.len() >= TELLING_ROW {
+        if let [Some(of_a), Some(of_b)] = [a, b].map(is_on_steps) {
             self.rows += 1;
-            for (odd, values) in self.odd_rows.iter_mut().zip([a, b]) {
-                *odd += u64::from(!is_on_steps(values));
-            }
+            self.odd_rows[0] += u64::from(!of_a);
+            self.odd_rows[1] += u64::from(!of_b);
         }
     }
 
@@ -336,7 +342,7 @@ impl Grids {
     }
 
     /// What B was rounded to and A was not, as conversions are called.
-    pub(crate) fn rounded(&self) -> Option<&'static str> {
+    fn rounded(&self) -> Option<&'static str> {
         let is = |[of_a, of_b]: [u64; 2], all: u64| of_b == 0 && 2 * of_a > all;
         [
             ("rounded-to-4-bits", is(self.varied, self.groups)),
@@ -359,13 +365,17 @@ fn has_more(mut values: impl Iterator<Item = f64>, most: usize) -> bool {
     })
 }
 
-/// Whether all values are multiples of the 127th part of the largest.
-fn is_on_steps(values: &[f64]) -> bool {
+/// Whether all values are multiples of the 127th part of the largest; `None` where too few are so small that rounding
+/// could not hide it.
+fn is_on_steps(values: &[f64]) -> Option<bool> {
     let largest = values.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
     let step = largest / STEPS_OF_8_BITS;
-    values.iter().all(|value| {
-        let at = value / step;
-        (at - at.round()).abs() <= NEAR_STEP + STORED * at.abs()
+    let tell = values.iter().filter(|value| value.abs() <= SMALL_STEPS * step).count();
+    (tell >= TELLING_VALUES).then(|| {
+        values.iter().all(|value| {
+            let at = value / step;
+            (at - at.round()).abs() <= NEAR_STEP + STORED * at.abs()
+        })
     })
 }
 

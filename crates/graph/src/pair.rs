@@ -325,7 +325,7 @@ fn common_rows(a: &Weight, b: &Weight) -> Option<u64> {
     );
     let common = rows.min(other_rows);
     // A head of one score is not the beginning of one over tokens.
-    let is_most = is_table && common >= rows.max(other_rows) / 2;
+    let is_most = is_table && (a.role != Role::Head || common >= rows.max(other_rows) / 2);
     let fits = width == other_width && (rows == other_rows || is_most);
     (same_dimensions && fits).then_some(common)
 }

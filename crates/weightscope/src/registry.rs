@@ -283,10 +283,10 @@ mod tests {
 
     #[test]
     fn choices() {
-        assert_eq!(builtin_registry().choose(ReportKind::Scan, &[]).unwrap().len(), 8);
+        assert_eq!(builtin_registry().choose(ReportKind::Scan, &[]).unwrap().len(), 9);
         assert!(choose("").unwrap_err().contains("leaves no analyzer"));
         let compare = builtin_registry();
-        assert_eq!(compare.choose(ReportKind::Compare, &[]).unwrap().len(), 2);
+        assert_eq!(compare.choose(ReportKind::Compare, &[]).unwrap().len(), 3);
         assert!(choose("compare").unwrap_err().contains("compares two checkpoints"));
         assert_eq!(choose("sparsity,integrity").unwrap(), ["integrity", "sparsity"]);
         assert_eq!(
@@ -319,8 +319,12 @@ mod tests {
             registry.companions(&chosen).iter().map(|c| c.descriptor().id).collect()
         };
         assert_eq!(companions(&[]), Vec::<&str>::new());
-        assert_eq!(companions(&["spectral"]), ["integrity", "distribution", "sparsity"]);
-        assert_eq!(companions(&["spectral", "sparsity"]), ["integrity", "distribution"]);
+        assert_eq!(
+            companions(&["spectral"]),
+            ["integrity", "distribution", "sparsity", "attention"]
+        );
+        let companions_of_two = companions(&["spectral", "sparsity"]);
+        assert_eq!(companions_of_two, ["integrity", "distribution", "attention"]);
         assert_eq!(companions(&["-sparsity"]), ["sparsity"]);
         // What pca concludes has no cause; findings of the others may follow from what integrity finds.
         assert_eq!(companions(&["pca"]), Vec::<&str>::new());

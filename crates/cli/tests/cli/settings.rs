@@ -46,7 +46,7 @@ fn analyzers_can_be_listed_added_and_left_out() {
         // What their judging reads is measured with them.
         assert!(expected.iter().all(|id| measured.contains(id)), "{choice}");
         let more: Vec<&str> = measured.into_iter().filter(|id| !expected.contains(id)).collect();
-        let all_read = ["distribution", "integrity", "sparsity"];
+        let all_read = ["attention", "distribution", "integrity", "sparsity"];
         assert!(more.iter().all(|id| all_read.contains(id)), "{choice}: {more:?}");
     }
     // A separate word that begins with a sign is no flag.
