@@ -612,7 +612,7 @@ proptest! {
             .filter(|w| w.part.is_parameter())
             .map(weightscope_core::Weight::elements)
             .sum();
-        let of_adapter = graph.summary.adapter.as_ref().map_or(0, |adapter| adapter.parameters);
+        let of_adapter = graph.summary.adapter_on_weights().map_or(0, |adapter| adapter.parameters);
         prop_assert_eq!(parameters, graph.summary.parameters_with_tied_copies + of_adapter);
         for w in &graph.weights {
             if let Some([out, input]) = w.matrix {
