@@ -1,15 +1,16 @@
 //! What every analyzer must keep to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use weightscope_codec::DType;
 use weightscope_core::{
-    AnalyzeError, Analyzer, Cancel, EntryId, Figure, MemorySource, Metadata, ModelGraph, Output,
-    Report, Settings, Shared, SourceError, TensorEntry, TensorSource, Unit, UnitSpec, Value,
-    Verdicts, WeightView,
+    AnalyzeError, Analyzer, Cancel, EntryId, Factor, Figure, MemorySource, Metadata, ModelGraph,
+    Output, Report, Settings, Shared, SourceError, TensorEntry, TensorSource, Unit, UnitSpec,
+    Value, Verdicts, WeightView,
 };
 use weightscope_engine::{RunOptions, scan};
 use weightscope_graph::{WalkOptions, pair, walk};
@@ -97,7 +98,16 @@ impl Case {
                 both.push(&entry.name, dtype, &entry.shape, bytes).expect("the bytes fit");
             }
         }
-        let graph = pair(&graph, &graph, source.entries().len());
+        // Products are told apart by what their factors share, which two checkpoints do not.
+        let mut other = graph.clone();
+        let mut copies: BTreeMap<usize, Arc<Factor>> = BTreeMap::new();
+        for weight in &mut other.weights {
+            if let Some(factor) = weight.factor.as_ref() {
+                let copy = copies.entry(Arc::as_ptr(factor) as usize);
+                weight.factor = Some(copy.or_insert_with(|| Arc::new((**factor).clone())).clone());
+            }
+        }
+        let graph = pair(&graph, &other, source.entries().len());
         Self { name: format!("{name}, in pairs"), source: both, graph }
     }
 }
@@ -169,7 +179,7 @@ const NAMES: [(&str, bool); 14] = [
 
 fn cases() -> Vec<Case> {
     const SHAPE: &[u64] = &[16, 24];
-    let mut cases = Vec::new();
+    let mut cases = vec![adapter_alone()];
     for transposed in [false, true] {
         for dtype in DType::ALL {
             cases.push(case(dtype, SHAPE, Fill::Normal, transposed));
@@ -219,6 +229,18 @@ fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// A checkpoint that is an adapter and nothing else.
+fn adapter_alone() -> Case {
+    let mut source = MemorySource::new(Metadata::default());
+    for (name, turned) in NAMES.into_iter().filter(|(name, _)| name.contains("lora_")) {
+        let shape = if turned { [24, 8] } else { [8, 24] };
+        let bytes = encode(DType::F32, &Fill::Normal.values(8 * 24));
+        source.push(name, DType::F32, &shape, bytes).expect("the bytes fit the shape");
+    }
+    let graph = walk(source.entries(), source.metadata(), &WalkOptions::default());
+    Case { name: "an adapter alone".to_owned(), source, graph }
 }
 
 /// A checkpoint with a tensor of every kind, all alike.

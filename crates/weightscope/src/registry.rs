@@ -298,13 +298,14 @@ mod tests {
                 "quantization",
                 "attention",
                 "pca",
-                "position"
+                "position",
+                "adapter"
             ]
         );
         assert!(choose("sparsty").unwrap_err().contains("did you mean \"sparsity\"?"));
         assert!(choose("sparsity,-integrity").unwrap_err().contains("mixes"));
         assert!(
-            choose("-sparsity,-integrity,-distribution,-spectral,-quantization,-attention,-pca,-position")
+            choose("-sparsity,-integrity,-distribution,-spectral,-quantization,-attention,-pca,-position,-adapter")
                 .unwrap_err()
                 .contains("leaves no analyzer")
         );
