@@ -62,7 +62,7 @@ pub struct WalkOptions {
 
 /// From names, shapes and config.json to a model.
 ///
-/// * Result: one [`Weight`](weightscope_core::Weight) per stored tensor, except that experts stacked in a
+/// * Result: one [`Weight`] per stored tensor, except that experts stacked in a
 ///   three-dimensional tensor become one each (`<tensor>#<expert>`), and fused tensors their parts with
 ///   [`WalkOptions::split_fused`]. Order: embeddings, blocks by depth, final norm and head, the rest by name.
 /// * No name or shape is refused. A tensor whose element count overflows has an empty layout.
