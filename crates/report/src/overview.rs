@@ -97,8 +97,6 @@ pub(crate) struct Verdict {
     pub(crate) matter: String,
 }
 
-impl Verdict {}
-
 /// The verdict on a report. A comparison is told by its first conclusion.
 pub(crate) fn verdict(report: &Report) -> Verdict {
     let (counts, known) = severity_counts(report);
@@ -107,7 +105,11 @@ pub(crate) fn verdict(report: &Report) -> Verdict {
         matter.push(match (place(&worst.weights()), worst.members.as_slice()) {
             (Some(place), _) => format!("{} in {place}", worst.code),
             (None, [one]) => format!("{}: {}", worst.code, in_brief(worst.code, &one.message)),
-            (None, _) => worst.code.to_owned(),
+            (None, [first, more @ ..]) => {
+                let first = in_brief(worst.code, &first.message);
+                format!("{}: {first}, and {} more", worst.code, grouped(more.len() as u64))
+            }
+            (None, []) => worst.code.to_owned(),
         });
     }
     let is_comparison = report.kind == ReportKind::Compare;

@@ -17,7 +17,7 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
     let told = neurons(report, out);
     for weight in &report.weights {
         // What is wrong with the values themselves is said by `integrity` and silences the rest.
-        if is_void(weight) {
+        if is_void(weight) || is_complex(weight) {
             continue;
         }
         match weight.kind() {
@@ -29,6 +29,11 @@ pub(crate) fn judge(report: &Report, out: &mut Verdicts) {
             _ => {}
         }
     }
+}
+
+/// Whether pairs of columns are real and imaginary parts: those that are zero make the others real.
+fn is_complex(weight: &WeightRecord) -> bool {
+    weight.stored.as_ref().is_some_and(|form| form.scheme == "C64")
 }
 
 /// Non-finite, all zero, or constant; or it is not known whether.
