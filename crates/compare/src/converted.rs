@@ -447,8 +447,13 @@ pub(crate) fn regrouped<'a, 'b>(all: &'b [Pair<'a>], towers: bool) -> (String, V
 
 /// Pairs whose values were compared as they belong although one is stored the other way round.
 pub(crate) fn stored_turned<'a, 'b>(all: &'b [Pair<'a>]) -> Vec<&'b Pair<'a>> {
+    // How codes lie is a matter of their packing.
+    let is_plain = |pair: &Pair<'a>| {
+        pair.record.stored.is_none() && pair.text("other_stored") == pair.text("other_dtype")
+    };
     let is_turned = |pair: &&Pair<'a>| {
         pair.number("stored_transposed") == Some(1.0)
+            && is_plain(pair)
             && pair.fate != Fate::Converted(Conversion::Transposed)
     };
     all.iter().filter(is_turned).collect()
