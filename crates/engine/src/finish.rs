@@ -225,7 +225,12 @@ pub fn rejudge(report: &mut Report, analyzers: &[&dyn Analyzer]) {
             (name, part)
         });
         if let Some(joined) = parts::join(judged.collect()) {
-            *report = joined;
+            // What happened when it was measured is as it was.
+            let mut errors = std::mem::take(&mut report.errors);
+            let of_judging = |error: &ErrorRecord| error.scope == ErrorScope::Analyzer;
+            errors.extend(joined.errors.iter().filter(|error| of_judging(error)).cloned());
+            let (status, timings) = (report.status, report.timings.take());
+            *report = Report { errors, status, timings, ..joined };
         }
         return;
     }

@@ -107,9 +107,9 @@ fn named(index: u32, part: &str, mut report: Report) -> Report {
     report
 }
 
-/// The parts of a joined report, without what judging adds; `None` for a report of one part.
+/// The parts of a joined report, without what judging adds; `None` for a report that was not joined.
 pub(crate) fn split(report: &Report) -> Option<Vec<(String, Report)>> {
-    if report.kind != ReportKind::Scan || report.sources.len() < 2 {
+    if report.kind != ReportKind::Scan || report.sources.iter().all(|s| s.part.is_none()) {
         return None;
     }
     let parts = (0u32..).zip(report.sources.iter().zip(&report.models)).map(|(index, found)| {
@@ -131,14 +131,17 @@ pub(crate) fn split(report: &Report) -> Option<Vec<(String, Report)>> {
             let weight = figure.weight.as_deref().filter(|weight| own(weight))?;
             Some(Figure { weight: Some(bare(weight)), ..figure.clone() })
         });
-        let of_part = |error: &&ErrorRecord| match error.scope {
-            ErrorScope::Tensor => own(&error.name),
-            _ if name.is_empty() => !report
-                .sources
-                .iter()
-                .filter_map(|source| source.part.as_deref())
-                .any(|part| !part.is_empty() && error.name.starts_with(&format!("{part}/"))),
-            _ => error.name.starts_with(&format!("{name}/")),
+        let is_of = |part: &str, error: &ErrorRecord| {
+            !part.is_empty() && error.name.starts_with(&format!("{part}/"))
+        };
+        let of_others = |error: &ErrorRecord| {
+            let mut others = report.sources.iter().filter_map(|source| source.part.as_deref());
+            others.any(|part| is_of(part, error))
+        };
+        // A part that could not be opened is named as a folder, and belongs to none of those that were.
+        let of_part = |error: &&ErrorRecord| match name.as_str() {
+            "" => !error.name.ends_with('/') && !of_others(error),
+            part => is_of(part, error),
         };
         let mut errors: Vec<_> = report.errors.iter().filter(of_part).cloned().collect();
         for error in &mut errors {

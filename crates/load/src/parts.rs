@@ -163,13 +163,13 @@ pub(crate) fn unread(folder: &Path, read: &[PathBuf]) -> Vec<FileRecord> {
     let mut left = vec![(folder.to_owned(), String::new(), 0)];
     let mut names = 0usize;
     while let Some((path, prefix, depth)) = left.pop() {
+        names = names.saturating_add(entries(&path).len());
         for (name, bytes) in weights(&path) {
             if !read.contains(&path.join(&name)) {
                 found.push(FileRecord { name: format!("{prefix}{name}"), bytes });
             }
         }
         let below = folders(&path);
-        names = names.saturating_add(below.len());
         if depth >= MOST_DEPTH || names > MOST_NAMES {
             continue;
         }

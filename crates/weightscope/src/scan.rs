@@ -149,7 +149,13 @@ impl Run<One> {
     ) -> Result<Report, ScanError> {
         let mut reports = Vec::new();
         let mut rejected = Vec::new();
+        let mut stopped = false;
         for Part { name, path } in parts {
+            // What was not begun is missing from a report that says so.
+            if self.options.cancel.is_cancelled() {
+                stopped = true;
+                break;
+            }
             let opened = match open_files(&[path], self.walk_options(), self.mapped) {
                 Ok(opened) => opened,
                 Err(error) => {
@@ -161,9 +167,6 @@ impl Run<One> {
             let options = RunOptions { journal: own, ..self.options.clone() };
             let scan = (&opened.checkpoint as &dyn TensorSource, &opened.graph);
             reports.push((name, self.measure_with(ReportKind::Scan, scan, &options, observe)?));
-            if self.options.cancel.is_cancelled() {
-                break;
-            }
         }
         let Some(mut report) = join(reports) else {
             let error = rejected.into_iter().next().map(|(_, error)| error);
@@ -172,11 +175,14 @@ impl Run<One> {
         for (name, error) in rejected {
             let message = error.to_string();
             let code = Key::Borrowed(error.code());
-            let (scope, analyzer) = (ErrorScope::Shard, None);
+            let (scope, analyzer, name) = (ErrorScope::Shard, None, format!("{name}/"));
             report.errors.push(ErrorRecord { scope, name, analyzer, code, message });
             if report.status == Status::Complete {
                 report.status = Status::Partial;
             }
+        }
+        if stopped {
+            report.status = Status::Interrupted;
         }
         Ok(report)
     }

@@ -140,3 +140,25 @@ fn the_states_of_a_training_run_are_no_parts() {
     std::fs::remove_dir_all(folder.path().join("checkpoint-500")).unwrap();
     assert_eq!(scan(folder.path()).models[0].family, "llama");
 }
+
+#[test]
+fn a_part_that_cannot_be_opened_is_an_error_and_stays_one() {
+    let folder = tempfile::tempdir().unwrap();
+    put(&llama(65), &folder.path().join("text_encoder"), "model.safetensors", Some(CONFIG));
+    put(
+        &one("a.weight", [64, 64], |i| (i as f32).sin()),
+        &folder.path().join("vae"),
+        "model.safetensors",
+        None,
+    );
+    std::fs::write(folder.path().join("vae/model.safetensors"), b"cut").unwrap();
+    let mut report = scan(folder.path());
+    let [error] = report.errors.as_slice() else { panic!("{:#?}", report.errors) };
+    assert_eq!((error.name.as_str(), report.status), ("vae/", weightscope::Status::Partial));
+    // Judged anew, nothing of that is lost, and no time is counted twice.
+    let before = report.clone();
+    rejudge(&mut report, &builtin_registry().analyzers());
+    assert_eq!((&report.errors, report.status), (&before.errors, before.status));
+    assert_eq!(report.timings, before.timings);
+    assert_eq!(report.findings, before.findings);
+}
