@@ -17,6 +17,7 @@ mod movement;
 mod order;
 mod parameters;
 mod probe;
+mod recast;
 mod scope;
 mod spectra;
 
